@@ -16,6 +16,8 @@ if [ -n "$missing" ]; then
   exit 1
 fi
 bash scripts/setup.sh
+# What was looked at is the file's top, which CLOUDFLARE_ENV would lead away from; who names an environment means it.
+if [ $# -eq 0 ]; then set -- --env ""; fi
 node_modules/.bin/wrangler deploy "$@"
 echo "deploy: the two secrets are set once, with: npx wrangler secret put CLOUDFLARE_API_TOKEN, and CONNECTOR_TOKEN"
 echo "deploy: what is still missing or wrong is told by GET /v1/doctor, with the connector token as bearer token"

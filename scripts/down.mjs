@@ -7,7 +7,7 @@ import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { PRIVATE, Worker, isPrivate, reason } from "./up/worker.mjs";
-import { accounts, deployed, isOurs, login, mustBeOurs, namespacesOf, removeNamespace, titleOf, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, deployed, isAt, isOurs, login, mustBeOurs, mustLeadTo, namespacesOf, removeNamespace, titleOf, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
   --account <id>               the Cloudflare account that it is in, if not CLOUDFLARE_ACCOUNT_ID in wrangler.toml
@@ -55,11 +55,18 @@ await run("down", async () => {
   if (given.account !== undefined && !/^[0-9a-f]{32}$/.test(given.account)) throw new Stop("--account has to be 32 lower-case hexadecimal digits", 2);
   const account = given.account ?? files;
   if (account === "") return say("There is nothing to take away: wrangler.toml names no account, and --account gives none.");
+  mustLeadTo(settings, account, "nothing was taken away");
   const api = await login();
   const bindings = await deployed(api, account, name);
   mustBeOurs(bindings, name, account, "nothing was taken away");
-  // A Worker that was deployed without its address has learned it, and nobody wrote it down.
-  const known = () => (account === files && settings.get("PUBLIC_URL")) || bindings.get("PUBLIC_URL")?.text || workersDev(api, account, name, "--reach");
+  // The file may have been filled in for another Worker, and that one has no business with this one's token.
+  const known = async () => {
+    const own = bindings.get("PUBLIC_URL")?.text;
+    if (own) return own;
+    // A Worker that was deployed without its address has learned it, and nobody wrote it down.
+    const address = settings.get("PUBLIC_URL");
+    return (await isAt(api, account, name, address, "--reach")) ? address : workersDev(api, account, name, "--reach");
+  };
   if (given.reach && !isPrivate(given.reach)) throw new Stop(`--reach has to be ${PRIVATE}`, 2);
   const url = bindings && (given.reach || (await known()));
   const title = titleOf(name);

@@ -28,9 +28,7 @@ own=$(node --input-type=module -e '
   const settings = new Settings();
   const own = [...settings.variables()].filter(([name, value]) => value !== SHIPPED[name]).map(([name]) => name);
   if (settings.namesNamespace) own.push("the id of a KV namespace");
-  for (const [what, line] of [["routes", /^[ \t]*routes?[ \t]*=|^[ \t]*\[\[?[ \t]*routes?\b/m], ["account_id", /^[ \t]*account_id[ \t]*=/m], ["env", /^[ \t]*\[+[ \t]*env\b/m]]) {
-    if (line.test(settings.withoutVariables())) own.push(what);
-  }
+  own.push(...["route", "routes", "account_id", "env"].filter((key) => settings.has(key)));
   console.log(own.join(", "));
 ')
 if [ -n "$own" ]; then

@@ -14,7 +14,7 @@ import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, se
 import { SIDES, areSet, keep, mustBeKnown, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, leftBehind, login, mustBeOurs, removeNamespace, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, isAt, leftBehind, login, mustBeOurs, mustLeadTo, removeNamespace, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -219,15 +219,18 @@ async function routed(api, settings, address, name, accounts) {
 
 /**
  * Whether wrangler.toml was filled in for another Worker: for one of another account, or for one of another name in this one, as whose address
- * the Worker that is made now would be deployed. Its own token would go there then. Stops, unless the address is said, or a route says it.
+ * this Worker would be deployed that has none so far. Its own token would go there then. Stops, unless the address is said, or Cloudflare or a
+ * route says that it is this one's.
  */
 async function isAnothers(api, given, settings, account, name, before) {
   const [files, address] = [settings.get("CLOUDFLARE_ACCOUNT_ID"), settings.get("PUBLIC_URL")];
+  const own = before?.get("PUBLIC_URL")?.text ?? "";
   const isElsewhere = files !== "" && files !== account;
-  if (!isElsewhere && before !== undefined) return false;
-  const isKnown = [given.url, before?.get("PUBLIC_URL")?.text].includes(address);
+  // Which of two addresses is right is asked with the other variables.
+  if (!isElsewhere && own !== "") return false;
+  const isKnown = [given.url, own].includes(address);
   const leads = address === "" || isKnown || given.url !== undefined ? undefined : await routed(api, settings, address, name, isElsewhere ? [account, files] : [account]);
-  const isOwn = address === "" || isKnown || leads === "" || (given.url === undefined && address === (await workersDev(api, account, name, URL_FLAG)));
+  const isOwn = address === "" || isKnown || leads === "" || (given.url === undefined && (await isAt(api, account, name, address, URL_FLAG)));
   if (!isOwn && given.url === undefined) {
     const whose = leads === undefined ? `may be that of one that ${isElsewhere ? `governs the account ${plain(files)}` : "has another name"}` : `leads to the Worker ${plain(leads)}`;
     throw new Stop(
@@ -377,6 +380,7 @@ await run("up", async () => {
   const api = await login();
 
   const account = await chooseAccount(api, given, settings.get("CLOUDFLARE_ACCOUNT_ID"));
+  mustLeadTo(settings, account, "nothing was deployed");
   const before = await deployed(api, account, name);
   mustBeOurs(before, name, account, "nothing was deployed");
   const left = before?.has("STATE") || settings.namesNamespace ? undefined : await leftBehind(api, account, name);

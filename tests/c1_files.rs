@@ -215,7 +215,7 @@ impl Handler for Users {
     fn handle(self: Arc<Self>, request: Request) -> ReplyFuture {
         let (generation, people) = self.0.lock().unwrap().clone();
         let limit: usize = request.param("limit").unwrap().parse().unwrap();
-        if limit == 7 {
+        if limit == 7 || (limit == 1 && request.param("cursor").is_some()) {
             return Box::pin(async { Reply::json(503, &json!({})) });
         }
         let reply = match request.param("cursor").map_or(Ok(0), |cursor| cursor.parse::<usize>()) {
@@ -277,9 +277,16 @@ async fn the_event_feed_tells_each_login_in_the_shape_that_is_read_and_nothing_o
     assert_eq!(ids, ["b-2026-12-03T00:00:00Z", "c-2026-12-04T00:00:00Z"]);
     let (ids, ..) = read(&cursor, "").await;
     assert_eq!(ids, [""; 0]);
-    // A list that is gone on the way is begun again, and so is what is no place.
-    let (ids, ..) = read("2026-12-04  g1 gone", "").await;
+    // A list that is gone on the way is begun again by the next reading, and so is what is no place.
+    let (ids, cursor, requests, _) = read("2026-12-04  g1 gone", "").await;
+    assert_eq!((ids.len(), requests), (0, 1));
+    let (ids, ..) = read(&cursor, "").await;
     assert_eq!(ids, ["c-2026-12-04T00:00:00Z"]);
+    // One that fails on its way each time is not asked for without a pause, and nothing of it is passed over.
+    let (results, requests) = connector.calls(&[json!({ "at": "events", "pageSize": 1 })]).await;
+    assert_eq!((results[0]["events"].as_array().unwrap().len(), requests.len()), (1, 2), "{results:?}");
+    let (ids, ..) = read(results[0]["cursor"].as_str().unwrap(), "").await;
+    assert_eq!(ids.len(), 3);
     let (ids, ..) = read("odd", "").await;
     assert_eq!(ids.len(), 3);
     // The control: a refusal of the beginning is nothing to begin again for.

@@ -497,7 +497,7 @@ const readLogins = node({
     return worker.GET({ path: "/v1/users", query: next === "" ? { limit } : { limit, cursor: next } })
   },
   result: ({ response }) => ({ loginPage: response as Page<Person> }),
-  // The list that was begun may be gone: it is begun again.
+  // The list that was begun may be gone: the next reading begins it again.
   error: ({ cursor, error }) => {
     if (place(cursor, "").next === "") throw error
     return { loginPage: null }
@@ -512,7 +512,8 @@ const logins = eventFeed({
   inputs: { page: loginPage, cursor: scope.feed.cursor, startAt: scope.feed.startAt },
   events: ({ page, cursor, startAt }) => {
     const at = place(cursor, startAt)
-    if (page === null) return { events: [], cursor: passed({ ...at, next: "" }), hasMore: true }
+    // Not at once: what goes wrong on each way through would be asked for without a pause.
+    if (page === null) return { events: [], cursor: passed({ ...at, next: "" }), hasMore: false }
     // Nothing was published since.
     if (at.next === "" && at.read === page.generation) return { events: [], cursor: passed(at), hasMore: false }
     // The Worker tells logins by the day, so that day's are told again with the same ids: somebody may have logged in later.

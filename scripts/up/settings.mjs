@@ -104,6 +104,17 @@ export class Settings {
     return this.#statements().filter((each) => !isTold(each)).map(({ whole }) => whole).join("\n");
   }
 
+  /** Whether the file has a key of this name in front of all tables, or a table of it. */
+  has(name) {
+    return this.#statements().some(({ table, path }) => (path ?? table)[0] === name);
+  }
+
+  /** Whether wrangler takes another account than this from the file, which counts before the one that it is told. What is not understood here may be another. */
+  leadsElsewhere(account) {
+    const stated = this.#statements().find(({ path }) => path?.join(".") === "account_id");
+    return stated !== undefined && !["", account].includes(read(stated.written ?? ""));
+  }
+
   /** What stands behind a key in the file, where that is no text. */
   #other(path) {
     return this.#statements().find((each) => each.path?.join(".") === path)?.other ?? "";

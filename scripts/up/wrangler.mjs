@@ -42,7 +42,8 @@ async function reported(parameters, { account, input, shown = false }) {
 
 function spawned(parameters, input, shown, environment) {
   return new Promise((resolve, reject) => {
-    const child = spawn(WRANGLER, parameters, { stdio: shown ? "inherit" : "pipe", env: { ...process.env, ...environment } });
+    // What CLOUDFLARE_ENV names, in the environment or in .env, is another Worker than the one that was looked at.
+    const child = spawn(WRANGLER, [...parameters, "--env", ""], { stdio: shown ? "inherit" : "pipe", env: { ...process.env, ...environment } });
     const output = { stdout: "", stderr: "" };
     for (const stream of ["stdout", "stderr"]) child[stream]?.on("data", (part) => (output[stream] += part));
     child.on("error", (error) => reject(new NoStart(`wrangler does not start (${error.code}): run: ${SETUP}`)));
@@ -204,6 +205,12 @@ export function mustBeOurs(bindings, name, account, not) {
   throw new Stop(`the Worker ${name} in the account ${account} is not this connector, since it has no Durable Object COORDINATOR of the class Coordinator: ${not}; put another name into wrangler.toml`);
 }
 
+/** Ends the program where wrangler.toml leads wrangler into another account than the one that is looked at; `not` says what was not done. */
+export function mustLeadTo(settings, account, not) {
+  if (!settings.leadsElsewhere(account)) return;
+  throw new Stop(`wrangler.toml names another account than ${account} by its line account_id, and wrangler would go there: take that line out, since wrangler is told the account, or give the account that it names with --account; ${not}`);
+}
+
 /** The Workers of the account that are bound to a KV namespace, by name; the one of that name is left out. */
 export async function usersOf(api, account, namespace, name) {
   const what = "the account's other Workers could not be looked at";
@@ -266,4 +273,11 @@ export async function workersDev(api, account, name, flag) {
       `the account's workers.dev subdomain is not known: ${plain(error.message)}; open https://dash.cloudflare.com/${account}/workers-and-pages once, which makes one, or give ${flag}`,
     );
   }
+}
+
+/** Whether an address is the Worker's own, as far as Cloudflare tells: its custom domain, or its workers.dev name. What is sent to another one, another Worker may read. */
+export async function isAt(api, account, name, address, flag) {
+  const host = URL.canParse(address) ? new URL(address).hostname : "";
+  if (host === "") return false;
+  return (await workerAt(api, account, host)) === name || address === (await workersDev(api, account, name, flag));
 }

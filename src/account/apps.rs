@@ -99,9 +99,15 @@ impl Apps {
         if self.are_pinned() { Ok(()) } else { Err(Stopped::refused(Refusal::AppNotAllowed, why())) }
     }
 
-    /// What the operator should know about it, where changes are carried out.
-    pub fn warning(&self) -> Option<String> {
-        (!self.are_pinned()).then(|| {
+    /// What the operator should know about it, given the apps that were connected and whether changes are carried out.
+    pub fn warning(&self, connected: &[String], carried_out: bool) -> Option<String> {
+        if self.are_pinned() {
+            let app = connected.iter().find(|app| !self.ids.contains(app))?;
+            return Some(format!(
+                "the app {app} is connected and its tasks are refused: where this connector is for it, name every app that it is for in ALLOWED_APPS"
+            ));
+        }
+        (carried_out && connected.is_empty()).then(|| {
             format!("PROVISIONING is on and no app is pinned, so every app of the tenant that carries this connector's ids can have its tasks carried out, and those about accounts are refused: {PIN}, or {CONNECT}")
         })
     }
@@ -134,7 +140,11 @@ mod tests {
         assert_eq!(apps.admit(&origin(WEBHOOK, None)).is_ok(), !apps.are_pinned(), "a task that names no app");
         assert!(apps.admit(&origin("rest", None)).is_ok(), "what comes by REST is of no app");
         assert_eq!(apps.admit_name("Super Administrator").is_ok(), apps.are_pinned());
-        assert_eq!(apps.warning().is_none(), apps.are_pinned());
+        assert_eq!(apps.warning(&[], true).is_none(), apps.are_pinned());
+        for app in ["2one", "2two", "2three"] {
+            let warning = apps.warning(&["2one".to_owned(), app.to_owned()], false);
+            assert_eq!(warning.is_none(), taken.contains(&"2one") && taken.contains(&app), "{app}: {warning:?}");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
-use crate::model::grant::Holding;
-use crate::model::id::MemberId;
+use crate::model::grant::{Entitlement, Holding};
+use crate::model::id::{MemberId, RoleId};
 use crate::model::operation::{EntryId, Refusal};
 
 /// What the key of an operation begins with that ends a grant for a time; the number of the operation that granted it comes next.
@@ -22,7 +22,7 @@ pub fn granted_by(key: &str) -> String {
 /// A grant that was to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overdue {
-    /// The e-mail address, folded, under which it was granted.
+    /// The e-mail address, folded, under which it was granted; the membership's id, once something was done for another one under that address.
     pub email: String,
     /// The membership, where it was known: an address changes with the login.
     #[serde(default)]
@@ -57,6 +57,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS expiry_ends ON expiry (ends_at)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS expiry_member ON expiry (member)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS expiry_asked ON expiry (asked, ends_at)", &[])?;
     Ok(())
 }
 
@@ -73,8 +74,8 @@ pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
 /// grant without a time has none any more, and what is revoked has ended. Whose it is, the membership says as well as the address: whoever
-/// changed the address of their login meanwhile is the same person, and has one end. An invitation that is made again is granted no longer by
-/// that. A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. What a later operation has settled is not settled by an older one that was put off until now.
+/// changed the address of their login meanwhile is the same person, and has one end; who has that address since then is another. An invitation
+/// that is made again is granted no longer by that. A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
         "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
@@ -91,7 +92,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     // The end of an earlier grant is as old as that grant.
     let later = sql.one(
         &format!(
-            "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND (email = ?3 OR (member = ?4 AND member <> '')) \
+            "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
         ),
@@ -100,14 +101,21 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     if later.is_some() {
         return Ok(());
     }
-    // Of what ConductorOne was told that it is not given, nothing that was given before ends later.
     let is_done = is_done.integer() == Some(1);
-    // The account's end is the end of all that was held, also where it went with the last role, but not of what was granted to who came back since.
-    if is_done {
+    // An address is one membership's. Another that had it may be there under a new one, so its end stays, by the membership alone; where that one is
+    // gone, the revoke that finds nobody ends it, or the sweep that does not find it.
+    let others = "UPDATE OR REPLACE expiry SET email = member WHERE email = ?1 AND ?2 <> '' AND member NOT IN ('', ?2)";
+    let own = "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> ''))";
+    let params = [email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone(), id.0.into()];
+    // Of what ConductorOne was told that it is not given, nothing that was given before ends later.
+    for which in [others, own].into_iter().take(1 + usize::from(is_done)) {
+        // The account's end is the end of all that was held, also where it went with the last role, but not of what was granted to who came back since.
         sql.query(
-            "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> '')) AND operation <= ?6 \
-                AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed')))",
-            &[email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone(), id.0.into()],
+            &format!(
+                "{which} AND operation <= ?6 \
+                    AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed')))"
+            ),
+            &params,
         )?;
     }
     if let Some(secs) = secs.integer().filter(|_| action.text() == Some("grant")) {
@@ -118,6 +126,23 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
             ),
             &[email.clone(), member.clone(), entitlement.clone(), id.0.into(), now.plus_secs(secs).into()],
         )?;
+    }
+    Ok(())
+}
+
+/// Takes note of the ids that roles are known by: one may have been granted under its permission group's before its own was learned.
+pub fn known_as(sql: &dyn Sql, own: impl Fn(RoleId) -> RoleId) -> Result<(), SqlError> {
+    for row in sql.query("SELECT DISTINCT entitlement FROM expiry", &[])? {
+        let [text] = row.as_slice() else { continue };
+        let Some(Entitlement::Role(id)) = text.text().and_then(|text| text.parse().ok()) else { continue };
+        let known = own(id);
+        if known != id {
+            sql.query(
+                "UPDATE OR REPLACE expiry SET entitlement = ?2 WHERE entitlement = ?1 AND NOT EXISTS (SELECT 1 FROM expiry AS later \
+                    WHERE later.email = expiry.email AND later.entitlement = ?2 AND later.operation > expiry.operation)",
+                &[text.clone(), Entitlement::Role(known).to_string().into()],
+            )?;
+        }
     }
     Ok(())
 }
@@ -206,7 +231,11 @@ pub fn refused(sql: &dyn Sql, id: EntryId, code: Refusal, now: Timestamp) -> Res
 /// just what [`unasked`] asks, or the alarm would ring without end for what is not to be asked for yet.
 pub fn next_end(sql: &dyn Sql, late_secs: i64) -> Result<Option<Timestamp>, SqlError> {
     let value = sql.one(
-        &format!("SELECT MIN(MAX(ends_at + ?, asked)) FROM expiry WHERE asked <> 1 AND {READABLE}"),
+        // Each ring of the alarm asks for it: of those that were not asked for yet the first by the index is enough.
+        &format!(
+            "SELECT MIN(at) FROM (SELECT MIN(ends_at) + ?1 AS at FROM expiry WHERE asked = 0 AND {READABLE} \
+             UNION ALL SELECT MIN(MAX(ends_at + ?1, asked)) FROM expiry WHERE asked > 1 AND {READABLE})"
+        ),
         &[(late_secs * 1_000).into()],
     )?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
@@ -384,6 +413,68 @@ mod tests {
                 let told = next_end(&desk, 0).unwrap().map(|at| at.since(desk.now()) / 1_000);
                 assert_eq!(told, Some(end), "{number}");
             }
+        }
+    }
+
+    /// The one whose address it was has another by now, or is gone.
+    #[test]
+    fn what_is_done_for_who_has_an_address_now_leaves_the_end_of_whose_it_was() {
+        let (first, other) = ("1950eaac6afff7eeb3d21899eb1b7c9a", "2950eaac6afff7eeb3d21899eb1b7c9a");
+        let role = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
+        let (for_good, revoke) = (r#"{"action":"grant"}"#.to_owned(), r#"{"action":"revoke"}"#.to_owned());
+        let removed = r#"{"outcome":"done","effect":"removed"}"#;
+        // The end that is left to the same person's grant; to another's it leaves both.
+        let cases = [
+            (for_good, role, DONE, None),
+            (for_secs(7_200), role, DONE, Some(2)),
+            (for_secs(7_200), role, GAVE_UP, Some(1)),
+            (revoke.clone(), role, DONE, None),
+            (revoke.clone(), role, removed, None),
+            (revoke, "account", removed, None),
+        ];
+        for (request, what, outcome, of_same) in cases {
+            let of_same: Vec<i64> = of_same.into_iter().collect();
+            let of_other = if of_same.is_empty() { vec![1] } else { vec![1, 2] };
+            for (member, expected) in [(first, &of_same), (other, &of_other), ("", &of_same)] {
+                let desk = with_operations();
+                for (number, member, request, what, outcome) in
+                    [(1, first, &for_secs(3_600), role, DONE), (2, member, &request, what, outcome)]
+                {
+                    desk.query(
+                        "INSERT INTO operation VALUES (?, ?, 'jane@example.com', ?, ?, ?, NULL, 1)",
+                        &[number.into(), request.as_str().into(), member.into(), what.into(), outcome.into()],
+                    )
+                    .unwrap();
+                    note(&desk, EntryId(number), desk.now()).unwrap();
+                }
+                let ends = overdue(&desk, desk.now().plus_secs(9_999)).unwrap();
+                let left: Vec<i64> = ends.iter().map(|end| end.operation.0).collect();
+                assert_eq!(left, *expected, "{request} {member}");
+                // Who has the address is not the one whose end it is.
+                let at_address = ends.iter().filter(|end| end.email == "jane@example.com").count();
+                assert_eq!(at_address, left.len() - usize::from(member == other), "{ends:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_is_noted_though_who_has_the_address_since_was_given_the_same_meanwhile() {
+        let (first, other) = ("1950eaac6afff7eeb3d21899eb1b7c9a", "2950eaac6afff7eeb3d21899eb1b7c9a");
+        for (later, ends) in [(other, 1), (first, 0), ("", 0)] {
+            let desk = with_operations();
+            for (number, member, request) in
+                [(1, first, for_secs(3_600)), (2, later, r#"{"action":"grant"}"#.to_owned())]
+            {
+                desk.query(
+                    "INSERT INTO operation VALUES (?, ?, 'jane@example.com', ?, 'account', ?, NULL, 1)",
+                    &[i64::from(number).into(), request.into(), member.into(), DONE.into()],
+                )
+                .unwrap();
+            }
+            for number in [2, 1] {
+                note(&desk, EntryId(number), desk.now()).unwrap();
+            }
+            assert_eq!(overdue(&desk, desk.now().plus_secs(9_999)).unwrap().len(), ends, "{later}");
         }
     }
 

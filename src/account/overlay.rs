@@ -59,6 +59,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS overlay_member ON overlay (member, seq)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS overlay_generation ON overlay (generation, at)", &[])?;
     Ok(())
 }
 

@@ -14,11 +14,16 @@ const STATEMENTS: usize = 1_000;
 /// A value of a Durable Object has 2 MB at most.
 const MAX_VALUE: usize = 2_000_000;
 
+/// And so has a row, as workerd sets it.
+const MAX_ROW: i32 = 2 * 1024 * 1024;
+
 impl Database {
     /// An empty one.
     pub(crate) fn new() -> Result<Self, SqlError> {
         let connection = rusqlite::Connection::open_in_memory().map_err(|error| SqlError(error.to_string()))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let set = connection.set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_LENGTH, MAX_ROW);
+        set.map_err(|error| SqlError(error.to_string()))?;
         Ok(Self(connection))
     }
 
@@ -71,6 +76,17 @@ impl Database {
 mod tests {
     use super::{Database, MAX_VALUE};
     use crate::base::ports::SqlValue;
+
+    #[test]
+    fn a_row_that_a_durable_object_does_not_take_is_refused_though_each_value_is_short_enough() {
+        let database = Database::new().unwrap();
+        database.query("CREATE TABLE kept (one, other)", &[]).unwrap();
+        for (bytes, is_taken) in [(1_000_000, true), (1_100_000, false)] {
+            let value = || SqlValue::Text("x".repeat(bytes));
+            let kept = database.query("INSERT INTO kept VALUES (?, ?)", &[value(), value()]);
+            assert_eq!(kept.is_ok(), is_taken, "{bytes}");
+        }
+    }
 
     #[test]
     fn a_value_that_a_durable_object_does_not_take_is_refused_whatever_it_is_of() {

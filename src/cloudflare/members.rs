@@ -23,10 +23,10 @@ use crate::model::id::{MemberId, RoleId, UserId};
 use crate::model::operation::Account;
 use crate::model::resource::MemberStatus;
 
-/// So many pairs of a permission group and a resource group the policies of one member may name. What an operation left of a member is kept
-/// pair by pair, 94 bytes each, and a value of a Durable Object has 2,000,000 bytes at most.
-const MOST_PAIRS: usize = 20_000;
-const TOO_MANY: &str = "the policies name more than 20,000 pairs of a permission group and a resource group";
+/// So many pairs of a permission group and a resource group the policies of one member may name. What a write finds, what it is to leave and what was seen
+/// since are kept in one row, pair by pair, 94 bytes each, and a row of a Durable Object has 2 MB at most.
+const MOST_PAIRS: usize = 7_000;
+const TOO_MANY: &str = "the policies name more than 7,000 pairs of a permission group and a resource group";
 
 /// A membership as Cloudflare tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -152,7 +152,7 @@ impl<P: Ports> Step<'_, '_, P> {
             self.run.phase = Phase::Delete;
             return Ok(());
         };
-        let webhook = self.run.webhook.clone();
+        let webhook = self.run.webhook.clone().unwrap_or_default();
         let found = match self.client.entitlements_page(&app.id, page.as_deref()).await {
             Ok(found) => found,
             Err(ApiError::NotFound { .. } | ApiError::Forbidden { .. }) => {
@@ -161,10 +161,11 @@ impl<P: Ports> Step<'_, '_, P> {
             }
             Err(error) => return Err(error.into()),
         };
+        // Wherever in a policy it is named: it may be one step of several.
         let leads_there = found.items.iter().find(|entitlement| {
             [&entitlement.provisioner, &entitlement.deprovisioner]
                 .iter()
-                .any(|policy| policy.webhook_id().is_some() && policy.webhook_id() == webhook.as_deref())
+                .any(|policy| policy.value().to_string().contains(&webhook))
         });
         if let Some(entitlement) = leads_there {
             let name = entitlement.named.display_name.as_deref().unwrap_or_default();

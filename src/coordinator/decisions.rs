@@ -7,11 +7,12 @@ use super::what_if::{self, Thinking, Who};
 use crate::audit::signs::Watch;
 use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::decide::facts::Standing;
 use crate::decide::record::{self, APPROVED, Before, Record};
 use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
 use crate::model::address;
-use crate::model::grant::{Entitlement, Principal};
+use crate::model::grant::{Entitlement, Holding, Principal};
 
 /// Decides a question, or finds how it was decided.
 pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Reply {
@@ -39,10 +40,18 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
         known.idle_days = silence.since_login.and(silence.days(ports.now()));
     }
     if let Some(email) = &known.person.email {
-        let coming = coming(ports, &address::folded(email), ports.now())?;
+        let mut coming = coming(ports, &address::folded(email), ports.now())?;
         // Of the same, another step of the task may have been approved, and none of them keeps it from who asks.
-        let others = coming.into_iter().filter(|it| Some(*it) != known.wanted.entitlement);
-        known.person.coming = others.flat_map(|it| known.catalogue.given_by(it)).collect();
+        let wanted = known.wanted.entitlement;
+        coming.retain(|it| *it != wanted);
+        // Who is nobody yet is invited for an account or a user group, with the first role.
+        if known.person.status == Standing::None
+            && coming.iter().any(|it| matches!(it, None | Some(Entitlement::Group(_))))
+        {
+            let first = settings.provision.default_role.in_catalogue(&known.catalogue);
+            coming.push(first.filter(|_| first != wanted));
+        }
+        known.person.coming = coming.into_iter().flatten().flat_map(|it| known.catalogue.given_by(it)).collect();
     }
     Ok(Facts::Known(known))
 }
@@ -50,9 +59,9 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
 /// What was approved counts as on its way for so long: C1 has it carried out right away, or other steps of the task come first.
 const COMING_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
-/// What is on its way to whoever has an address: grants under way, and what was approved of late. Two that must not come together may be asked for
-/// at the same time.
-fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Entitlement>, SqlError> {
+/// What is on its way to whoever has an address: grants under way, and what was approved of late; none is the account. Two that must not come together
+/// may be asked for at the same time.
+fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Option<Entitlement>>, SqlError> {
     // By the index of approvals: however much else is decided, what was approved for this one is among it.
     let statement = format!(
         "SELECT entitlement FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
@@ -62,8 +71,8 @@ fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Entitlement>
             AND json_extract(record, '$.action') = 'grant'"
     );
     let rows = sql.query(&statement, &[email.into(), now.plus_millis(-COMING_MILLIS).into()])?;
-    // The account itself is no role.
-    Ok(rows.iter().filter_map(|row| row.first()?.text()?.parse().ok()).collect())
+    let read = |text: &str| if text == Holding::ACCOUNT { Some(None) } else { text.parse().ok().map(Some) };
+    Ok(rows.iter().filter_map(|row| read(row.first()?.text()?)).collect())
 }
 
 async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
+use crate::account::default_role::Configured;
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
 use crate::base::time::Timestamp;
@@ -49,11 +50,26 @@ pub(super) fn authors<P: Ports>(ports: &P, asked: &Authorship) -> Result<Vec<Val
     Ok(told)
 }
 
-/// The role that an account brings, as the current generation calls it. What has changed was published: where nothing is seen of that, it is
-/// not there yet.
-async fn first_role<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Entitlement>, SnapshotError> {
+/// The role that an account brings, and the one with the least access, which the revoke of the last one may leave.
+type Brought = [Option<Entitlement>; 2];
+
+/// These, as the current generation calls them. What has changed was published: where nothing is seen of that, it is not there yet.
+async fn read_brought<P: Ports>(ports: &P, settings: &Settings) -> Result<Brought, SnapshotError> {
     let snapshot = snapshot::latest(ports).await?.ok_or(SnapshotError::NoneYet)?;
-    Ok(settings.provision.default_role.in_catalogue(&Catalogue::load(ports, &snapshot).await?))
+    let catalogue = Catalogue::load(ports, &snapshot).await?;
+    Ok([&settings.provision.default_role, &Configured::default()].map(|role| role.in_catalogue(&catalogue)))
+}
+
+/// The same, read once, since that takes the whole catalogue; `None` where it cannot be read.
+async fn brought<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    known: &mut Option<Result<Brought, SnapshotError>>,
+) -> Option<Brought> {
+    if known.is_none() {
+        *known = Some(read_brought(ports, settings).await);
+    }
+    known.as_ref()?.as_ref().ok().copied()
 }
 
 /// Whatever happened until then is in the log, or will never be.
@@ -87,14 +103,13 @@ enum Ours {
     IsNot,
 }
 
-/// Looks for the operation of ours that a change came from, not before `from`. `first` is the first role, once it was asked for: that takes the whole
-/// catalogue.
+/// Looks for the operation of ours that a change came from, not before `from`. `known` is what an account brings, once it was asked for.
 async fn ours<P: Ports>(
     ports: &P,
     settings: &Settings,
     change: &UnexplainedChange,
     from: Timestamp,
-    first: &mut Option<Result<Option<Entitlement>, SnapshotError>>,
+    known: &mut Option<Result<Brought, SnapshotError>>,
 ) -> Result<Ours, SqlError> {
     let UnexplainedChange { gained, member, name, entitlement, began, at, principal, .. } = change;
     // What a user group holds is never an operation's doing, though it may be called as a person's address is.
@@ -122,10 +137,7 @@ async fn ours<P: Ports>(
         return Ok(if may_end { Ours::Unclear } else { Ours::Unknown });
     }
     if *gained && own.what == Some(Holding::Account) {
-        if first.is_none() {
-            *first = Some(first_role(ports, settings).await);
-        }
-        let Some(Ok(first)) = first else { return Ok(Ours::Unclear) };
+        let Some([first, _]) = brought(ports, settings, known).await else { return Ok(Ours::Unclear) };
         if first.is_none_or(|first| first.to_string() != *entitlement) {
             return Ok(Ours::IsNot);
         }
@@ -162,7 +174,7 @@ async fn explain<P: Ports>(
     told_until: Timestamp,
     after: i64,
 ) -> Result<Option<i64>, SqlError> {
-    let mut first = None;
+    let mut known = None;
     let changes = record::unexplained(ports, told_until, after, AT_ONCE)?;
     let last = changes.get(AT_ONCE - 1).map(|change| change.id);
     for change in changes {
@@ -174,7 +186,7 @@ async fn explain<P: Ports>(
         let told = record::told_before(ports, (principal, called, entitlement), *gained, *at)?;
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
-        let ours = ours(ports, settings, &change, from, &mut first).await?;
+        let ours = ours(ports, settings, &change, from, &mut known).await?;
         match &ours {
             Ours::Is(operation, own) => {
                 let origin = &own.request.origin;
@@ -194,6 +206,7 @@ async fn explain<P: Ports>(
         let group = of_group(principal).or_else(|| of_group(entitlement));
         let may_come = *at > told_until;
         let author = entries::author_of(ports, member.as_deref(), group.as_deref(), from, *at)?;
+        let nobody = || ("unknown", None, past::nobody());
         let (cause, happened_at, by) = match author {
             Some(author) if !author.who.is_empty() => {
                 // Another's entry may still come: of the same member, and of this very change.
@@ -203,8 +216,13 @@ async fn explain<P: Ports>(
             // An entry of ours about the same member, of an operation that was about something else, is no explanation as long as
             // somebody else's may still come.
             _ if may_come => continue,
-            Some(entry) if matches!(ours, Ours::Unknown) => ("operation", entry.at, json!({ "who": "this connector" })),
-            _ => ("unknown", None, past::nobody()),
+            // Nor is it one of anything else than what an operation brings unasked: the journal has all that was asked for.
+            Some(entry) if *gained && matches!(ours, Ours::Unknown) => {
+                let Some(brought) = brought(ports, settings, &mut known).await else { continue };
+                let is_brought = brought.iter().flatten().any(|it| it.to_string() == *entitlement);
+                if is_brought { ("operation", entry.at, json!({ "who": "this connector" })) } else { nobody() }
+            }
+            _ => nobody(),
         };
         record::explained(ports, *id, cause, happened_at, &by)?;
     }

@@ -158,6 +158,12 @@ impl Coordinator {
         }
         let Some(generation) = sync::current(ports)? else { return Ok(()) };
         for kind in JobKind::ALL {
+            // What waits without a store until KV shows it is no longer put off by what is published meanwhile, which has its turn after it.
+            let waits = kind == JobKind::Push && settings.push.as_ref().is_some_and(|push| push.store.is_none());
+            let has_begun = |job: &Job| job.kind == kind && job.state == jobs::State::Due && !job.left.is_null();
+            if waits && jobs::all(ports)?.iter().any(has_begun) {
+                continue;
+            }
             if let Some(subject) = subject(ports, settings, kind, &generation)? {
                 jobs::want(ports, kind, &subject, false, ports.now())?;
             }
@@ -184,7 +190,7 @@ impl Coordinator {
             ports.log(Level::Warn, "a job did not work out", fields);
         }
         jobs::end(ports, &job, &came_to, ports.now())?;
-        // What was found may call for another file.
-        if kind == JobKind::Findings { Self::follow(ports, settings) } else { Ok(()) }
+        // What was found may call for another file, and what was published during a push for another push.
+        if matches!(kind, JobKind::Findings | JobKind::Push) { Self::follow(ports, settings) } else { Ok(()) }
     }
 }

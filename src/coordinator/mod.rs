@@ -307,14 +307,12 @@ fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, Sql
     })
 }
 
-/// A warning where changes are carried out for any app of the tenant.
+/// A warning where changes are carried out for any app of the tenant, or where an app is connected whose tasks are refused.
 fn examine_apps(ports: &dyn Sql, settings: &Settings) -> Option<Examination> {
-    if settings.provision.provisioning == provision::Provisioning::Off {
-        return None;
-    }
-    let message = match settings.provision.apps.or_connected(|| crate::connect::connected_apps(ports)) {
-        Ok(apps) => apps.warning()?,
-        Err(error) => format!("which app is pinned cannot be read: {error}"),
+    let is_on = settings.provision.provisioning == provision::Provisioning::On;
+    let message = match crate::connect::connected_apps(ports) {
+        Ok(connected) => settings.provision.apps.warning(&connected, is_on)?,
+        Err(error) => format!("which apps are connected cannot be read: {error}"),
     };
     Some(Examination { name: "ALLOWED_APPS".to_owned(), ok: false, required: false, message })
 }

@@ -344,6 +344,10 @@ impl Coordinator {
                 granted.map_or((by_address, Origin::default()), |it| (it.request.subject, it.request.origin));
             // It is whose the grant was written to: they may have another address by now, and may have been known by the address alone.
             subject.member_id = overdue.member.or(subject.member_id);
+            // Whose address is another's by now is known by the membership alone.
+            if !overdue.email.contains('@') {
+                subject.emails = vec![overdue.email.clone()];
+            }
             let target = overdue.what.into();
             let again = overdue.again_at.map(|at| format!("/{}", at.millis())).unwrap_or_default();
             let request = Request {
@@ -351,7 +355,14 @@ impl Coordinator {
                 action: Action::Revoke,
                 target,
                 subject,
-                origin: Origin { by: "expiry".to_owned(), duration_secs: None, ..origin },
+                // Nobody asked for the end, nor approved it.
+                origin: Origin {
+                    by: "expiry".to_owned(),
+                    duration_secs: None,
+                    requester: None,
+                    approvers: Vec::new(),
+                    ..origin
+                },
             };
             journal::arrive(ports, &request, now, now)?;
             expiry::asked(ports, &overdue)?;

@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     Step { version: 6, what: "what a member held before is kept with a write that is open", run: open_write_held },
     Step { version: 7, what: "how far a finding goes is kept, since no more is accepted with it", run: finding_extent },
     Step { version: 8, what: "when an operation first wrote is kept", run: wrote_at_column },
+    Step { version: 9, what: "how far what was accepted goes is kept apart", run: accepted_extent },
 ];
 
 /// Under this name the database's version stands in the table `meta`.
@@ -163,6 +164,14 @@ fn finding_extent(sql: &dyn Sql) -> Result<(), SqlError> {
         return Ok(());
     }
     add_column(sql, "finding", "extent TEXT")
+}
+
+/// Version 9. Until then, a finding that was accepted was kept as far as it went when it was.
+fn accepted_extent(sql: &dyn Sql) -> Result<(), SqlError> {
+    if !exists(sql, "finding")? {
+        return Ok(());
+    }
+    add_column(sql, "finding", "accepted_extent TEXT")
 }
 
 #[cfg(test)]

@@ -88,6 +88,8 @@ pub async fn take_over<P: Sql + Log>(ports: &P, account: AccountId, former: &imp
     let mut wakes = meta(ports, ASLEEP)?.is_some();
     if wakes {
         ports.query("DELETE FROM meta WHERE name = ?", &[ASLEEP.into()])?;
+        // The other account's file may have taken the place of what was pushed: it is asked for once more.
+        ports.query("DELETE FROM job WHERE kind = 'push'", &[])?;
     }
     loop {
         let known = meta(ports, PREDECESSOR)?;

@@ -8,7 +8,7 @@ use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::SqlError;
 use crate::base::remedy::CONNECT;
-use crate::connect::{self, MissingError, Options, Ports, RunState};
+use crate::connect::{self, MissingError, Mode, Options, Ports, RunState};
 
 /// What an attempt leaves for the next one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +64,11 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
         return Ok(Attempt::GivenUp(why));
     }
     let last = connect::summary(ports)?.map(|connection| connection.last_run);
+    // A dry run sees what C1 knows, and notes nothing of it.
     let was_asked = last.as_ref().is_some_and(|last| {
-        last.state == RunState::Done && last.ended_at.is_some_and(|at| now.since(at) < RECENT_MILLIS)
+        last.mode == Mode::Connect
+            && last.state == RunState::Done
+            && last.ended_at.is_some_and(|at| now.since(at) < RECENT_MILLIS)
     });
     if let Some(last) = last.filter(|last| Some(last.run) == left.run && last.state == RunState::Failed) {
         return Ok(Attempt::GivenUp(last.message.unwrap_or_default()));
@@ -81,16 +84,15 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
         ));
     }
     // Each by itself: what C1 will never know must not be looked for anew with every publication.
-    let over = match (left.run, DISTANCES.get(left.looks)) {
-        (Some(_), None) => missing.clone(),
-        (run, _) => {
-            let mut missed = connect::missed_for(ports, &missing, PATIENCE_SECS, now)?;
-            // What C1 was not asked for of late it may have learned by now.
-            if run.is_none() && !was_asked {
-                missed.clear();
-            }
-            missed
+    let over = if left.run.is_some() && left.looks >= DISTANCES.len() {
+        missing.clone()
+    } else {
+        let mut missed = connect::missed_for(ports, &missing, PATIENCE_SECS, now)?;
+        // What C1 was not asked for of late it may have learned by now.
+        if !was_asked {
+            missed.clear();
         }
+        missed
     };
     connect::give_up(ports, &over)?;
     missing.retain(|own| !over.contains(own));
@@ -134,7 +136,7 @@ mod tests {
     use crate::conductorone::Settings;
     use crate::conductorone::api::Tokens;
     use crate::conductorone::api::desk::{TenantDesk, settings};
-    use crate::connect::{self, Options, Within};
+    use crate::connect::{self, Options, RunState, Within};
     use crate::model::resource::{Role, Row};
     use crate::snapshot::{self, Draft, Naming};
 
@@ -225,25 +227,36 @@ mod tests {
         assert!(matches!(&later, Attempt::Done(said) if !said.contains("not learned")), "{later:?}");
     }
 
-    /// Where C1 could not be asked, waiting for it does not count.
+    /// Where C1 could not be asked, or a dry run alone asked, waiting for it does not count.
     #[tokio::test]
     async fn nothing_is_given_up_for_which_no_run_went_through() {
-        let (ports, generation, settings) = tenant().await;
-        begin(&ports);
-        drive(&ports, &settings).await;
-        let begins = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
-        let Attempt::GoOn(_, left) = begins else { panic!("{begins:?}") };
-        ports.c1.fail_api("GET /api/v1/apps", ApiFault::Status(400), None);
-        drive(&ports, &settings).await;
-        let failed = attempt(&ports, &job(&generation, left, &ports)).await;
-        assert!(matches!(failed, Attempt::GivenUp(_)), "{failed:?}");
-        ports.c1.heal_api();
-        ports.ahead_secs.set(ports.ahead_secs.get() + 33 * 3_600);
-        let again = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
-        let Attempt::GoOn(_, left) = again else { panic!("{again:?}") };
-        drive(&ports, &settings).await;
-        let asked = attempt(&ports, &job(&generation, left, &ports)).await;
-        assert!(matches!(&asked, Attempt::Done(said) if said.contains("has not learned of 1 ")), "{asked:?}");
+        for dry_run in [false, true] {
+            let (ports, generation, settings) = tenant().await;
+            begin(&ports);
+            drive(&ports, &settings).await;
+            let begins = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+            let Attempt::GoOn(_, left) = begins else { panic!("{begins:?}") };
+            ports.c1.fail_api("GET /api/v1/apps", ApiFault::Status(400), None);
+            drive(&ports, &settings).await;
+            let failed = attempt(&ports, &job(&generation, left.clone(), &ports)).await;
+            assert!(matches!(failed, Attempt::GivenUp(_)), "{failed:?}");
+            ports.c1.heal_api();
+            ports.ahead_secs.set(ports.ahead_secs.get() + 33 * 3_600);
+            if dry_run {
+                connect::begin(&ports, Options { dry_run, ..Options::default() }, "api").unwrap();
+                drive(&ports, &settings).await;
+                let last = connect::summary(&ports).unwrap().unwrap().last_run;
+                assert_eq!(last.state, RunState::Done, "{last:?}");
+                // So it is where the run of the last look failed, and somebody else's comes before that is looked at.
+                let looked = attempt(&ports, &job(&generation, left, &ports)).await;
+                assert!(matches!(looked, Attempt::GoOn(..)), "{looked:?}");
+            }
+            let again = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+            let Attempt::GoOn(_, left) = again else { panic!("{dry_run}: {again:?}") };
+            drive(&ports, &settings).await;
+            let asked = attempt(&ports, &job(&generation, left, &ports)).await;
+            assert!(matches!(&asked, Attempt::Done(said) if said.contains("has not learned of 1 ")), "{asked:?}");
+        }
     }
 
     /// A small publication may come every few minutes, and begins the looks anew.

@@ -98,7 +98,8 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         "CREATE TABLE IF NOT EXISTS finding ( \
             number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, rule TEXT NOT NULL, severity TEXT NOT NULL, \
             about TEXT NOT NULL, name TEXT NOT NULL, evidence TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER, \
-            reason TEXT, accepted_by TEXT, accepted_at INTEGER, accepted_until INTEGER, extent TEXT)",
+            reason TEXT, accepted_by TEXT, accepted_at INTEGER, accepted_until INTEGER, extent TEXT, \
+            accepted_extent TEXT)",
         &[],
     )?;
     sql.query(
@@ -168,26 +169,31 @@ pub(super) fn unclosed(sql: &dyn Sql) -> Result<BTreeMap<String, (String, String
     Ok(rows.iter().filter_map(read).collect())
 }
 
-/// Opens a finding, or takes over what is told of one that is open. Gives whether one is open again that was accepted, since it goes further by
-/// now.
+/// How far went what was accepted: it is kept with the time of the acceptance, since a version that does not know of it accepts without it, and keeps the
+/// extent itself as it was.
+const ACCEPTED: &str =
+    "CASE WHEN accepted_extent LIKE accepted_at || ' %' THEN substr(accepted_extent, length(accepted_at) + 2) END";
+
+/// Opens a finding, or takes over what is told of one that is open. Gives whether that is news: one that is new is, unless it is still accepted
+/// from before, and one that is open again though it was accepted, since it goes further by now.
 pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -> Result<bool, SqlError> {
     let text = |text: &str| SqlValue::from(text);
     let accepted = sql.query(
-        "SELECT COALESCE(extent, ''), accepted_by, reason FROM finding WHERE id = ? AND accepted_until > ?",
+        &format!("SELECT COALESCE({ACCEPTED}, extent, ''), accepted_by, reason FROM finding WHERE id = ? AND accepted_until > ?"),
         &[text(&found.id), now.into()],
     )?;
     let accepted =
         accepted.first().map(|row| row.iter().map(|value| value.text().unwrap_or_default()).collect::<Vec<_>>());
-    // Nothing is kept of what an earlier version found.
-    let before = accepted.as_deref().and_then(|row| row.first().copied()).filter(|before| !before.is_empty());
-    let is_more = before.is_some_and(|before| is_more(&found.extent, before));
     // What was accepted stays what was accepted, though there is less of it for a while.
-    let kept = before.filter(|_| !is_more).unwrap_or(&found.extent);
+    let before = accepted.as_deref().and_then(|row| row.first());
+    let is_more = before.is_some_and(|before| is_more(&found.extent, before));
     sql.query(
-        "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at, extent) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, about = excluded.about, name = excluded.name, \
-            evidence = excluded.evidence, extent = excluded.extent, \
-            opened_at = CASE WHEN closed_at IS NULL THEN opened_at ELSE excluded.opened_at END, closed_at = NULL",
+        &format!(
+            "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at, extent) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, about = excluded.about, name = excluded.name, \
+                evidence = excluded.evidence, extent = excluded.extent, accepted_extent = accepted_at || ' ' || COALESCE({ACCEPTED}, extent), \
+                opened_at = CASE WHEN closed_at IS NULL THEN opened_at ELSE excluded.opened_at END, closed_at = NULL"
+        ),
         &[
             text(&found.id),
             text(found.rule),
@@ -196,7 +202,7 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
             text(&found.name),
             text(&found.evidence),
             now.into(),
-            text(kept),
+            text(&found.extent),
         ],
     )?;
     if is_new {
@@ -206,13 +212,14 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
         let why = format!("it is more than was accepted by {by}: {reason}; now {}", found.evidence);
         open_again(sql, &found.id, &why, now)?;
     }
-    Ok(is_more)
+    Ok(is_more || (is_new && accepted.is_none()))
 }
 
 /// Ends what somebody said of a finding; that stays in its events.
 fn open_again(sql: &dyn Sql, id: &str, why: &str, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL WHERE id = ?",
+        "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL, \
+            accepted_extent = NULL WHERE id = ?",
         &[id.into()],
     )?;
     event(sql, id, "open_again", why, now)
@@ -280,7 +287,7 @@ fn event(sql: &dyn Sql, id: &str, what: &str, detail: &str, now: Timestamp) -> R
 pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<bool, SqlError> {
     let Acceptance { id, reason, until, by } = acceptance;
     let accepted = sql.query(
-        "UPDATE finding SET reason = ?, accepted_by = ?, accepted_at = ?, accepted_until = ? \
+        "UPDATE finding SET reason = ?, accepted_by = ?, accepted_at = ?, accepted_until = ?, accepted_extent = CAST(?3 AS INTEGER) || ' ' || extent \
          WHERE id = ? AND closed_at IS NULL RETURNING id",
         &[reason.as_str().into(), by.as_str().into(), now.into(), (*until).into(), id.as_str().into()],
     )?;
@@ -449,7 +456,7 @@ mod tests {
         };
         let acceptance =
             Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() };
-        assert!(!note(&desk, &with(&["x", "y"]), true, at(0)).unwrap());
+        assert!(note(&desk, &with(&["x", "y"]), true, at(0)).unwrap());
         accept(&desk, &acceptance, at(1)).unwrap();
         // The controls: told otherwise, less, over, and back.
         assert!(!note(&desk, &Match { evidence: "y and x".to_owned(), ..with(&["x", "y"]) }, false, at(2)).unwrap());
@@ -466,6 +473,51 @@ mod tests {
         let why = told["events"][0]["detail"].as_str().unwrap();
         assert!(why.contains("so agreed") && why.contains("x, z"), "{why}");
         assert!(!note(&desk, &with(&["x", "z", "q"]), false, at(9)).unwrap(), "nothing is accepted any more");
+    }
+
+    #[test]
+    fn an_acceptance_that_is_given_anew_is_of_what_there_is_then() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let with = |which: &[&str]| {
+            let extent = Extent::listed(which.iter().map(|&one| one.to_owned()).collect());
+            Match { extent: extent.text(Severity::Low), ..found("a", &which.join(", ")) }
+        };
+        let acceptance =
+            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() };
+        note(&desk, &with(&["x", "y"]), true, at(0)).unwrap();
+        accept(&desk, &acceptance, at(1)).unwrap();
+        note(&desk, &with(&["x"]), false, at(2)).unwrap();
+        accept(&desk, &acceptance, at(3)).unwrap();
+        assert!(!note(&desk, &with(&["x"]), false, at(4)).unwrap(), "the control");
+        assert_eq!(states(&desk, "accepted", 4), ["a"]);
+        assert!(note(&desk, &with(&["x", "y"]), false, at(5)).unwrap());
+        assert_eq!(states(&desk, "open", 6), ["a"]);
+        // Nothing of an acceptance that is over is left to the next.
+        accept(&desk, &acceptance, at(7)).unwrap();
+        assert!(!note(&desk, &with(&["x", "y"]), false, at(8)).unwrap());
+    }
+
+    /// A version that does not know how far an acceptance goes keeps the finding as far as it went, and accepts and opens without it.
+    #[test]
+    fn what_was_accepted_while_an_earlier_version_ran_is_as_far_as_that_one_kept_it() {
+        let with = |which: &[&str]| {
+            let extent = Extent::listed(which.iter().map(|&one| one.to_owned()).collect());
+            Match { extent: extent.text(Severity::Low), ..found("a", &which.join(", ")) }
+        };
+        let acceptance =
+            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() };
+        for (then, now, is_more) in [(&["x"][..], &["x", "y"][..], true), (&["x", "y", "z"], &["x", "y"], false)] {
+            let desk = Desk::new();
+            init(&desk).unwrap();
+            note(&desk, &with(&["x", "y"]), true, at(0)).unwrap();
+            accept(&desk, &acceptance, at(1)).unwrap();
+            note(&desk, &with(then), false, at(2)).unwrap();
+            let sql = "UPDATE finding SET accepted_by = 'api', reason = 'so agreed', accepted_at = ?, accepted_until = ?, extent = ?";
+            desk.query(sql, &[at(3).into(), at(1_000).into(), with(then).extent.into()]).unwrap();
+            assert_eq!(note(&desk, &with(now), false, at(4)).unwrap(), is_more, "{then:?}");
+            assert!(!note(&desk, &with(then), false, at(5)).unwrap(), "{then:?}");
+        }
     }
 
     #[test]

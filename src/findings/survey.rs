@@ -37,7 +37,7 @@ const PRIVILEGED: [&str; 2] = ["super_admin", "admin"];
 pub struct SurveyOutcome {
     /// The generation that was looked at, where one was.
     pub generation: Option<GenerationId>,
-    /// The findings that were opened, by id.
+    /// The findings that were opened and are not still accepted, by id.
     pub opened: Vec<String>,
     /// Those that were closed.
     pub closed: Vec<String>,
@@ -134,8 +134,8 @@ struct Survey<'a> {
     /// How many each rule found, and how many of those are not listed one by one.
     counts: BTreeMap<&'static str, (usize, usize)>,
     whole: Whole,
-    /// What was to end, and whether it was met.
-    overdue: Vec<(Overdue, bool)>,
+    /// What was to end, whether the membership is there that it was granted to, and whether it was met.
+    overdue: Vec<(Overdue, bool, bool)>,
     /// The lists that are told as they are, no record of them as it was before.
     whole_lists: BTreeSet<&'static str>,
     watch: Watch,
@@ -169,7 +169,7 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
         open,
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
-        overdue: overdue.into_iter().map(|overdue| (overdue, false)).collect(),
+        overdue: overdue.into_iter().map(|overdue| (overdue, false, false)).collect(),
         whole_lists: HOLDERS.iter().copied().filter(|list| snapshot.manifest().is_whole(list)).collect(),
         watch: Watch::load(ports, ports.now()).unwrap_or_default(),
         makers: BTreeMap::new(),
@@ -177,12 +177,18 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
     };
     let unread = snapshot.manifest().capabilities.get("members").and_then(|members| members.unreadable.as_ref());
     survey.whole.unread = unread.map(|unread| (unread.count, unread.first.clone())).unwrap_or_default();
+    // Who is there to whom something was granted, where it matters.
+    let people: &[Kind] = if survey.overdue.is_empty() { &[] } else { Kind::PEOPLE };
     // Whose tokens there are first: what they hold is kept as the people pass by.
     let made = |row: Row| {
         let maker = row.as_token().filter(|token| token.is_active()).and_then(|token| token.creator_is.clone());
         survey.makers.extend(maker.map(|maker| (maker, Default::default())));
+        let member = row.as_member().map(|member| member.member_id);
+        for (overdue, is_there, _) in &mut survey.overdue {
+            *is_there |= member.is_some() && overdue.member == member;
+        }
     };
-    snapshot.each(ports, Kind::SECRETS, made).await?;
+    snapshot.each(ports, &[Kind::SECRETS, people].concat(), made).await?;
     snapshot.each(ports, Kind::HOLDERS, |row| survey.holder(&row, &catalogue, snapshot, seen)).await?;
     if !survey.makers.is_empty() {
         snapshot.each(ports, &[Kind::ScopedRole], |row| survey.reach(&row)).await?;
@@ -335,7 +341,8 @@ impl Survey<'_> {
     }
 
     /// What a member holds whose end is past, or the account itself, where that was for a time.
-    /// By the membership too: whoever changed the address of their login is the same person. In words, and by ids that stay.
+    /// By the membership too: whoever changed the address of their login is the same person, and who has that address since is another. In words, and
+    /// by ids that stay.
     fn overdue_of(
         &mut self,
         member: &Member,
@@ -346,8 +353,10 @@ impl Survey<'_> {
         let (mut told, mut ids) = (Vec::new(), Vec::new());
         // Folded once: thousands may be overdue, and each is compared with everybody.
         let email = address::folded(&member.email);
-        let is_theirs = |overdue: &Overdue| overdue.member == Some(member.member_id) || overdue.email == email;
-        for (overdue, is_met) in self.overdue.iter_mut().filter(|(overdue, _)| is_theirs(overdue)) {
+        let is_theirs = |(overdue, is_there, _): &&mut (Overdue, bool, bool)| {
+            overdue.member == Some(member.member_id) || (!*is_there && overdue.email == email)
+        };
+        for (overdue, _, is_met) in self.overdue.iter_mut().filter(is_theirs) {
             let (name, is_held, is_given) = match overdue.what {
                 Holding::Entitlement(it) => (catalogue.name(it), held.contains(&it), through.contains(&it)),
                 Holding::Account => ("the account".to_owned(), true, false),
@@ -370,8 +379,9 @@ impl Survey<'_> {
                 _ => MEMBERS,
             })
         };
-        let over = |(overdue, is_met): &&(Overdue, bool)| !is_met && overdue.ended_at < known && is_read(overdue);
-        self.overdue.iter().filter(over).map(|(overdue, _)| overdue.clone()).collect()
+        let over =
+            |(overdue, _, is_met): &&(Overdue, bool, bool)| !is_met && overdue.ended_at < known && is_read(overdue);
+        self.overdue.iter().filter(over).map(|(overdue, ..)| overdue.clone()).collect()
     }
 
     fn withdrawn(&mut self, about: &str, name: &str, ends: &str) -> &mut Withdrawn {
@@ -464,8 +474,8 @@ impl Survey<'_> {
             let is_as_it_was =
                 known.as_ref().is_some_and(|(evidence, extent)| (evidence, extent) == (&found.evidence, &found.extent));
             // An earlier version noted those that are not listed as if they were about the account.
-            let is_again = (!is_as_it_was || found.about == OTHERS) && book::note(sql, found, known.is_none(), now)?;
-            noted.opened.extend((known.is_none() || is_again).then(|| found.id.clone()));
+            let is_news = (!is_as_it_was || found.about == OTHERS) && book::note(sql, found, known.is_none(), now)?;
+            noted.opened.extend(is_news.then(|| found.id.clone()));
         }
         // What a rule found that this version does not know is for a later one to close, which was in use before this one was put back.
         for id in before.keys().filter(|id| severity_of(id).is_some()) {

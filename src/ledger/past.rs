@@ -257,6 +257,7 @@ pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) 
     // Where nobody is asked for by name, the index of principals is of no use.
     let of = if question.is_of_some() { "principal IN (SELECT value FROM json_each(?4))" } else { "?4 IS NOT NULL" };
     let listed = question.entitlements.as_ref().map(|them| json!(them).to_string());
+    // The index of principals is searched between two bounds only where both stand by themselves; bytes come after every text.
     // `soon` is the first change after that time, before any gap; `last` the last one before; `later` the first beyond the gap.
     let statement = format!(
         "SELECT principal, \
@@ -274,7 +275,7 @@ pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) 
              FROM ledger \
              WHERE version = 1 AND generation <= ?3 AND {of} \
                 AND (?6 IS NULL OR entitlement IN (SELECT value FROM json_each(?6))) \
-                AND (?7 IS NULL OR principal > ?7 OR principal = ?7 AND entitlement > ?5) AND (?8 IS NULL OR principal <= ?8) \
+                AND (?7 IS NULL OR principal > ?7 OR entitlement > ?5) AND principal >= COALESCE(?7, '') AND principal <= COALESCE(?8, x'') \
              GROUP BY principal, entitlement ORDER BY principal, entitlement LIMIT ?9) \
          JOIN ledger AS told ON told.id = COALESCE(last, newest)"
     );
@@ -323,8 +324,8 @@ pub fn names_then(
     let rows = sql.query(
         &format!(
             "SELECT principal, former, MIN(id) FROM former_name \
-             WHERE version = 1 AND at > ?1 AND generation <= ?2 AND {of} AND (?4 IS NULL OR principal >= ?4) \
-                AND (?5 IS NULL OR principal <= ?5) \
+             WHERE version = 1 AND at > ?1 AND generation <= ?2 AND {of} AND principal >= COALESCE(?4, '') \
+                AND principal <= COALESCE(?5, x'') \
              GROUP BY principal ORDER BY principal LIMIT ?6"
         ),
         &[

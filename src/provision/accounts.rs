@@ -59,20 +59,23 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if renewal::successor(self.ports, removed)?.is_some()
             || ours.iter().any(|member| *member != removed)
             || open_invitations::until(self.ports, &open, Timestamp::from_secs(0))?.is_some()
+            // What was not found may have been a list that the guards asked for.
+            || read::present(read::member(self.ports, &self.client, removed).await)?.is_some()
         {
             return Ok(None);
         }
-        self.for_nobody(&[]).await.map(Some)
+        self.for_nobody(&[], emails).await.map(Some)
     }
 
-    /// Nobody in the account is meant. The memberships that are `known` as theirs were read, and have another address.
-    pub(super) async fn for_nobody(&self, known: &[MemberId]) -> Result<Outcome, Stopped> {
+    /// Nobody in the account is meant, who has or had these addresses. The memberships that are `known` as theirs were read, and have another one.
+    pub(super) async fn for_nobody(&self, known: &[MemberId], emails: &[String]) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
         let who = subject.shown();
         let written = journal::written_member(self.ports, self.id)?;
-        if let Some(email) = subject.emails.first() {
-            // An invitation that was put off must not go out after a revoke that came later and was answered.
-            let member = written.map(|member| member.to_string()).unwrap_or_default();
+        let member = written.map(|member| member.to_string()).unwrap_or_default();
+        // An invitation that was put off must not go out after a revoke that came later and was answered, whichever of the addresses that was
+        // about. The first is the one that the operation stands under.
+        for email in emails.iter().rev() {
             journal::resolved(self.ports, self.id, &member, email, self.what.id)?;
             if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
                 return Ok(superseded(newer));
@@ -98,9 +101,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(outcome);
         }
         match (self.request.action, subject.emails.first()) {
-            // Removed by an earlier attempt that was cut off before it could say so.
+            // Removed by an earlier attempt that was cut off before it could say so, be it along with the last role.
             (Action::Revoke, _)
-                if self.what.access == Counterpart::Account && journal::has_written(self.ports, self.id)? =>
+                if (self.what.access == Counterpart::Account && journal::has_written(self.ports, self.id)?)
+                    || open_writes::has_removed(self.ports, self.id)? =>
             {
                 if let Some(gone) = written {
                     // Whoever waits for another's turn sits on no seat.
@@ -245,7 +249,6 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         let would = format!("would have invited {email} with {name}");
         let passage = guards::check(&self.asking(), &Planned::invite(email, &would)).await?;
-        self.note("inviting")?;
         let member = match self.send_invitation(&passage, email, &[Policy::of(atom)], None).await? {
             Ok(member) => member,
             Err(not_now) => return Ok(not_now),
@@ -317,6 +320,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         policies: &[Policy],
         replaced: Option<MemberId>,
     ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+        let before = journal::sending(self.ports, self.id, "inviting", self.ports.now())?;
         let open = open_invitations::begin(self.ports, self.id, email, &atoms(policies), self.ports.now())?;
         let answer = self.client.invite(&passage.cleared, email, policies).await;
         match &answer {
@@ -330,7 +334,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         let member = match answer {
             Ok(member) => member,
-            // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership.
+            // There all the same, by somebody else's hand or our own before a crash: the next attempt finds the membership. That one reads all of the
+            // list only where this counts as written.
             Err(ApiError::AlreadyExists(failure)) => {
                 // Not by its place in the list, by which a renewal has looked before.
                 let seen = find::Seen { must_read_all: true, operation: Some(self.id), ..find::Seen::default() };
@@ -356,7 +361,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),
                 }
             }
-            Err(error) => return Err(not_carried_out(error)),
+            Err(error) => {
+                // What is not there for a moment refuses nothing for good.
+                journal::not_written(self.ports, self.id, before || matches!(error, ApiError::NotFound(_)))?;
+                return Err(not_carried_out(error));
+            }
         };
         self.note_done("invited")?;
         renewal::invited(self.ports, member.id, self.ports.now())?;
@@ -411,8 +420,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if let Some(not_now) = waits()? {
             return Ok(not_now);
         }
-        self.note("removing the membership")?;
-        if !self.delete(&passage, member).await? {
+        if !self.delete(&passage, member, "removing the membership").await? {
             return Ok(self.not_now(format!("Cloudflare still shows {email}"), 5));
         }
         come_back::follow(self.ports, self.id, member, Meanwhile::Ended)?;
@@ -426,8 +434,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         ))
     }
 
-    /// Deletes a membership; whether it is gone.
-    pub(super) async fn delete(&self, passage: &Passage, member: &MemberRecord) -> Result<bool, Stopped> {
+    /// Deletes a membership, which this line says in the trail; whether it is gone.
+    pub(super) async fn delete(&self, passage: &Passage, member: &MemberRecord, line: &str) -> Result<bool, Stopped> {
+        let before = journal::sending(self.ports, self.id, line, self.ports.now())?;
         // Of one who holds more than can be kept, it is only noted that they were there.
         let held = member.policies_to_change().map(|held| atoms(&held)).unwrap_or_default();
         let write = Write {
@@ -453,6 +462,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
             Err(error) => {
                 open_writes::refused(self.ports, open)?;
+                journal::not_written(self.ports, self.id, before)?;
                 return Err(not_carried_out(error));
             }
         }

@@ -15,7 +15,7 @@ use super::read::READ_BACK_WAITS;
 use super::{apart, last_writes, late_writes, policies, read};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{Client, MemberRecord};
+use crate::cloudflare::{ApiError, Client, MemberRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
@@ -193,7 +193,7 @@ async fn write<P: Http + KeyValue + Clock + Sql>(
     if !was_so {
         last_writes::note(ports, id, &holds, now)?;
     }
-    journal::note(ports, operation, State::Writing, "writing the member's policies", now)?;
+    let before = journal::sending(ports, operation, "writing the member's policies", now)?;
     let noted = open_writes::begin(
         ports,
         &open_writes::Write {
@@ -225,6 +225,8 @@ async fn write<P: Http + KeyValue + Clock + Sql>(
         }
         Err(error) => {
             open_writes::refused(ports, noted)?;
+            // A member that is gone may be whom it took the access from, as it is looked into.
+            journal::not_written(ports, operation, before || matches!(error, ApiError::NotFound(_)))?;
             // Nothing was written: what is there is what was read.
             last_writes::note(ports, id, &held, ports.now())?;
             Err(not_carried_out(error))

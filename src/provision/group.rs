@@ -176,18 +176,23 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
     } else {
         (WriteKind::Leave(group), "taking out of the group", "taken out of the group")
     };
-    note(asking, &format!("{doing} {name}"))?;
     let (ports, id) = (asking.ports, member.id);
     // It was so a moment before: a read that is behind shows what is asked for, also where it is not.
     let was_so = last_writes::was_in_group(ports, group, id, joins, ports.now())?;
     let not_made = || if was_so { Ok(()) } else { last_writes::forget_group(ports, group, id, joins) };
     let mut waits = READ_BACK_WAITS.into_iter();
     let (open, is_answered) = loop {
+        let before = journal::sending(ports, asking.operation, &format!("{doing} {name}"), ports.now())?;
         // Before it is sent: from then on a read may be behind it, whoever makes that, and also where this is cut off.
         if !was_so {
             last_writes::note_group(ports, group, id, joins, ports.now())?;
         }
         let open = begin(asking, kind, member, passage.loses_admin)?;
+        let refused = || {
+            open_writes::refused(ports, open)?;
+            journal::not_written(ports, asking.operation, before)?;
+            not_made()
+        };
         let answer = if joins {
             client.add_to_group(&passage.cleared, group, member.id).await
         } else {
@@ -201,8 +206,7 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
                 if is_proof(asking, group).await? {
                     break (open, true);
                 }
-                open_writes::refused(ports, open)?;
-                not_made()?;
+                refused()?;
                 return Ok(false);
             }
             Err(error) if error.outcome_unknown() => {
@@ -211,8 +215,7 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             }
             // Shortly after its creation a group is there, and its members are not.
             Err(ApiError::NotFound(failure)) => {
-                open_writes::refused(ports, open)?;
-                not_made()?;
+                refused()?;
                 let found = client.user_group(group).await;
                 if found.as_ref().is_err_and(ApiError::is_nowhere) {
                     if is_gone(asking, group).await? {
@@ -225,8 +228,7 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
                 asking.ports.sleep(wait).await;
             }
             Err(error) => {
-                open_writes::refused(ports, open)?;
-                not_made()?;
+                refused()?;
                 return Err(refusal(error, name, &member.email));
             }
         }

@@ -132,6 +132,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_email ON operation (email)", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS operation_member ON operation (member)", &[])?;
     sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
     removals::init(sql)
 }
@@ -205,6 +206,8 @@ fn age(of: &str) -> String {
 /// put off must not take away what was granted since, nor a grant bring back who was removed since. Carried out is also a revoke that
 /// waits for its proof ([`carried_out`]).
 ///
+/// An operation stands under one address. One that found nobody was about all that it names: nobody had any of them.
+///
 /// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on. The account ends for all
 /// that once what was granted with it has ended.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
@@ -223,7 +226,9 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
     let statement = format!(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer \
             ON newer.id > {older} AND {newer} > {older} \
-                AND (newer.email = older.email OR (newer.member = older.member AND older.member <> '')) \
+                AND (newer.email = older.email OR (newer.member = older.member AND older.member <> '') \
+                    OR (newer.member = '' AND EXISTS \
+                        (SELECT 1 FROM json_each(newer.request, '$.subject.emails') WHERE lower(value) = older.email))) \
          WHERE older.id = ?1 \
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action') \
             AND json_extract(newer.request, '$.target') <> 'renewal' \
@@ -319,7 +324,7 @@ pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Re
     }
     // One that was put off before it was known whom it is about stands under no address yet.
     let statement = "SELECT json_extract(request, '$.subject.emails') FROM operation WHERE id <> ? AND COALESCE(email, '') = '' \
-            AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'";
+            AND due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant'";
     for row in sql.query(statement, &[id.0.into()])? {
         let named: Vec<String> =
             row.first().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()).unwrap_or_default();
@@ -376,6 +381,23 @@ pub fn note(sql: &dyn Sql, id: EntryId, state: State, line: &str, now: Timestamp
         "UPDATE operation SET state = ?1, trail = ?2, wrote = MAX(wrote, ?3), wrote_at = COALESCE(wrote_at, CASE ?3 WHEN 1 THEN ?5 END) \
          WHERE id = ?4 AND outcome IS NULL",
         &[state.as_str().into(), trail.into(), wrote.into(), id.0.into(), now.into()],
+    )?;
+    Ok(())
+}
+
+/// Notes that a write is about to be sent; whether one was before.
+pub(super) fn sending(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<bool, SqlError> {
+    let before = has_written(sql, id)?;
+    note(sql, id, State::Writing, line, now)?;
+    Ok(before)
+}
+
+/// Notes that a write was not carried out for certain: where none was sent `before`, the operation has written nothing. Who is cut off before this has
+/// written, as far as is known.
+pub(super) fn not_written(sql: &dyn Sql, id: EntryId, before: bool) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE operation SET wrote = 0, wrote_at = NULL WHERE id = ? AND NOT ?",
+        &[id.0.into(), i64::from(before).into()],
     )?;
     Ok(())
 }
@@ -504,7 +526,7 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, Sq
     let mut narrowed = Narrowed::by("1 = 1", Vec::new());
     if let Some(member) = &filter.member {
         let values = [member.as_str().into(), address::folded(member).into()];
-        narrowed.and_all("(member = ? OR email = ? COLLATE NOCASE)", &values);
+        narrowed.and_all("(member = ? OR email = ?)", &values);
     }
     narrowed.and("instr(entitlement, ?) > 0", filter.entitlement.as_deref().map(Into::into));
     narrowed.and(
@@ -638,7 +660,7 @@ pub fn is_unwritten_end(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query(&statement, &[id.0.into()])?.is_empty())
 }
 
-/// Whether an attempt of an operation got as far as a write.
+/// Whether an attempt of an operation got as far as a write that was not refused.
 pub(super) fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
 }
@@ -714,7 +736,7 @@ pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
                     AND (expiry.email = operation.email OR (expiry.member = operation.member AND expiry.member <> ''))))",
         &[before.into()],
     )?;
-    sql.query("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE outcome IS NULL)", &[])?;
+    sql.query("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL)", &[])?;
     // Who looks after a late write of a settled operation may be in the middle of a list.
     sql.query("DELETE FROM looked_through WHERE operation NOT IN (SELECT id FROM operation)", &[])?;
     Ok(())

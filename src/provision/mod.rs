@@ -283,7 +283,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             nobody @ (Ok(Meant::Nobody) | Err(Stopped::NotNow(_))) => match (self.unlisted().await?, nobody) {
                 (Meant::One(found), _) => found,
                 (Meant::Unclear(why), _) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
-                (Meant::Nobody, Ok(_)) => return self.for_nobody(&known).await,
+                (Meant::Nobody, Ok(_)) => return self.for_nobody(&known, &subject.emails).await,
                 (Meant::Nobody, Err(not_now)) => return Err(not_now),
             },
             Err(error) => return Err(error),

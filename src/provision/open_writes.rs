@@ -114,6 +114,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     sql.query("CREATE INDEX IF NOT EXISTS sent_member ON sent (member) WHERE check_at IS NOT NULL", &[])?;
+    sql.query("CREATE INDEX IF NOT EXISTS sent_over ON sent (member) WHERE check_at IS NULL AND look_at IS NULL", &[])?;
     Ok(())
 }
 
@@ -286,6 +287,12 @@ pub(super) fn removed(sql: &dyn Sql, id: i64, ray: Option<&str>, now: Timestamp)
     Ok(())
 }
 
+/// Whether an operation has sent a removal that was not refused, and of which it is not known yet who else wrote.
+pub(super) fn has_removed(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
+    let statement = "SELECT 1 FROM sent WHERE operation = ? AND kind = 'removal'";
+    Ok(sql.one(statement, &[operation.0.into()])?.is_some())
+}
+
 /// Notes that a membership was seen to be gone: nothing that was sent for it can be carried out any more.
 pub(super) fn gone(sql: &dyn Sql, member: MemberId) -> Result<(), SqlError> {
     sql.query("UPDATE sent SET check_at = NULL WHERE member = ?", &[member.to_string().into()])?;
@@ -387,11 +394,13 @@ pub(super) fn looked(sql: &dyn Sql, id: i64, looks: i64, next: Option<Timestamp>
     forget(sql)
 }
 
-/// A write is remembered for as long as an earlier one of the same member is open: what is seen may come of either.
+/// A write is remembered for as long as an earlier one of the same member is open: what is seen may come of either. A removal also until its
+/// operation is over, which may find nobody.
 fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "DELETE FROM sent WHERE check_at IS NULL AND look_at IS NULL AND NOT EXISTS \
-            (SELECT 1 FROM sent AS earlier WHERE earlier.member = sent.member AND earlier.check_at IS NOT NULL AND earlier.id < sent.id)",
+            (SELECT 1 FROM sent AS earlier WHERE earlier.member = sent.member AND earlier.check_at IS NOT NULL AND earlier.id < sent.id) \
+            AND (kind <> 'removal' OR NOT EXISTS (SELECT 1 FROM operation WHERE operation.id = sent.operation AND outcome IS NULL))",
         &[],
     )?;
     Ok(())

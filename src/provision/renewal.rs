@@ -240,16 +240,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Ok(self.not_now(format!("a revoke of the account of {} came later and is not over", held.email), 5));
         }
         save(self.ports, self.id, &held)?;
-        self.note(&format!("removing the invitation {member}, to be made again"))?;
-        match self.delete(&passage, &fresh).await {
+        let line = format!("removing the invitation {member}, to be made again");
+        match self.delete(&passage, &fresh, &line).await {
             Ok(true) => {}
             Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
-            Err(Stopped::Refused(refused)) => {
-                // Nothing was taken away, so there is nothing to bring back, but for what an earlier removal may take yet.
+            Err(stopped @ (Stopped::Refused(_) | Stopped::Api(_))) => {
+                // Nothing was taken away, so there is nothing to bring back, but for what this removal or an earlier one may take yet.
                 if self.may_be_removed_until(member)?.is_none() {
                     forget(self.ports, self.id)?;
                 }
-                return Ok(refused);
+                return Err(stopped);
             }
             Err(error) => return Err(error),
         }

@@ -18,7 +18,7 @@ use crate::conductorone::api::{ApiError, Call, Client, Tokens, path};
 /// How it stands with a sync that is to be forced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Forcing {
-    /// Since when.
+    /// Since when; not before.
     since: Timestamp,
     /// What the connector showed before it was told to sync; `None` where it was not told yet.
     told: Option<SyncView>,
@@ -27,9 +27,9 @@ pub(super) struct Forcing {
 }
 
 impl Forcing {
-    /// It is yet to be done.
-    pub(super) const fn begin(now: Timestamp) -> Self {
-        Self { since: now, told: None, looks: 0 }
+    /// It is yet to be done, then at the earliest.
+    pub(super) const fn begin(at: Timestamp) -> Self {
+        Self { since: at, told: None, looks: 0 }
     }
 }
 
@@ -90,6 +90,10 @@ pub(super) async fn step<P: Http + Clock + Sign>(
     forcing: Forcing,
 ) -> Next {
     let now = ports.now();
+    // Whoever asks for the push again has the job begun sooner.
+    if now < forcing.since {
+        return Next::Wait(forcing.since, forcing);
+    }
     let Ok(client) = Client::new(ports, settings, tokens) else {
         return Next::GivenUp("C1_CLIENT_ID and C1_CLIENT_SECRET are not set any more, so ConductorOne was not told; it pulls by itself within the hour.".to_owned());
     };

@@ -23,6 +23,9 @@ use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
 /// steps and provisioning may have to wait for.
 const MAX_UPLOADING_SECS: i64 = 20;
 
+/// Without a store C1 reads this Worker's API, to which KV may show the generation before for a minute: so long C1 is not told.
+const SHOWN_AFTER_SECS: i64 = 75;
+
 /// So long before a SAS URL expires it is said.
 pub(super) const SAS_WARNING_SECS: i64 = 14 * 24 * 60 * 60;
 
@@ -73,7 +76,8 @@ async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str, insig
     if push.connector.is_none() {
         return Attempt::Done(format!("{uploaded} ConductorOne pulls it by itself, within the hour."));
     }
-    go_on(ports.now(), PushState { v: FORMAT, uploaded, forcing: Forcing::begin(ports.now()) })
+    let at = ports.now().plus_secs(if push.store.is_none() { SHOWN_AFTER_SECS } else { 0 });
+    go_on(at, PushState { v: FORMAT, uploaded, forcing: Forcing::begin(at) })
 }
 
 async fn into_store<P: Ports>(

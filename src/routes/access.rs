@@ -61,7 +61,7 @@ pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -
                 404,
                 "not_found",
                 format!(
-                    "no role reaches anything that is called {asked:?}; name it by its key, as GET /v1/scoped-roles/<id> tells it"
+                    "no role or token names {asked:?} by itself; ask by its key, such as com.cloudflare.api.account.zone.<id>, for those on all of its kind"
                 ),
             ));
         }

@@ -43,25 +43,10 @@ fn generation(request: &Incoming, name: &str) -> Result<Option<GenerationId>, Pr
 
 /// Opens the generation that a parameter names.
 async fn named<P: Ports>(ports: &P, name: &str, id: &GenerationId) -> Result<Snapshot, Problem> {
-    Snapshot::open(ports, id).await.map_err(|error| match error {
+    paging::named(ports, &id.to_string()).await?.map_err(|error| match error {
         SnapshotError::Gone(_) => gone(name),
         error => paging::unreadable(error),
     })
-}
-
-/// That the current generation is the newest one that was published, where it is not newer than one that is asked about: at this place it may be a
-/// minute old, and "nothing changed since" would not be true.
-async fn not_behind<P: Ports>(ports: &P, current: &Snapshot, asked: &GenerationId) -> Result<(), Problem> {
-    let current = &current.manifest().generation;
-    if asked < current {
-        return Ok(());
-    }
-    match paging::published(ports).await?.into_iter().next().map(|newest| newest.generation) {
-        Some(newest) if newest > *current => {
-            Err(paging::unreadable(SnapshotError::NotReplicated(format!("generation {newest}"))))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The problem that what changed since the generation that a parameter names is not known any more.
@@ -101,7 +86,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
     };
     if let Some(since) = &since {
         if asked.cursor.is_none() {
-            not_behind(ports, &current, since).await?;
+            paging::not_behind(ports, &current, since).await?;
         }
         named(ports, "since", since).await?;
     }
@@ -111,7 +96,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
             return Ok(page(&current, items, None));
         }
         let older = match &newer.manifest().previous {
-            Some(previous) => Snapshot::open(ports, previous).await,
+            Some(previous) => paging::named(ports, &previous.to_string()).await?,
             None => Err(SnapshotError::NoneYet),
         };
         let older = match older {
@@ -152,7 +137,7 @@ async fn between<P: Ports>(
         (cursor, _) => paging::open_published(ports, cursor.as_ref()).await?,
     };
     if to.is_none() && asked.cursor.is_none() {
-        not_behind(ports, &newer, from).await?;
+        paging::not_behind(ports, &newer, from).await?;
     }
     let older = named(ports, "from", from).await?;
     if older.manifest().generation > newer.manifest().generation {
@@ -225,7 +210,12 @@ async fn authors<P: Ports>(
     newer: &Manifest,
     changes: &[Change],
 ) -> Result<BTreeMap<String, Vec<Value>>, Problem> {
-    let of = |change: &Change| (change.key.clone(), change.member_id.map(|id| id.to_string()));
+    // Of what changes without a grant, the log has a person's names alone.
+    let of = |change: &Change| {
+        let is_name = |field: &String| field.ends_with("_name");
+        let is_logged = change.kind != ChangeKind::Changed || change.fields.iter().any(is_name);
+        (change.key.clone(), change.member_id.filter(|_| is_logged).map(|id| id.to_string()))
+    };
     let rows = changes.iter().filter(|change| has_own_author(change)).map(of).collect();
     let grants = changes.iter().flat_map(|change| change.grants_added.iter().chain(&change.grants_removed));
     let grants: Vec<(String, String)> =

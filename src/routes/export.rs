@@ -70,7 +70,7 @@ async fn insights<P: Ports>(ports: &P, settings: &Settings, file: File) -> Resul
 /// The generation that `generation` names, or the current one.
 pub(super) async fn asked<P: Ports>(ports: &P, request: &Incoming) -> Result<Snapshot, Problem> {
     match request.param("generation").filter(|generation| !generation.is_empty()) {
-        Some(generation) => Snapshot::named(ports, generation).await.map_err(unreadable),
+        Some(generation) => paging::named(ports, generation).await?.map_err(unreadable),
         None => paging::open_published(ports, None).await,
     }
 }

@@ -87,9 +87,22 @@ pub(super) fn asked(request: &Incoming) -> Result<ListQuery, Problem> {
 /// Opens the snapshot that a request is about, the one its cursor pins or the current one, with what our own operations changed
 /// since laid over it.
 pub(super) async fn open<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
-    let snapshot = open_published(ports, cursor).await?;
+    with_changes(ports, open_published(ports, cursor).await?, cursor.and_then(|cursor| cursor.seq)).await
+}
+
+/// Opens the newest generation, by its own name where KV shows an older one here: what is changed by it must not be what it has no more.
+pub(super) async fn open_newest<P: Ports>(ports: &P) -> Result<Snapshot, Problem> {
+    let seen = open_published(ports, None).await?;
+    let newest = published(ports).await?.into_iter().next().map(|newest| newest.generation);
+    let snapshot = match newest.filter(|newest| *newest > seen.manifest().generation) {
+        Some(newest) => named(ports, &newest.to_string()).await?.map_err(unreadable)?,
+        None => seen,
+    };
+    with_changes(ports, snapshot, None).await
+}
+
+async fn with_changes<P: Ports>(ports: &P, snapshot: Snapshot, until: Option<i64>) -> Result<Snapshot, Problem> {
     let generation = snapshot.manifest().generation.clone();
-    let until = cursor.and_then(|cursor| cursor.seq);
     match asking::ask(ports, Command::Overlay { generation, until }).await? {
         Reply::Overlay(overlay) => Ok(snapshot.with(overlay)),
         _ => Err(asking::failed()),
@@ -100,7 +113,7 @@ pub(super) async fn open<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result
 const LATE_MILLIS: i64 = 5 * 60 * 1_000;
 
 /// The generations that were published last, as the Coordinator knows them: what KV shows here may be a minute older.
-pub(super) async fn published<P: Ports>(ports: &P) -> Result<Vec<GenerationSummary>, Problem> {
+async fn published<P: Ports>(ports: &P) -> Result<Vec<GenerationSummary>, Problem> {
     match asking::ask(ports, Command::Status).await? {
         Reply::Status(status) => Ok(status.sync.generations),
         _ => Err(asking::failed()),
@@ -108,20 +121,38 @@ pub(super) async fn published<P: Ports>(ports: &P) -> Result<Vec<GenerationSumma
 }
 
 /// Whether a generation that is not there was published a moment ago.
-async fn is_late<P: Ports>(ports: &P, generation: &GenerationId) -> Result<bool, Problem> {
-    let known = published(ports).await?.into_iter().find(|known| known.generation == *generation);
+async fn is_late<P: Ports>(ports: &P, generation: &str) -> Result<bool, Problem> {
+    let known = published(ports).await?.into_iter().find(|known| known.generation.to_string() == generation);
     Ok(known.is_some_and(|known| ports.now().since(known.published_at) < LATE_MILLIS))
+}
+
+/// That the current generation is the newest one that was published, where it is not newer than one that is asked about: at this place it may be a
+/// minute old, and "nothing changed since" would not be true.
+pub(super) async fn not_behind<P: Ports>(ports: &P, current: &Snapshot, asked: &GenerationId) -> Result<(), Problem> {
+    let current = &current.manifest().generation;
+    if asked < current {
+        return Ok(());
+    }
+    match published(ports).await?.into_iter().next().map(|newest| newest.generation) {
+        Some(newest) if newest > *current => {
+            Err(unreadable(SnapshotError::NotReplicated(format!("generation {newest}"))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Opens the generation that a text names, as it was published. One that is not there and was published a moment ago is to come.
+pub(super) async fn named<P: Ports>(ports: &P, generation: &str) -> Result<Result<Snapshot, SnapshotError>, Problem> {
+    Ok(match Snapshot::named(ports, generation).await {
+        Err(SnapshotError::Gone(gone)) if is_late(ports, generation).await? => Err(SnapshotError::NotReplicated(gone)),
+        opened => opened,
+    })
 }
 
 /// Opens a generation as it was published.
 pub(super) async fn open_published<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result<Snapshot, Problem> {
     let opened = match cursor {
-        Some(cursor) => match Snapshot::open(ports, &cursor.generation).await {
-            Err(SnapshotError::Gone(gone)) if is_late(ports, &cursor.generation).await? => {
-                Err(SnapshotError::NotReplicated(gone))
-            }
-            opened => opened,
-        },
+        Some(cursor) => named(ports, &cursor.generation.to_string()).await?,
         None => match snapshot::latest(ports).await {
             Ok(Some(snapshot)) => Ok(snapshot),
             Ok(None) => Err(SnapshotError::NoneYet),

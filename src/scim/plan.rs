@@ -27,9 +27,9 @@ pub enum PlanError {
     /// The request itself is wrong.
     #[error(transparent)]
     Invalid(#[from] ScimError),
-    /// One operation takes out more members than is allowed.
+    /// One operation takes out more members than is allowed, or some while it puts in others.
     #[error(
-        "this operation would take {removals} members out of the Group, and SCIM_REPLACE_MAX_REMOVALS allows {most}: a list of members may be older than the last change of the Group. Nothing was changed; read the Group again, remove fewer at once (one by one with the path members[value eq \"<id>\"]), or allow more."
+        "this operation would take {removals} members out of the Group; SCIM_REPLACE_MAX_REMOVALS allows {most}, and none to a PATCH replace that also puts somebody in: a list of members may be older than the last change of the Group. Nothing was changed; read the Group again, remove fewer at once (one by one with the path members[value eq \"<id>\"]), use PUT where the list is the new one, or allow more."
     )]
     TooManyRemovals {
         /// How many would go.
@@ -41,8 +41,13 @@ pub enum PlanError {
 
 /// Works out the steps from the members as the last sync and our own operations have them. Who is to be put in or taken out by id is a step
 /// in any case: that they are known to be in it, or are not, is no proof, and the operation asks Cloudflare. Of a whole list that replaces the
-/// members, those make a step who differ.
-pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Result<Vec<Step>, PlanError> {
+/// members, those make a step who differ; unless it `may_swap`, either some are put in or some are taken out: a list of before would do both.
+pub fn plan(
+    mut members: Vec<Value>,
+    changes: &[MembersEdit],
+    most: usize,
+    may_swap: bool,
+) -> Result<Vec<Step>, PlanError> {
     let mut steps = Vec::new();
     for change in changes {
         let (added, removed) = match change {
@@ -87,6 +92,9 @@ pub fn plan(mut members: Vec<Value>, changes: &[MembersEdit], most: usize) -> Re
         let mut there: BTreeSet<Principal> = members.iter().filter_map(principal).collect();
         for member in added {
             let is_new = there.insert(member);
+            if is_new && !may_swap && !removed.is_empty() {
+                return Err(PlanError::TooManyRemovals { removals: removed.len(), most });
+            }
             if is_new {
                 members.push(json!({ "value": id::of_principal(member) }));
             }
@@ -172,8 +180,12 @@ mod tests {
 
     /// Steps as `+a -b`, from members `abc`.
     fn check(changes: &[MembersEdit], most: usize) -> Result<String, PlanError> {
+        checked(changes, most, false)
+    }
+
+    fn checked(changes: &[MembersEdit], most: usize, may_swap: bool) -> Result<String, PlanError> {
         let members: Vec<Value> = users("abc").into_iter().map(|id| json!({ "value": id, "type": "User" })).collect();
-        let steps = plan(members, changes, most)?;
+        let steps = plan(members, changes, most, may_swap)?;
         let shown = steps.iter().map(|step| {
             let sign = if step.action == Action::Grant { '+' } else { '-' };
             format!("{sign}{}", &id::of_principal(step.member)[..1])
@@ -235,6 +247,18 @@ mod tests {
             assert!(check(&[change], 3).is_ok());
         }
         assert!(check(&[MembersEdit::Remove(users("a"))], 0).is_err());
+    }
+
+    #[test]
+    fn a_list_that_may_be_of_before_does_not_put_in_some_and_take_out_others() {
+        for list in ["abd", "dab", "d"] {
+            let change = [MembersEdit::Replace(users(list))];
+            assert!(matches!(check(&change, 3), Err(PlanError::TooManyRemovals { .. })), "{list}");
+            assert!(checked(&change, 3, true).unwrap().starts_with("+d -"), "{list}");
+        }
+        // What names whom it takes out is of no list.
+        let named = [MembersEdit::Remove(users("c")), MembersEdit::Add(users("d")), MembersEdit::Replace(users("abd"))];
+        assert_eq!(check(&named, 3).unwrap(), "-c +d");
     }
 
     #[test]

@@ -21,6 +21,10 @@ const MAX_GRANTS: usize = 50;
 /// At most this many parts tell of findings; the API has all of them.
 const MAX_PARTS: usize = 4;
 
+/// At most this many parts name new Super Administrators. All parts stand in one value of the Coordinator's storage, which takes 2 MB, and in which a
+/// text of nothing but quotes is twice as long.
+const MAX_NAMING_PARTS: usize = 12;
+
 /// Names and addresses are cut to this: what comes from outside must not fill a signal.
 const MAX_NAME: usize = 320;
 
@@ -131,8 +135,8 @@ pub(super) fn unknown(kind: SignalKind, account: &str, event_id: &str, run: &Run
     body.to_string()
 }
 
-/// Somebody was given access past C1: in as many parts as it takes to name every new Super Administrator. There may be more such grants than
-/// these.
+/// Somebody was given access past C1: in as many parts as it takes to name every new Super Administrator, twelve at most. There may be more such
+/// grants than these.
 pub(super) fn foreign_change(
     account: &str,
     event_id: impl Fn(usize) -> String,
@@ -150,7 +154,7 @@ pub(super) fn foreign_change(
     let mut rest: Vec<Value> = items.into_iter().map(|(_, item)| item).collect();
     let mut bodies = Vec::new();
     let mut told = 0;
-    while !rest.is_empty() && (bodies.is_empty() || told < administrators) {
+    while !rest.is_empty() && (bodies.is_empty() || told < administrators && bodies.len() < MAX_NAMING_PARTS) {
         let mut body = about(SignalKind::ForeignChange, account, &event_id(bodies.len()), run, Some(new));
         extend(
             &mut body,

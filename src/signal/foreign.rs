@@ -81,7 +81,8 @@ pub(super) fn find(
             let ours = match explained.get(&(to.clone(), entitlement)).filter(|_| !of_group) {
                 Some(given_at) => {
                     let of = (principal.to_string(), entitlement.to_string());
-                    record::told_before(sql, (&of.0, None, &of.1), true, new.finished_at)?
+                    // What one between the two told that is lost since is told once more.
+                    record::told_before(sql, (&of.0, None, &of.1), true, old.finished_at)?
                         .is_none_or(|told| told < *given_at)
                 }
                 None => false,

@@ -4,7 +4,7 @@
 //! makes the texts, while the generations that they tell of are there, and sends them one after the other.
 //!
 //! **Invariants:** a signal has one id and one text, whatever happens to it on its way; signals are sent in the order of what they
-//! tell of, and one that was taken is not sent again; a new Super Administrator is always named.
+//! tell of, and one that was taken is not sent again; new Super Administrators are named before anything else.
 
 mod cap;
 mod compose;

@@ -18,7 +18,7 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::snapshot::{RunId, RunOutcome, RunRecord};
 
-/// At most this many signals wait; beyond that the oldest are given up.
+/// At most this many signals wait; beyond that the oldest are given up: that access changed before the others, and what somebody else did last.
 const MAX_WAITING: i64 = 200;
 
 /// A signal that could not be sent for a week is given up: C1 remembers for that long which it has, and an older one helps nobody.
@@ -175,7 +175,8 @@ pub(super) fn waiting(sql: &dyn Sql) -> Result<i64, SqlError> {
 pub(super) fn give_up(sql: &dyn Sql, now: Timestamp) -> Result<usize, SqlError> {
     let given_up = sql.query(
         "UPDATE signal SET state = 'given_up', settled_at = ?1, bodies = NULL WHERE state = 'waiting' AND (queued_at < ?2 \
-            OR id <= (SELECT id FROM signal WHERE state = 'waiting' ORDER BY id DESC LIMIT 1 OFFSET ?3)) RETURNING id",
+            OR id IN (SELECT id FROM signal WHERE state = 'waiting' \
+                ORDER BY kind = 'access_changed', kind = 'finding', id DESC LIMIT -1 OFFSET ?3)) RETURNING id",
         &[now.into(), now.plus_secs(-GIVE_UP_SECS).into(), MAX_WAITING.into()],
     )?;
     Ok(given_up.len())

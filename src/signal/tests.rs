@@ -232,16 +232,55 @@ fn the_same_failure_again_is_told_once_a_day() {
 
 #[test]
 fn what_waits_is_bounded_in_number_and_time() {
-    let desk = desk();
-    for n in 1..=250 {
-        let kinds = [SignalKind::AccessChanged];
-        outbox::queue(&desk, &kinds, &[run(n, RunOutcome::Published, desk.now())], desk.now()).unwrap();
+    for kind in [SignalKind::AccessChanged, SignalKind::ForeignChange] {
+        let desk = desk();
+        for n in 1..=250 {
+            outbox::queue(&desk, &[kind], &[run(n, RunOutcome::Published, desk.now())], desk.now()).unwrap();
+        }
+        assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 50);
+        assert_eq!(outbox::next(&desk, false).unwrap().unwrap().run.unwrap().run, run_id(51), "the oldest went");
+        assert_eq!(outbox::waiting(&desk).unwrap(), 200);
+        desk.advance(7 * 24 * 3600 + 1);
+        assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 200);
     }
-    assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 50);
-    assert_eq!(outbox::next(&desk, false).unwrap().unwrap().run.unwrap().run, run_id(51), "the oldest went");
-    assert_eq!(outbox::waiting(&desk).unwrap(), 200);
-    desk.advance(7 * 24 * 3600 + 1);
-    assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 200);
+}
+
+/// While C1 takes nothing for days, nothing that happens all the time pushes out that somebody was given access past C1.
+#[test]
+fn of_too_many_that_wait_what_somebody_else_did_is_given_up_last_and_that_access_changed_first() {
+    let desk = desk();
+    let queued = |kind, n, outcome| {
+        outbox::queue(&desk, &[kind], &[run(n, outcome, desk.now())], desk.now()).unwrap();
+    };
+    queued(SignalKind::ForeignChange, 1, RunOutcome::Published);
+    queued(SignalKind::SyncFailed, 2, RunOutcome::Failed);
+    for n in 3..=252 {
+        queued(SignalKind::AccessChanged, n, RunOutcome::Published);
+    }
+    assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 52);
+    for n in 253..=502 {
+        let run = run(n, RunOutcome::Published, desk.now());
+        outbox::queue_made(&desk, SignalKind::Finding, &run, &["{}".to_owned()], desk.now()).unwrap();
+        assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 1, "{n}");
+    }
+    let left = taken(&desk);
+    let others = [(SignalKind::ForeignChange, run_id(1)), (SignalKind::SyncFailed, run_id(2))];
+    assert_eq!((left.len(), &left[..2]), (200, others.as_slice()));
+    assert!(left[2..].iter().all(|(kind, _)| *kind == SignalKind::Finding), "{left:?}");
+}
+
+#[test]
+fn of_too_many_that_somebody_else_made_the_oldest_is_given_up_and_not_what_is_new() {
+    let desk = desk();
+    for n in 1..=200 {
+        outbox::queue(&desk, &[SignalKind::ForeignChange], &[run(n, RunOutcome::Published, desk.now())], desk.now())
+            .unwrap();
+    }
+    outbox::queue(&desk, &[SignalKind::SyncFailed], &[run(201, RunOutcome::Failed, desk.now())], desk.now()).unwrap();
+    assert_eq!(outbox::give_up(&desk, desk.now()).unwrap(), 1);
+    let left = taken(&desk);
+    assert_eq!((left.len(), left[0].1.clone()), (200, run_id(2)));
+    assert_eq!(left[199], (SignalKind::SyncFailed, run_id(201)));
 }
 
 #[test]
@@ -712,6 +751,35 @@ fn what_a_renewal_brings_back_a_generation_later_is_not_somebody_elses() {
     }
 }
 
+/// The generation after that is compared with the one before the lost one, and finds once more what that one has told.
+#[test]
+fn what_we_gave_is_ours_still_after_the_generation_that_told_it_is_lost() {
+    for (roles, foreign) in [(vec![DNS, MINIMAL], 0), (vec![DNS, MINIMAL, SUPER], 1)] {
+        let desk = desk();
+        let noted = |manifest: &Manifest| {
+            ledger::record::write(&desk, &block_on(ledger::record::read(&desk, manifest)).unwrap()).unwrap();
+        };
+        let old = Account::new().publish(&desk, None);
+        noted(&old);
+        let granted = Some(done(Effect::Granted));
+        operation(&desk, Action::Grant, "jane@example.com", &entitlement(MINIMAL), granted);
+        let lost = Account { jane: vec![DNS, MINIMAL], ..Account::new() }.publish(&desk, Some(old.clone()));
+        noted(&lost);
+        desk.values.borrow_mut().remove(&desk.key(&format!("manifest/{}", lost.generation))).unwrap();
+        let new = Account { jane: roles, ..Account::new() }.publish(&desk, Some(old));
+        noted(&new);
+        let record = RunRecord { generation: Some(new.generation), ..run(2, RunOutcome::Published, desk.now()) };
+        let waiting = waiting(SignalKind::ForeignChange, record);
+        let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
+        assert_eq!(bodies.len(), foreign, "{bodies:?}");
+        for body in &bodies {
+            let body: Value = serde_json::from_str(body).unwrap();
+            let named: Vec<&Value> = body["grants"].as_array().unwrap().iter().map(|grant| &grant["name"]).collect();
+            assert_eq!(named, ["Role 1"], "{body}");
+        }
+    }
+}
+
 #[test]
 fn who_joined_a_group_while_what_was_known_of_groups_was_kept_is_told() {
     let desk = desk();
@@ -983,4 +1051,49 @@ fn every_new_super_administrator_is_named_in_as_many_parts_as_that_takes() {
     let few = compose::foreign_change("account", |part| format!("id{part}"), &record, &manifest, &grants[1..3], false);
     assert_eq!(few.len(), 1);
     assert!(compose::foreign_change("account", |_| String::new(), &record, &manifest, &[], false).is_empty());
+}
+
+/// All parts of a signal stand in one value of the storage, which takes 2 MB.
+#[test]
+fn thousands_of_new_super_administrators_stop_no_other_signal() {
+    for name in ["Super Administrator - All Privileges".to_owned(), "\"".repeat(400)] {
+        let desk = desk();
+        let settings = Settings {
+            url: Secret::new("https://acme.conductor.one/x"),
+            auth: Auth::Capability,
+            kinds: vec![SignalKind::ForeignChange, SignalKind::RemovalCapReached],
+        };
+        let cap = CapReached { at: desk.now(), operation: 7, email: "jane@example.com", message: "3 revokes" };
+        let told_by = ToldBy { settings: Some(&settings), ..by(&DEFAULT) };
+        super::queue(&desk, told_by, &[run(1, RunOutcome::Published, desk.now())], &[cap]).unwrap();
+        let manifest = Account::new().publish(&desk, None);
+        let grant = |n: usize| ForeignGrant {
+            by: crate::audit::Author::unknown(),
+            to: format!("{n}{name}"),
+            principal: format!("user:{n:032x}").parse().unwrap(),
+            entitlement: entitlement(SUPER).parse().unwrap(),
+            name: name.clone(),
+            super_administrator: true,
+        };
+        let grants: Vec<_> = (0..8_000).map(grant).collect();
+        let unmade = outbox::next(&desk, true).unwrap().unwrap();
+        assert_eq!(unmade.kind, SignalKind::ForeignChange);
+        let record = unmade.run.as_ref().unwrap();
+        let id = |part| event_id(unmade.kind, &unmade.key, part);
+        let bodies = compose::foreign_change("account", id, record, &manifest, &grants, false);
+        outbox::made(&desk, unmade.id, &bodies, desk.now()).unwrap();
+        assert_eq!(outbox::next(&desk, true).unwrap(), None);
+
+        let made = outbox::next(&desk, false).unwrap().unwrap();
+        assert_eq!((made.id, made.bodies.as_ref()), (unmade.id, Some(&bodies)));
+        let told: Vec<Value> = bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+        let named: usize = told.iter().map(|body| body["grants"].as_array().unwrap().len()).sum();
+        let last = told.last().unwrap();
+        assert_eq!(last["left_out"], 8_000 - named, "who is not named is counted");
+        assert_eq!(last["summary"]["super_administrators"], 8_000);
+        assert!(named > 400, "{named}");
+        outbox::settle(&desk, made.id, "sent", desk.now()).unwrap();
+        let behind = outbox::next(&desk, false).unwrap().unwrap();
+        assert!(behind.kind == SignalKind::RemovalCapReached && behind.bodies.is_some(), "{behind:?}");
+    }
 }

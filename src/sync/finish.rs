@@ -14,7 +14,7 @@ use super::run::{CURSOR_KEY, Cursor, Published};
 use super::{moved, room, staging, state, unchanged};
 use crate::account::identity::own_token;
 use crate::account::names::Names;
-use crate::account::{inherited, overlay};
+use crate::account::{expiry, inherited, overlay};
 use crate::audit::activity;
 use crate::audit::signs::Shown;
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -139,17 +139,40 @@ async fn hold_back<P: KeyValue + Clock + Sql>(
     Ok(Some(Finish::Trouble(why)))
 }
 
+/// Whether so many of these are gone that it is taken for a mistake.
+fn are_many(gone: usize, before: usize) -> bool {
+    gone > MAX_GONE.max(before / MAX_GONE_SHARE)
+}
+
+/// Whether so many people are missing: an acceptance is of that, then, and of no list.
+fn are_many_missing(crawl: &Crawl, cursor: &Cursor, previous: Option<&Previous>) -> bool {
+    let Some(Previous { members, .. }) = previous else { return false };
+    let seen = sightings(crawl, &cursor.further.confirm);
+    let there = members.keys().filter(|id| seen.has(id)).count() + seen.unnamed;
+    are_many(members.len().saturating_sub(there), members.len())
+}
+
 /// Why so many people are gone that somebody has to accept it. Where the last generation is lost, only this is known of it: how many people it
 /// had. An older one that can be read may have had fewer.
 fn mass_disappearance(sql: &dyn Sql, assembled: &Assembly, is_lost: bool) -> Result<Option<String>, SqlError> {
     let lost = if is_lost { state::load::<usize>(sql, state::LOST)? } else { None };
     let lost = lost.map(|people| (people.saturating_sub(assembled.rows.people()), people));
     let mut counts = lost.into_iter().chain([(assembled.gone, assembled.before)]);
-    Ok(counts.find(|(gone, before)| *gone > MAX_GONE.max(before / MAX_GONE_SHARE)).map(|(gone, before)| {
+    Ok(counts.find(|(gone, before)| are_many(*gone, *before)).map(|(gone, before)| {
         format!(
             "{gone} of {before} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}"
         )
     }))
+}
+
+/// Keeps what was learned of the account, whether it is published or not.
+fn keep(sql: &dyn Sql, assembled: &Assembly) -> Result<(), SqlError> {
+    assembled.names.store(sql)?;
+    state::store(sql, state::NAMES_IN_USE, &assembled.names_in_use)?;
+    state::store(sql, state::CAPABILITIES, &assembled.capabilities)?;
+    state::store(sql, state::POSTURE, &assembled.posture)?;
+    // The list may be silent where the record of one member is not: that there is none teaches nothing.
+    if assembled.shows_inherited { inherited::learn_inherited(sql, true) } else { Ok(()) }
 }
 
 /// Verifies what was read, and publishes it.
@@ -188,7 +211,10 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     if let Some(previous) = previous.as_mut() {
         previous.take_in(&changes, cursor.started_at);
     }
-    match reads_more(kv, crawl, cursor, previous.as_ref(), &changes)? {
+    let is_accepted = cursor.trigger.accept_removals;
+    // One acceptance accepts one thing: where people are gone, what is known of lists stays until the next one.
+    let accept = is_accepted && !is_lost && !are_many_missing(crawl, cursor, previous.as_ref());
+    match reads_more(kv, crawl, cursor, previous.as_ref(), &changes, accept)? {
         Ok(false) => {}
         Ok(true) => return Ok(Finish::More),
         Err(why) => return publish_nothing(kv, cursor, previous.as_ref(), Ending::new(RunOutcome::Failed, why)).await,
@@ -200,10 +226,15 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref()).await?;
-    let accept = cursor.trigger.accept_removals;
+    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref().filter(|_| !accept)).await?;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let mut assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
+    if is_accepted && !accept {
+        assembled.warnings.push(
+            "accepted that people are gone; what is known of lists that cannot be read stays until one more acceptance"
+                .to_owned(),
+        );
+    }
     if let Some(held) = hold_back(kv, cursor, previous.as_ref(), assembled.unsure.take()).await? {
         return Ok(held);
     }
@@ -212,16 +243,8 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         cursor.further.names.0 |= assembled.names_in_use.0;
         return Ok(Finish::More);
     }
-    assembled.names.store(kv)?;
-    state::store(kv, state::NAMES_IN_USE, &assembled.names_in_use)?;
-    state::store(kv, state::CAPABILITIES, &assembled.capabilities)?;
-    state::store(kv, state::POSTURE, &assembled.posture)?;
-    // The list may be silent where the record of one member is not: that there is none teaches nothing.
-    if assembled.shows_inherited {
-        inherited::learn_inherited(kv, true)?;
-    }
-
-    if let Some(message) = mass_disappearance(kv, &assembled, is_lost || previous.is_none())?.filter(|_| !accept) {
+    keep(kv, &assembled)?;
+    if let Some(message) = mass_disappearance(kv, &assembled, is_lost || previous.is_none())?.filter(|_| !is_accepted) {
         let ending = Ending { warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
         return publish_nothing(kv, cursor, previous.as_ref(), ending).await;
     }
@@ -252,7 +275,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     overlay::rebase(kv, changes.seq, cursor.started_at, |id| assembled.rows.member(id))?;
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
-    note_published(kv, &doubted, is_lost)?;
+    note_published(kv, &doubted, is_lost, &assembled.names)?;
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     if published.changed && kv.count_so_far() > limits.key_value {
@@ -280,8 +303,11 @@ fn forget_once(sql: &dyn Sql, cursor: &mut Cursor) -> Result<(), SqlError> {
     snapshot::forget(sql)
 }
 
-/// Notes what the next sync goes by once something is published: which lists were doubted, and that nothing is lost any more.
-fn note_published(sql: &dyn Sql, doubted: &[String], was_lost: bool) -> Result<(), SqlError> {
+/// Notes what goes by what is published: which lists were doubted, that nothing is lost any more, and under which ids roles have their ends.
+fn note_published(sql: &dyn Sql, doubted: &[String], was_lost: bool, names: &Names) -> Result<(), SqlError> {
+    let naming = names.naming();
+    // No sooner: whoever goes by the generation before would miss what is to end under its id.
+    expiry::known_as(sql, |id| naming.role_of(id.into()))?;
     state::store(sql, state::DOUBTED, &doubted)?;
     state::remove(sql, state::LOST)?;
     if was_lost { state::remove(sql, state::GENERATIONS) } else { Ok(()) }
@@ -321,8 +347,8 @@ async fn point_at<P: KeyValue + Clock>(kv: &P, newest: Option<&Previous>) -> Res
     Ok(())
 }
 
-/// Learns, once in a run, what members' records tell of user groups; of lists that are empty all of a sudden nothing is learned, and they are
-/// returned.
+/// Learns, once in a run, what members' records tell of user groups; of lists that are empty all of a sudden against `previous` nothing is learned,
+/// and they are returned.
 async fn learn<P: Http + Clock + Sql>(
     sql: &dyn Sql,
     client: &Client<'_, P>,
@@ -331,7 +357,6 @@ async fn learn<P: Http + Clock + Sql>(
     previous: Option<&Previous>,
 ) -> Result<Vec<String>, SqlError> {
     let before: Vec<String> = state::load(sql, state::DOUBTED)?.unwrap_or_default();
-    let previous = previous.filter(|_| !cursor.trigger.accept_removals);
     let doubted = previous.map(|previous| previous.doubt_the_empty(harvest, &before)).unwrap_or_default();
     if !std::mem::replace(&mut cursor.learned, true) {
         let asked = client.sent();
@@ -406,9 +431,10 @@ fn reads_more<P: Clock + Sql>(
     cursor: &mut Cursor,
     previous: Option<&Previous>,
     changes: &overlay::Changes,
+    accept: bool,
 ) -> Result<Result<bool, String>, SqlError> {
     match further(crawl, cursor, previous) {
-        Ok(None) => moved::read_again(ports, crawl, cursor, previous, changes).map(Ok),
+        Ok(None) => moved::read_again(ports, crawl, cursor, previous, changes, accept).map(Ok),
         Ok(Some(further)) => {
             cursor.further = further;
             Ok(Ok(true))

@@ -61,6 +61,13 @@ pub(super) struct Sightings {
     pub(super) unnamed: usize,
 }
 
+impl Sightings {
+    /// Whether a member was seen.
+    pub(super) fn has(&self, id: &MemberId) -> bool {
+        [&self.first, &self.second, &self.confirmed].iter().any(|seen| seen.contains(id))
+    }
+}
+
 /// Which members were seen: the pages' own facts say it.
 pub(super) fn sightings(crawl: &Crawl, confirm: &[MemberId]) -> Sightings {
     let ids = |list| crawl.facts(list).flat_map(|facts| facts.members.iter().copied()).collect::<BTreeSet<MemberId>>();

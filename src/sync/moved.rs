@@ -18,13 +18,15 @@ const MAX_READ_AGAIN: usize = 3;
 /// Why it is off where it told of more than it gave each time. What Cloudflare counts may be wrong for good.
 const TELLS_MORE: &str = "tells of more than it gives; where what it gives is right, accept that with POST /v1/sync and {\"accept_removals\": true}";
 
-/// Sees to it that a list is read again that moved while it was read, or of which something is missing that is known; whether there is one.
+/// Sees to it that a list is read again that moved while it was read, or of which something is missing that is known; whether there is one. With
+/// `accept`, a list that tells of more than it gives is taken as it is.
 pub(super) fn read_again<P: Clock + Sql>(
     ports: &P,
     crawl: &mut Crawl,
     cursor: &mut Cursor,
     previous: Option<&Previous>,
     changes: &Changes,
+    accept: bool,
 ) -> Result<bool, SqlError> {
     let mut again = false;
     for list in crawl.unsure_lists() {
@@ -32,7 +34,7 @@ pub(super) fn read_again<P: Clock + Sql>(
         let times = cursor.read_again.iter().filter(|read| **read == name).count();
         let has_moved = crawl.totals_differ(list);
         // What is missing once more is gone, unless the list itself says that there is more, and nobody accepts that there is not.
-        let tells_more = crawl.tells_more(list) && !cursor.trigger.accept_removals;
+        let tells_more = crawl.tells_more(list) && !accept;
         let lacks = (times == 0 || tells_more) && !has_moved && lacks_known(crawl, cursor, list, previous, changes);
         if !has_moved && !lacks {
             continue;
@@ -64,12 +66,11 @@ fn lacks_known(crawl: &Crawl, cursor: &Cursor, list: List, previous: Option<&Pre
         List::UserGroups => previous.groups.iter().any(|group| lacks(&group.id)),
         List::GroupMembers(group) => {
             let seen = sightings(crawl, &cursor.further.confirm);
-            let is_there = |id| [&seen.first, &seen.second, &seen.confirmed].iter().any(|seen| seen.contains(id));
             let is_ours = |id| changes.members.get(id).is_some_and(|change| change.groups.contains_key(&group));
             previous
                 .memberships
                 .iter()
-                .any(|(id, groups)| groups.contains(&group) && lacks(id) && is_there(id) && !is_ours(id))
+                .any(|(id, groups)| groups.contains(&group) && lacks(id) && seen.has(id) && !is_ours(id))
         }
         List::Tokens => previous.tokens.iter().any(|token| lacks(&token.id)),
         // A permission group may be known of a member alone: only where the list says that it has more is one missing.

@@ -30,10 +30,10 @@ const MOST_ROWS: usize = 200;
 
 /// When there may be something to publish; `None` where nothing waits.
 pub fn next_due<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Timestamp>, SqlError> {
-    let Some(oldest) = overlay::oldest_open(ports)? else { return Ok(None) };
-    if history::generations(ports)?.is_empty() || Cursor::load(ports)?.is_some() {
+    if Cursor::load(ports)?.is_some() || history::generations(ports)?.is_empty() {
         return Ok(None);
     }
+    let Some(oldest) = overlay::oldest_open(ports)? else { return Ok(None) };
     let ripe = oldest.plus_secs(overlay::LAG_SECS);
     let tried = state::load::<Timestamp>(ports, state::TRIED)?;
     let ripe = tried.map_or(ripe, |tried| ripe.max(tried.plus_secs(room::APART_SECS)));

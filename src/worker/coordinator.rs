@@ -5,12 +5,12 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use worker::{DurableObject, Env, Request, Response, SqlStorageValue, State, durable_object};
+use worker::{DurableObject, Env, Request, Response, State, durable_object};
 
 use super::env::{config, log, now, shelf, sql_error};
 use super::kv::Namespace;
 use super::object::{Object, is_former, space, standing};
-use super::{crypto, fetch, zstd};
+use super::{crypto, fetch, io, zstd};
 use crate::base::json;
 use crate::base::ports::{
     Alarm, Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Sql, SqlError, SqlValue,
@@ -260,32 +260,6 @@ impl Alarm for ObjectPorts<'_> {
 
 impl Sql for ObjectPorts<'_> {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        let params: Vec<SqlStorageValue> = params.iter().cloned().map(to_storage).collect();
-        let cursor = self.state.storage().sql().exec(statement, params).map_err(|error| sql_error(&error))?;
-        cursor
-            .raw()
-            .map(|row| row.map(|row| row.into_iter().map(from_storage).collect()).map_err(|error| sql_error(&error)))
-            .collect()
-    }
-}
-
-fn to_storage(value: SqlValue) -> SqlStorageValue {
-    match value {
-        SqlValue::Null => SqlStorageValue::Null,
-        SqlValue::Integer(number) => SqlStorageValue::Integer(number),
-        SqlValue::Real(number) => SqlStorageValue::Float(number),
-        SqlValue::Text(text) => SqlStorageValue::String(text),
-        SqlValue::Blob(bytes) => SqlStorageValue::Blob(bytes),
-    }
-}
-
-fn from_storage(value: SqlStorageValue) -> SqlValue {
-    match value {
-        SqlStorageValue::Null => SqlValue::Null,
-        SqlStorageValue::Boolean(flag) => SqlValue::Integer(i64::from(flag)),
-        SqlStorageValue::Integer(number) => SqlValue::Integer(number),
-        SqlStorageValue::Float(number) => SqlValue::Real(number),
-        SqlStorageValue::String(text) => SqlValue::Text(text),
-        SqlStorageValue::Blob(bytes) => SqlValue::Blob(bytes),
+        io::of_sql(self.state.storage().sql().as_ref(), statement, params).map_err(|error| sql_error(&error))
     }
 }

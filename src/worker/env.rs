@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Function, JSON, Object, Reflect};
-use wasm_bindgen::{JsCast as _, JsValue};
 use worker::Env;
 
 use super::config::Known;
+use super::io;
 use crate::base::ports::{Level, SqlError};
 use crate::base::shelf::Shelf;
 use crate::base::time::Timestamp;
@@ -22,14 +21,7 @@ thread_local! {
 
 /// The configuration of the bindings.
 pub(super) fn config(env: &Env) -> Rc<Result<Settings, NotConfigured>> {
-    // Variables and secrets are the same kind of binding: a text. An unset one is undefined. Of what stands without quotes in wrangler.toml wrangler
-    // makes a binding of another kind: as JSON it is what was written there, and never what nobody set. A binding of a service is none of both.
-    let lookup = |name: &str| {
-        let value = Reflect::get(env.as_ref(), &name.into()).ok().filter(|value| !value.is_null_or_undefined())?;
-        let is_plain = |value: &JsValue| Object::get_prototype_of(value) == Object::get_prototype_of(&Object::new());
-        let is_data = !value.is_object() || Array::is_array(&value) || is_plain(&value);
-        value.as_string().or_else(|| JSON::stringify(&value).ok().filter(|_| is_data)?.as_string())
-    };
+    let lookup = |name: &str| io::of_env(env.as_ref(), name);
     KNOWN.with_borrow_mut(|known| match known {
         Some(known) if known.holds(lookup) => known.settings(),
         _ => known.insert(Known::read(lookup)).settings(),
@@ -42,7 +34,8 @@ pub(super) fn shelf<T>(f: impl FnOnce(&mut Shelf) -> T) -> T {
 }
 
 pub(super) fn now() -> Timestamp {
-    Timestamp::from_millis(i64::try_from(worker::Date::now().as_millis()).unwrap_or(i64::MAX))
+    #[allow(clippy::cast_possible_truncation, reason = "milliseconds without a fraction, as JavaScript tells the time")]
+    Timestamp::from_millis(js_sys::Date::now() as i64)
 }
 
 pub(super) fn log(level: Level, message: &str, fields: &serde_json::Value) {
@@ -67,10 +60,4 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 pub(super) fn sql_error(error: &worker::Error) -> SqlError {
     SqlError(chain(error))
-}
-
-/// Calls a method that no crate has a binding of.
-pub(super) fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
-    let method: Function = Reflect::get(object, &method.into())?.dyn_into()?;
-    method.apply(object, &arguments.iter().collect::<Array>())
 }

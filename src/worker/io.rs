@@ -2,9 +2,13 @@
 
 use js_sys::futures::JsFuture;
 use js_sys::{Array, Promise, Uint8Array};
+use serde_json::Value;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{AbortSignal, ReadableStream};
+
+use crate::base::json;
+use crate::base::ports::SqlValue;
 
 #[wasm_bindgen(module = "/src/worker/io.js")]
 extern "C" {
@@ -21,7 +25,19 @@ extern "C" {
     fn kv(namespace: &JsValue, operation: &str, key: &str, value: JsValue, millis: u32) -> Promise;
     #[wasm_bindgen(catch)]
     fn sha256(bytes: &[u8]) -> Result<Promise, JsValue>;
-    fn ask(namespace: &JsValue, name: &str, command: &str) -> Promise;
+    #[wasm_bindgen(catch, js_name = objectId)]
+    fn object_id(env: &JsValue, name: &str) -> Result<String, JsValue>;
+    fn ask(env: &JsValue, name: &str, command: &str) -> Promise;
+    fn verify(kty: &str, first: &str, second: &str, message: &[u8], signature: &[u8]) -> Promise;
+    fn sign(seed: &[u8], message: &[u8]) -> Promise;
+    #[wasm_bindgen(js_name = publicKey)]
+    fn public_key(seed: &[u8]) -> Promise;
+    #[wasm_bindgen(catch)]
+    fn zstd(size: f64) -> Result<JsValue, JsValue>;
+    fn compress(frame: &JsValue, bytes: &[u8], is_last: bool) -> Promise;
+    #[wasm_bindgen(catch)]
+    fn query(sql: &JsValue, statement: &str, parameters: &str, apart: &Array) -> Result<String, JsValue>;
+    fn variable(env: &JsValue, name: &str) -> Option<String>;
 }
 
 /// Why there is no result, although nothing failed.
@@ -105,12 +121,96 @@ pub(super) async fn of_kv(
 
 /// SHA-256 of some bytes, where the runtime gives one.
 pub(super) async fn sha256_of(bytes: &[u8]) -> Option<[u8; 32]> {
-    let hash = JsFuture::from(sha256(bytes).ok()?).await.ok()?;
-    Uint8Array::new(&hash).to_vec().try_into().ok()
+    self::bytes(sha256(bytes).ok()?).await.ok()?.try_into().ok()
+}
+
+/// As long as this a text is handed over as it is, as bytes are: as JSON it would be written and read once more. `io.js` has the same bound.
+const LONG: usize = 4096;
+
+/// Runs a statement of a Durable Object's database.
+pub(super) fn of_sql(sql: &JsValue, statement: &str, parameters: &[SqlValue]) -> worker::Result<Vec<Vec<SqlValue>>> {
+    let apart = Array::new();
+    let aside = |value: JsValue| Value::Array(vec![(apart.push(&value) - 1).into()]);
+    let parameters = parameters.iter().map(|value| match value {
+        SqlValue::Null => Value::Null,
+        SqlValue::Integer(number) => (*number).into(),
+        SqlValue::Real(number) => (*number).into(),
+        SqlValue::Text(text) if text.len() < LONG => text.as_str().into(),
+        SqlValue::Text(text) => aside(text.as_str().into()),
+        SqlValue::Blob(bytes) => aside(Uint8Array::from(bytes.as_slice()).into()),
+    });
+    let parameters = Value::Array(parameters.collect()).to_string();
+    let rows = json::read_str(&query(sql, statement, &parameters, &apart)?)?;
+    Ok(list(rows).map(|row| list(row).map(|value| of_json(value, &apart)).collect()).collect())
+}
+
+fn list(value: Value) -> std::vec::IntoIter<Value> {
+    if let Value::Array(list) = value { list } else { Vec::new() }.into_iter()
+}
+
+fn of_json(value: Value, apart: &Array) -> SqlValue {
+    match value {
+        Value::String(text) => SqlValue::Text(text),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| SqlValue::Real(number.as_f64().unwrap_or_default()), SqlValue::Integer)
+        }
+        Value::Array(_) => {
+            // They come in the order in which they were put there.
+            let value = apart.shift();
+            value.as_string().map_or_else(|| SqlValue::Blob(Uint8Array::new(&value).to_vec()), SqlValue::Text)
+        }
+        _ => SqlValue::Null,
+    }
+}
+
+/// A variable or a secret.
+pub(super) fn of_env(env: &JsValue, name: &str) -> Option<String> {
+    variable(env, name)
+}
+
+/// The id of the Durable Object of a name.
+pub(super) fn of_id(env: &JsValue, name: &str) -> worker::Result<String> {
+    Ok(object_id(env, name)?)
 }
 
 /// Asks the Durable Object of a name; its answer's bytes.
-pub(super) async fn of_object(namespace: &JsValue, name: &str, command: &str) -> worker::Result<Vec<u8>> {
-    let bytes = JsFuture::from(ask(namespace, name, command)).await?;
+pub(super) async fn of_object(env: &JsValue, name: &str, command: &str) -> worker::Result<Vec<u8>> {
+    bytes(ask(env, name, command)).await
+}
+
+/// Whether a signature is of a public key, which is told by its type and fields as a JWK has them; none is of a key that cannot be imported.
+pub(super) async fn is_signed(kty: &str, [first, second]: [&str; 2], message: &[u8], signature: &[u8]) -> bool {
+    JsFuture::from(verify(kty, first, second, message, signature)).await.is_ok_and(|verdict| verdict.is_truthy())
+}
+
+/// An Ed25519 signature.
+pub(super) async fn signature(seed: &[u8], message: &[u8]) -> worker::Result<Vec<u8>> {
+    bytes(sign(seed, message)).await
+}
+
+/// The public key of an Ed25519 private key, as a JWK has it.
+pub(super) async fn public_key_of(seed: &[u8]) -> worker::Result<String> {
+    Ok(JsFuture::from(public_key(seed)).await?.as_string().unwrap_or_default())
+}
+
+/// Begins a zstd frame, where the runtime can.
+pub(super) fn zstd_frame(size: u64) -> Option<JsValue> {
+    // Within 2^53: the file has less than 2^44 bytes.
+    #[allow(clippy::cast_precision_loss, reason = "a size of some megabytes")]
+    zstd(size as f64).ok()
+}
+
+/// What a frame has compressed by now, once these bytes are with it.
+pub(super) async fn zstd_piece(frame: &JsValue, content: &[u8]) -> worker::Result<Vec<u8>> {
+    bytes(compress(frame, content, false)).await
+}
+
+/// What is left of a frame.
+pub(super) async fn zstd_rest(frame: &JsValue) -> worker::Result<Vec<u8>> {
+    bytes(compress(frame, &[], true)).await
+}
+
+async fn bytes(promise: Promise) -> worker::Result<Vec<u8>> {
+    let bytes = JsFuture::from(promise).await?;
     Ok(Uint8Array::new(&bytes).to_vec())
 }

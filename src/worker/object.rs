@@ -10,9 +10,6 @@ use crate::coordinator::succession::{FORMER, Standing};
 use crate::coordinator::{Ask, Command, Reply, Unreachable};
 use crate::model::id::AccountId;
 
-/// The binding of the Durable Object class.
-const BINDING: &str = "COORDINATOR";
-
 /// A Durable Object that can be asked.
 pub(super) struct Object<'a> {
     env: &'a Env,
@@ -30,17 +27,15 @@ impl<'a> Object<'a> {
         Self { env, name: FORMER.to_owned() }
     }
 
-    /// Its id, which the runtime works out without asking anybody.
     fn id(&self) -> worker::Result<String> {
-        Ok(self.env.durable_object(BINDING)?.id_from_name(&self.name)?.to_string())
+        io::of_id(self.env.as_ref(), &self.name)
     }
 }
 
 impl Ask for Object<'_> {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
         let ask = async {
-            let objects = self.env.durable_object(BINDING)?;
-            let reply = io::of_object(objects.as_ref(), &self.name, &serde_json::to_string(&command)?).await?;
+            let reply = io::of_object(self.env.as_ref(), &self.name, &serde_json::to_string(&command)?).await?;
             Ok::<_, worker::Error>(json::read(&reply)?)
         };
         ask.await.map_err(|error| Unreachable(chain(&error)))

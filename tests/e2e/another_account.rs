@@ -86,6 +86,7 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
                  ALTER TABLE expiry DROP COLUMN member;
                  ALTER TABLE sent DROP COLUMN held;
                  ALTER TABLE finding DROP COLUMN extent;
+                 ALTER TABLE finding DROP COLUMN accepted_extent;
                  DROP INDEX decision_approved;
                  PRAGMA wal_checkpoint(TRUNCATE);",
             )

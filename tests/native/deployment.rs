@@ -370,7 +370,7 @@ impl Edge {
         };
         let settings = self.settings.borrow().clone();
         let route = routes::label(&incoming);
-        let answer = routes::answer(self, &settings, incoming).await;
+        let answer = Box::pin(routes::answer(self, &settings, incoming)).await;
         self.tally.borrow_mut().count(route, answer.status, Timestamp::from_millis(0));
         let body = match answer.body {
             Content::Bytes(bytes) => bytes,

@@ -34,6 +34,7 @@ mod lives;
 mod looks;
 #[path = "../matrix/mod.rs"]
 mod matrix;
+mod plans;
 #[path = "../promises/mod.rs"]
 mod promises;
 mod provision;

@@ -380,6 +380,7 @@ export async function told({ page, base, heading }) {
       // What nobody looks at is not read again before somebody does.
       await page.getByRole("navigation").getByRole("link", { name: "Operations" }).click();
       await heading("Operations");
+      await settled();
       [edition, asked] = [SECOND, []];
       await minutes(3);
       assert.deepEqual(counted(), {});

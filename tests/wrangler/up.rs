@@ -749,6 +749,8 @@ async fn what_one_deployment_has_set_is_released_to_nobody() {
         ("[vars]\n", "[env.eu]\nname = \"eu\"\n[vars]\n", Some("env")),
         ("[[kv_namespaces]]\n", "[[routes]]\npattern = \"c1.acme.com\"\n[[kv_namespaces]]\n", Some("routes")),
         ("name = \"c1-cloudflare\"\n", "name = \"c1-cloudflare\"\naccount_id = \"f00\"\n", Some("account_id")),
+        ("name = \"c1-cloudflare\"\n", "name = \"c1-cloudflare\"\n'account_id'='f00'\n", Some("account_id")),
+        ("name = \"c1-cloudflare\"\n", "name = \"c1-cloudflare\"\nenv.eu.name = \"eu\"\n", Some("env")),
         (
             "binding = \"STATE\"\n",
             "binding = \"STATE\"\nid = \"0123456789abcdef0123456789abcdef\"\n",
@@ -1088,6 +1090,41 @@ async fn a_route_says_whose_an_address_is(project: &Project, renamed: &str, else
     }
 }
 
+/// An address that the Worker has itself counts before the file's, which may be another Worker's: that one would be sent the token of this one.
+async fn a_workers_own_address_counts_before_the_files(project: &Project, renamed: &str) {
+    let account = project.cloudflare.account_id();
+    let alone = format!("CLOUDFLARE_API_TOKEN={}", project.cloudflare.token());
+    project.configure(renamed);
+    let leads_to = |worker: &str| {
+        let domain = [account.as_str(), "c1.example.com", worker].map(str::to_owned);
+        *project.api.domains.lock().unwrap() = Some(vec![domain]);
+    };
+    let own = "https://c1-second.example.com";
+    for (has, worker, expected) in [
+        (own, "c1-second", own),
+        ("", NAME, "https://c1-second.acme.workers.dev"),
+        // The control: Cloudflare says that the file's is this one's.
+        ("", "c1-second", "https://c1.example.com"),
+    ] {
+        let vars = [("PUBLIC_URL".to_owned(), has.to_owned())].into();
+        project.hosting.add_worker("c1-second", Deployed { vars, ..of_namespace("f00") });
+        leads_to(worker);
+        let told = project.run("down", &["--reach", ""], "").await;
+        let undo = format!("URL={expected} UNDO=1 npm run connect");
+        assert!(told.status == Some(2) && told.text.contains(&undo), "{undo}: {}", told.text);
+    }
+    // The last one has no address of its own: it is not deployed with the file's either, unless that is its own.
+    for (worker, status, part) in [
+        (NAME, 1, "which is not the address of the Worker c1-second in the account"),
+        ("c1-second", 2, "--show-tokens"),
+    ] {
+        leads_to(worker);
+        let up = project.run("up", &[], &alone).await;
+        assert!(up.status == Some(status) && up.text.contains(part), "{}", up.text);
+    }
+    project.hosting.remove_worker("c1-second");
+}
+
 /// What is in the file for one Worker is not deployed as another one's.
 async fn one_workers_file_is_not_anothers(project: &Project) {
     let (account, written) = (project.cloudflare.account_id(), project.configuration());
@@ -1117,6 +1154,7 @@ async fn one_workers_file_is_not_anothers(project: &Project) {
         assert_eq!(&project.configuration(), text);
     }
     a_route_says_whose_an_address_is(project, &renamed, &turned_on).await;
+    a_workers_own_address_counts_before_the_files(project, &renamed).await;
     // The control: the address is its own.
     project.configure(&renamed.replace("https://c1.example.com", "https://c1-second.acme.workers.dev"));
     let own = project.run("up", &[], &alone).await;
@@ -1136,6 +1174,43 @@ async fn one_workers_file_is_not_anothers(project: &Project) {
     assert!(told.status == Some(2) && told.text.contains(&stays), "{}", told.text);
     assert!(!told.text.contains("and the values in"), "{}", told.text);
     project.configure(&written);
+}
+
+/// Another account by `account_id`, and another Worker by `CLOUDFLARE_ENV`: what wrangler goes by is not what was looked at.
+#[tokio::test]
+async fn wrangler_goes_nowhere_else_than_up_and_down_look() {
+    let project = Project::new("up-elsewhere", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let (account, pristine, secrets) = (project.cloudflare.account_id(), project.configuration(), project.secrets());
+    project.hosting.also_sees(ANOTHER, "Another");
+    project.hosting.add_worker(NAME, of_namespace("f00"));
+    project.hosting.add_worker_abroad(ANOTHER, NAME, of_namespace("f00"));
+    let tenant = ["--tenant", "acme.conductor.one", "--account"];
+    for line in [format!("account_id = \"{account}\""), format!("'account_id'='{account}' # ours")] {
+        let text = format!("{line}\n{pristine}");
+        project.configure(&text);
+        for (program, parameters, not) in [
+            ("up", [&tenant[..], &[ANOTHER]].concat(), "; nothing was deployed"),
+            ("down", vec!["--yes", "--account", ANOTHER], "; nothing was taken away"),
+        ] {
+            let stopped = project.run(program, &parameters, &secrets).await;
+            let told = stopped.text.contains("by its line account_id") && stopped.text.contains(not);
+            assert!(stopped.status == Some(1) && told, "{}", stopped.text);
+        }
+        // The controls: it is the same account. Both go on to what is missing.
+        let up = project.run("up", &[&tenant[..], &[account.as_str()]].concat(), "").await;
+        assert!(up.status == Some(2) && up.text.contains("CLOUDFLARE_API_TOKEN is missing"), "{}", up.text);
+        let down = project.run("down", &["--account", &account], "").await;
+        assert!(down.status == Some(2) && down.text.contains("give --yes"), "{}", down.text);
+        assert_eq!((project.configuration(), project.hosting.changes()), (text, Vec::new()));
+    }
+    // wrangler reads the one in this file as well.
+    std::fs::write(project.scratch.path(".env"), "CLOUDFLARE_ENV=eu\n").unwrap();
+    project.configure(&format!("{pristine}\n[env.eu]\nname = \"c1-eu\"\n"));
+    project.hosting.add_worker("c1-eu", of_namespace("f01"));
+    let down = project.run("down", &["--yes", "--account", &account], "").await;
+    assert_eq!(down.status, Some(0), "{}", down.text);
+    let is_there = |name| project.hosting.worker(name).is_some();
+    assert_eq!((is_there(NAME), is_there("c1-eu")), (false, true), "{}", down.text);
 }
 
 #[tokio::test]
@@ -1198,7 +1273,8 @@ async fn settings(scratch: &Scratch, text: &str) -> serde_json::Value {
         try {{ mustBeKnown(settings); }} catch (error) {{ unknown = error.message; }}
         const vars = Object.fromEntries([...settings.variables()].map(([name, value]) => [name, value ?? null]));
         const [mark, leads] = [settings.withoutVariables(), settings.routes('c1.example.com')];
-        console.log(JSON.stringify({{ vars, mark, unknown, leads, crons: settings.crons ?? null, keeps: settings.keeps }}));
+        const elsewhere = settings.leadsElsewhere('f00');
+        console.log(JSON.stringify({{ vars, mark, unknown, leads, elsewhere, crons: settings.crons ?? null, keeps: settings.keeps }}));
         if (settings.variables().get('PLAN') !== undefined) {{ settings.set('PLAN', 'paid'); settings.write(); }}"
     );
     let mut command = Command::new("node");
@@ -1251,6 +1327,16 @@ async fn a_variable_is_read_as_toml_has_it_and_what_is_not_understood_is_uploade
         ("# routes = [{ pattern = \"c1.example.com\" }]\n[vars]\nFINDINGS_DOMAINS = \"c1.example.com\"", false),
     ] {
         assert_eq!(settings(&scratch, text).await["leads"], leads, "{text}");
+    }
+    // Whether wrangler would go into another account than f00.
+    for (text, elsewhere) in [
+        ("account_id = \"f00\"", false),
+        ("account_id = \"\"", false),
+        ("# account_id = \"f01\"\n[env.eu]\naccount_id = \"f01\"", false),
+        ("'account_id'='f01' # a note", true),
+        ("account_id = \"\"\"f\\u00300\"\"\"", true),
+    ] {
+        assert_eq!(settings(&scratch, text).await["elsewhere"], elsewhere, "{text}");
     }
 }
 

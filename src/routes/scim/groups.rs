@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::lists;
 use super::users::BY;
+use crate::base::ports::Method;
 use crate::base::tree::BTreeSet;
 use crate::coordinator::{Command, Reply};
 use crate::model::address;
@@ -58,8 +59,10 @@ async fn take_out_of_unlisted<P: Ports>(
 ) -> Result<Answer, Problem> {
     call.unchanged(&Value::Null)?;
     let changes = patch::group(body, &Value::Null)?;
-    let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals)?;
-    if steps.iter().any(|step| step.action == Action::Grant) || carry_out(call, found, &changes, &steps).await? == 0 {
+    let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals, true)?;
+    if steps.iter().any(|step| step.action == Action::Grant)
+        || carry_out(call, found, &changes, &steps, true).await? == 0
+    {
         return Err(missing(id));
     }
     Ok(Answer::no_content())
@@ -80,8 +83,11 @@ async fn change<P: Ports>(
             *ids = as_known(call, &found.snapshot, &members, ids).await?;
         }
     }
-    let steps = plan(members, &changes, call.settings.scim_replace_max_removals)?;
-    carry_out(call, &found, &changes, &steps).await?;
+    // A PATCH that replaces may be a revoke by a list of before: it would also put in who was taken out since. `*` matches whatever there is.
+    let may_swap =
+        call.request.method == Method::Put || call.request.header("if-match").is_some_and(|known| !known.contains('*'));
+    let steps = plan(members, &changes, call.settings.scim_replace_max_removals, may_swap)?;
+    carry_out(call, &found, &changes, &steps, may_swap).await?;
     drop(found);
     let left = find(call, id, true).await?;
     call.shown(200, left.group.ok_or_else(|| missing(id))?)
@@ -122,6 +128,7 @@ async fn coming<P: Ports>(
     found: &Found,
     changes: &[MembersEdit],
     steps: &[Step],
+    may_swap: bool,
 ) -> Result<Vec<Subject>, Problem> {
     let is_whole = |change: &MembersEdit| matches!(change, MembersEdit::Replace(_) | MembersEdit::RemoveWhere(None));
     let Some(last) = changes.iter().rposition(is_whole) else { return Ok(Vec::new()) };
@@ -159,7 +166,8 @@ async fn coming<P: Ports>(
     }
     let most = call.settings.scim_replace_max_removals;
     let removals = awaited.len() + steps.iter().filter(|step| step.action == Action::Revoke).count();
-    if !awaited.is_empty() && removals > most {
+    let swaps = !may_swap && steps.iter().any(|step| step.action == Action::Grant);
+    if !awaited.is_empty() && (swaps || removals > most) {
         return Err(PlanError::TooManyRemovals { removals, most }.into());
     }
     Ok(awaited.into_iter().map(|it| it.request.subject).collect())
@@ -171,10 +179,11 @@ async fn carry_out<P: Ports>(
     found: &Found,
     changes: &[MembersEdit],
     steps: &[Step],
+    may_swap: bool,
 ) -> Result<usize, Problem> {
     let (mut done, mut effective, mut given) = (Vec::new(), 0, Vec::new());
     let target = Target::Entitlement(found.entitlement);
-    let mut coming = coming(call, found, changes, steps).await?.into_iter();
+    let mut coming = coming(call, found, changes, steps, may_swap).await?.into_iter();
     let mut left = steps;
     loop {
         let (action, subject) = if let Some(subject) = coming.next() {
@@ -254,7 +263,11 @@ struct Found {
 /// Which Group is meant by an id.
 async fn find<P: Ports>(call: &Call<'_, P>, id: &str, with_members: bool) -> Result<Found, Problem> {
     let entitlement = id::entitlement(id).ok_or_else(|| missing(id))?;
-    let snapshot = paging::open(call.ports, None).await?;
+    // What is changed is worked out from who is in it by the newest generation.
+    let snapshot = match call.request.method {
+        Method::Get => paging::open(call.ports, None).await?,
+        _ => paging::open_newest(call.ports).await?,
+    };
     let row = snapshot.get(call.ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
     let Some((entitlement, name)) = row.as_ref().and_then(Row::offered) else {
         return Ok(Found { entitlement, group: None, snapshot });

@@ -3,9 +3,10 @@
 use c1_cloudflare::account::apps::Apps;
 use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::model::ask::{Action, EntitlementRef};
-use c1_cloudflare::model::operation::{Effect, Refusal, Target};
+use c1_cloudflare::model::operation::{Effect, Outcome, Refusal, Target};
+use sim::cloudflare::{Fault, Route};
 
-use super::{Bench, NEW, assert_done, assert_refused, person, roles};
+use super::{Bench, NEW, assert_done, assert_refused, group_target, holds, member, person, roles};
 use crate::support::APP;
 
 fn named(name: &str) -> Target {
@@ -47,6 +48,42 @@ async fn with_no_app_pinned_an_id_counts_and_a_name_does_not_until_connect_has_s
     bench.world.query(settled, &[connection.to_string().into()]).unwrap();
     assert_refused(&bench.settle(by_name(Some("2any"))).await, Refusal::AppNotAllowed, "was connected to");
     assert_done(&bench.settle(by_name(Some("2settled"))).await, Effect::Granted);
+}
+
+/// What was written is carried to its end. What Cloudflare refused was not written.
+#[tokio::test]
+async fn app_not_allowed_is_an_app_that_is_shut_out_after_cloudflare_refused_what_it_had_asked_for() {
+    let refused = Fault::status(429, 10_013);
+    for faults in [vec![refused.clone()], vec![Fault::status(500, 10_000), refused]] {
+        for route in [Route::UpdateMember, Route::CreateMember, Route::AddUserGroupMembers] {
+            let (mut bench, known, jane) = Bench::with_jane().await;
+            let account = bench.account().clone();
+            let group = account.add_group("Operators", vec![holds(&account, &known[2])]);
+            let (what, whom) = match route {
+                Route::UpdateMember => (super::target(&known[1]), member(&jane)),
+                Route::CreateMember => (super::target(&known[1]), person(NEW)),
+                _ => (group_target(&group), member(&jane)),
+            };
+            for fault in &faults {
+                account.fail_next(route, 1, fault.clone());
+            }
+            let id = bench.arrive(Action::Grant, what, whom);
+            while account.requests(route) < faults.len() {
+                let outcome = bench.attempt(id).await;
+                assert!(matches!(outcome, Outcome::NotNow { .. }), "{route:?}: {outcome:?}");
+                bench.world.advance(400);
+            }
+            bench.world.config.provision.apps = Apps::configured(vec!["2other".to_owned()], None);
+            let outcome = bench.settle(id).await;
+            if faults.len() == 1 {
+                assert_refused(&outcome, Refusal::AppNotAllowed, "ALLOWED_APPS");
+                assert_eq!(account.requests(route), 1);
+            } else {
+                // The control: of the first one nobody knows whether it was carried out.
+                assert_done(&outcome, Effect::Granted);
+            }
+        }
+    }
 }
 
 /// Every app of the tenant has C1's builtin entitlement, and its owner may point it at this Worker.

@@ -71,6 +71,28 @@ async fn one_through_a_group_counts_while_invited_or_denied_ones_do_not() {
     }
 }
 
+#[tokio::test]
+async fn a_list_that_is_not_there_for_a_moment_says_of_nobody_that_they_are_removed() {
+    let bench = Bench::with(|account| leave_admins(account, 2), |_| {}).await;
+    let account = bench.account();
+    let first = admins(account)[0].id.clone();
+    let role = account.permission_group("super_admin").unwrap();
+    let group = account.add_group("Admins", vec![holds(account, &role)]);
+    let through = account.add_member("through@example.com", vec![holds(account, &roles(account)[0])]);
+    account.join_group(&group, &through);
+    account.fail_next(Route::DeleteMember, 1, Fault::status(500, 10_000));
+    let revoke = bench.arrive(Action::Revoke, Target::Account, member(&first));
+    assert_not_now(&bench.attempt(revoke).await, "still shows");
+    // The guards ask for the list: of those who are Super Administrators of their own there are not enough.
+    account.fail_next(Route::ListMembers, 9, Fault::status(404, 7003));
+    bench.world.advance(10);
+    assert_not_now(&bench.attempt(revoke).await, "cannot be read back");
+    assert!(account.membership(&first).is_some());
+    account.clear_faults();
+    assert_done(&bench.settle(revoke).await, Effect::Removed);
+    assert!(account.membership(&first).is_none());
+}
+
 /// A connector of the same account that has synced nothing yet.
 fn unsynced(bench: &Bench) -> Bench {
     let mut world = super::World::new(sim::cloudflare::Spec::default());

@@ -691,6 +691,53 @@ async fn a_revoke_of_a_person_ends_a_grant_that_waits_and_does_not_yet_know_whom
     assert!(bench.account().membership_of(NEW).is_none());
 }
 
+/// An operation stands under one address, and a person may have several.
+#[tokio::test]
+async fn a_revoke_ends_a_grant_that_waits_under_another_address_of_the_person() {
+    const OTHER: &str = "j.doe@example.com";
+    for has_account in [true, false] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        let known = roles(account);
+        let both = Subject { emails: vec![JANE.to_owned(), OTHER.to_owned()], ..Subject::default() };
+        let (given, taken, effect) = if has_account {
+            account.add_member(OTHER, vec![holds(account, &known[0])]);
+            (both, account_of(OTHER), Effect::Removed)
+        } else {
+            (person(OTHER), both, Effect::AlreadyRevoked)
+        };
+        account.fail_next(Route::ListMembers, 9, Fault::status(503, 10_000));
+        let grant = bench.arrive(Action::Grant, target(&known[1]), given.clone());
+        assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+        account.clear_faults();
+        assert_done(&bench.operate(Action::Revoke, Target::Account, taken).await, effect);
+        assert_refused(&bench.settle(grant).await, Refusal::Superseded, "asked for the contrary later");
+        assert!(account.membership_of(JANE).is_none() && account.membership_of(OTHER).is_none());
+        // Who asks once more has it.
+        assert_done(&bench.operate(Action::Grant, target(&known[1]), given).await, Effect::Granted);
+    }
+}
+
+#[tokio::test]
+async fn a_revoke_by_an_id_that_is_nobodys_any_more_ends_a_grant_that_waits_under_the_address_that_went_with_it() {
+    let jane = |account: &Cloudflare| drop(account.add_member(JANE, vec![holds(account, &roles(account)[0])]));
+    let bench = Bench::with(jane, |_| {}).await;
+    let account = bench.account();
+    let role = target(&roles(account)[1]);
+    let jane = account.membership_of(JANE).unwrap().id;
+    let by_user = Subject { emails: Vec::new(), member_id: None, ..known(&bench, &jane) };
+    account.fail_next(Route::GetMember, 9, Fault::status(503, 10_000));
+    let grant = bench.arrive(Action::Grant, role.clone(), person(JANE));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    account.remove_member(&jane);
+    assert_done(&bench.operate(Action::Revoke, Target::Account, by_user).await, Effect::AlreadyRevoked);
+    assert_refused(&bench.settle(grant).await, Refusal::Superseded, "asked for the contrary later");
+    assert!(account.membership_of(JANE).is_none());
+    // Who asks once more has it.
+    assert_done(&bench.operate(Action::Grant, role, person(JANE)).await, Effect::Granted);
+}
+
 #[tokio::test]
 async fn ambiguous_member_is_whose_account_has_another_address_than_the_person_it_was_given_to() {
     let bench = Bench::start().await;
@@ -715,23 +762,86 @@ async fn ambiguous_member_is_whose_account_has_another_address_than_the_person_i
 
 #[tokio::test]
 async fn a_revoke_of_a_person_that_was_carried_out_and_cut_off_is_done() {
+    for is_looked_for in [false, true] {
+        let bench = Bench::with(
+            |account| {
+                account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+            },
+            |config| config.provision.guards.last_role = c1_cloudflare::provision::LastRole::RemoveMember,
+        )
+        .await;
+        let account = bench.account();
+        let role = roles(account)[0].clone();
+        account.after_next(Route::DeleteMember, |account, _| {
+            account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+        });
+        let revoke = bench.arrive(Action::Revoke, target(&role), person(JANE));
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        assert!(account.membership_of(JANE).is_none());
+        account.clear_faults();
+        if is_looked_for {
+            // Whoever looks whether a write came late sees that she is gone before the next attempt does.
+            bench.later(120).await;
+        }
+        assert_done(&bench.settle(revoke).await, Effect::Removed);
+        let shown = bench.world.query("SELECT 1 FROM overlay", &[]).unwrap();
+        assert_eq!(shown.len(), 1, "readers see that she is gone");
+    }
+}
+
+#[tokio::test]
+async fn who_is_removed_by_another_hand_after_a_revoke_of_a_role_was_cut_off_was_not_removed_by_it() {
     let bench = Bench::with(
         |account| {
-            account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+            account.add_member(JANE, roles(account)[..2].iter().map(|role| holds(account, role)).collect());
         },
         |config| config.provision.guards.last_role = c1_cloudflare::provision::LastRole::RemoveMember,
     )
     .await;
     let account = bench.account();
-    let role = roles(account)[0].clone();
-    account.after_next(Route::DeleteMember, |account, _| {
+    account.after_next(Route::UpdateMember, |account, _| {
         account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
     });
-    let revoke = bench.arrive(Action::Revoke, target(&role), person(JANE));
+    let revoke = bench.arrive(Action::Revoke, target(&roles(account)[0]), person(JANE));
     assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
-    assert!(account.membership_of(JANE).is_none());
     account.clear_faults();
-    assert!(matches!(bench.settle(revoke).await, Outcome::Done { .. }));
+    account.remove_member(&account.membership_of(JANE).unwrap().id);
+    assert_done(&bench.settle(revoke).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn who_is_removed_by_another_hand_after_super_administrator_was_taken_and_cut_off_was_not_removed_by_it() {
+    let bench = Bench::with(
+        |account| {
+            for email in [JANE, "second@example.com", "third@example.com"] {
+                let gives = [account.permission_group("super_admin").unwrap(), roles(account)[0].clone()];
+                account.add_member(email, gives.iter().map(|role| holds(account, role)).collect());
+            }
+        },
+        |config| config.provision.guards.last_role = c1_cloudflare::provision::LastRole::RemoveMember,
+    )
+    .await;
+    let account = bench.account();
+    account.after_next(Route::UpdateMember, |account, _| {
+        account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+    });
+    // It counts as the removal of an account, and is none.
+    let admin = account.permission_group("super_admin").unwrap();
+    let revoke = bench.arrive(Action::Revoke, target(&admin), person(JANE));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    account.remove_member(&account.membership_of(JANE).unwrap().id);
+    assert_done(&bench.settle(revoke).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn an_invitation_for_which_there_is_no_path_for_a_moment_is_sent_again() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    account.fail_next(Route::CreateMember, 1, Fault::status(404, 7003));
+    let grant = bench.arrive(Action::Grant, target(&roles(account)[0]), person(NEW));
+    assert!(matches!(bench.attempt(grant).await, Outcome::NotNow { .. }));
+    assert_done(&bench.settle(grant).await, Effect::Granted);
 }
 
 #[tokio::test]
@@ -798,6 +908,27 @@ async fn who_was_invited_again_by_another_hand_after_a_removal_that_was_cut_off_
         // Whoever asks once more means who is there now.
         let effect = if invited_again { Effect::Removed } else { Effect::AlreadyRevoked };
         assert_done(&bench.operate(Action::Revoke, Target::Account, account_of(JANE)).await, effect);
+    }
+}
+
+/// What Cloudflare refused removed nobody.
+#[tokio::test]
+async fn who_was_invited_again_by_another_hand_after_a_removal_that_was_refused_is_removed() {
+    for invited_again in [true, false] {
+        let jane = |account: &Cloudflare| drop(account.add_member(JANE, vec![holds(account, &roles(account)[0])]));
+        let bench = Bench::with(jane, |_| {}).await;
+        let account = bench.account();
+        account.fail_next(Route::DeleteMember, 1, Fault::status(429, 10_013));
+        let revoke = bench.arrive(Action::Revoke, Target::Account, account_of(JANE));
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        account.remove_member(&account.membership_of(JANE).unwrap().id);
+        if invited_again {
+            account.invite(JANE, vec![holds(account, &roles(account)[1])]);
+        }
+        bench.world.advance(400);
+        let effect = if invited_again { Effect::Removed } else { Effect::AlreadyRevoked };
+        assert_done(&bench.settle(revoke).await, effect);
+        assert!(account.membership_of(JANE).is_none());
     }
 }
 

@@ -62,7 +62,7 @@ async fn an_invitation_is_not_removed_where_it_could_not_be_made_again() {
     let many = PolicySpec { permission_groups: groups, resource_groups: zones, ..holds(account, &known[0]) };
     let none = PolicySpec { permission_groups: Vec::new(), ..holds(account, &known[1]) };
     for (policies, refusal) in [
-        (vec![many], Some((Refusal::UnreadableMember, "more than 20,000 pairs"))),
+        (vec![many], Some((Refusal::UnreadableMember, "more than 7,000 pairs"))),
         (vec![none.clone()], Some((Refusal::LastRole, "holds nothing of their own"))),
         (vec![], Some((Refusal::LastRole, "holds nothing of their own"))),
         (vec![none, holds(account, &known[0])], None),
@@ -542,6 +542,23 @@ async fn who_is_removed_while_a_renewal_is_put_off_is_not_invited_again_by_it() 
     assert_refused(&bench.settle(renewal).await, Refusal::UnknownMember, "no invitation");
     assert!(bench.account().membership_of(NEW).is_none());
     assert_eq!(bench.account().requests(Route::CreateMember), 0);
+}
+
+#[tokio::test]
+async fn who_is_removed_by_another_hand_after_the_removal_of_a_renewal_was_refused_is_not_invited_again_by_it() {
+    for is_removed in [true, false] {
+        let (bench, old, _, renewal) = put_off_before_the_removal(Fault::status(429, 10_013)).await;
+        let account = bench.account();
+        assert!(!super::provision::must_go_on(&bench.world, renewal).unwrap(), "nothing was taken away");
+        bench.world.advance(400);
+        if is_removed {
+            account.remove_member(&old);
+            assert_refused(&bench.settle(renewal).await, Refusal::UnknownMember, "no invitation");
+            assert_eq!(account.requests(Route::CreateMember), 0);
+        } else {
+            assert_done(&bench.settle(renewal).await, Effect::Renewed);
+        }
+    }
 }
 
 #[tokio::test]

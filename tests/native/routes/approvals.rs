@@ -241,6 +241,35 @@ async fn two_steps_of_a_task_are_approved_where_one_rule_keeps_all_of_its_roles_
     assert!(comment(&told, "deny").contains("duties-apart"), "the control: {told}");
 }
 
+/// Whoever is invited has that role too, be it for an account or for a user group.
+#[tokio::test(start_paused = true)]
+async fn the_first_role_of_somebody_who_is_to_be_invited_is_kept_apart_from_what_must_not_come_with_it() {
+    let known = roles(&sim::cloudflare::Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    let when = json!({ "roles": [billing.name], "holds": [dns.name] });
+    let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+    let rules = json!({ "low_risk_roles": ["account", "Readers", billing.name], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    let cloudflare = &desk.deployment.cloudflare;
+    let readers = cloudflare.add_group("Readers", vec![holds(cloudflare, &known[3])]);
+    desk.deployment.sync().await;
+    let readers = Entitlement::new(&format!("group:{readers}:member"), "Readers");
+    let mut asked = 0;
+    for (first, verdict) in [(dns.name.as_str(), "deny"), ("minimal_account_access", "approve")] {
+        desk.deployment.set_var("DEFAULT_ROLE", first);
+        for comes_first in [Entitlement::access(), readers.clone()] {
+            asked += 1;
+            let person = Person::newcomer(&format!("new{asked}@example.com"));
+            let account = Task::grant(comes_first, person.clone()).id(&format!("2task{asked}")).awaiting_approval();
+            comment(&Box::pin(desk.decided(&account)).await, "approve");
+            let other = Entitlement::role(billing.governed_as(), &billing.name);
+            let other = Task::grant(other, person).id(&format!("2other{asked}")).awaiting_approval();
+            let told = Box::pin(desk.decided(&other)).await;
+            assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{told}");
+        }
+    }
+}
+
 /// What an account comes with is known where the generation lists the role.
 #[tokio::test(start_paused = true)]
 async fn an_account_is_of_low_risk_where_the_role_that_it_comes_with_is_listed() {

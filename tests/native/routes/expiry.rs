@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use c1_cloudflare::base::ports::{Sql as _, SqlValue};
 use serde_json::{Value, json};
-use sim::cloudflare::{Fault, PolicySpec, Route};
+use sim::cloudflare::{Fault, KnownPermissionGroup, PolicySpec, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
+use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane};
-use crate::looks::{holds as holds_role, roles};
+use crate::looks::{atom, holds as holds_role, roles, small};
 
 async fn deliver(jane: &Jane, task: Task, token: &str) -> Value {
     let task = jane.deployment.c1.task(&task);
@@ -43,7 +45,10 @@ async fn a_grant_whose_end_has_passed_is_overdue_is_a_finding_and_is_revoked_whe
     for enforces in ["off", "on"] {
         let jane = Jane::start().await;
         jane.deployment.set_var("ENFORCE_EXPIRY", enforces);
-        deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+        let task = Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600);
+        let rita = Person::newcomer("rita.requester@example.com");
+        let andy = Person::newcomer("andy.approver@example.com");
+        deliver(&jane, task.requested_by(rita).approved_by(andy), "grant").await;
         jane.deployment.sync().await;
         jane.deployment.wait(Duration::from_mins(100)).await;
         assert!(holds(&jane) && overdue(&jane).await == 0, "C1 has an hour for its revoke");
@@ -63,12 +68,85 @@ async fn a_grant_whose_end_has_passed_is_overdue_is_a_finding_and_is_revoked_whe
                 (&json!("expiry"), &json!("revoke"))
             );
             assert_eq!(own["outcome"]["effect"], "revoked");
+            // Who asked for the grant and who approved it did neither with its end.
+            let origin = |entry: &Value, name: &str| entry["request"]["origin"][name].clone();
+            assert_eq!((origin(own, "requester"), origin(own, "approvers")), (Value::Null, json!([])));
+            let grant = &journal["items"][1];
+            assert!(origin(grant, "requester").is_string(), "the control: {grant}");
+            assert_eq!(origin(own, "app_id"), origin(grant, "app_id"));
         }
         // C1's own revoke comes at last.
         let told = deliver(&jane, Task::revoke(entitlement(&jane), person(&jane)), "revoke").await.to_string();
         assert!(told.contains("complete"), "{told}");
         assert!(!holds(&jane) && overdue(&jane).await == 0);
     }
+}
+
+/// Until somebody holds it, a role may be known by its permission group alone.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_under_the_permission_groups_id_is_overdue_though_the_roles_own_is_learned_since() {
+    for extended in [None, Some(30 * 86_400), Some(0)] {
+        Box::pin(granted_before_the_roles_own_id_is_learned(extended)).await;
+    }
+}
+
+/// A grant for an hour, which is then made for longer, or for good where that is 0.
+async fn granted_before_the_roles_own_id_is_learned(extended: Option<u32>) {
+    let deployment = Deployment::with(small(), |options| options.var("PROVISIONING", "on")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let is_held = |role: &KnownPermissionGroup| {
+        let members = cloudflare.memberships();
+        members.iter().any(|one| cloudflare.member_atoms(&one.id).contains(&atom(&cloudflare, role)))
+    };
+    let member = cloudflare.add_member(EMAIL, vec![holds_role(&cloudflare, &known[0])]);
+    let role = known.iter().find(|role| role.governed_as() != role.id && !is_held(role)).unwrap();
+    let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+    cloudflare.fail_next(Route::ListRoles, 10_000, Fault::status(404, 10_000));
+    let add = |n| cloudflare.add_member(&format!("p{n}@example.com"), vec![holds_role(&cloudflare, &known[0])]);
+    let others: Vec<String> = (0..20).map(add).collect();
+    let deployment = deployment.synced().await;
+    let granted = Task::grant(Entitlement::role(&role.id, &role.name), Person::member(EMAIL, &user, &member));
+    let task = deployment.c1.task(&granted.for_seconds(3_600));
+    let answer = deployment.send_as(&task, "grant").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    if extended.is_none() {
+        // What a sync has learned that publishes nothing is not gone by yet: the generation that is current has the role under the other id.
+        for member in &others {
+            cloudflare.remove_member(member);
+        }
+        assert_eq!(deployment.cron_and_wait().await["runs"][0]["outcome"], "held");
+        let ends = deployment.world().query("SELECT entitlement FROM expiry", &[]).unwrap();
+        assert_eq!(ends, [[SqlValue::from(format!("role:{}:member", role.id))]]);
+        deployment.run(&json!({ "accept_removals": true })).await;
+    } else {
+        deployment.sync().await;
+    }
+    if let Some(extended) = extended {
+        // C1 knows the role by its own id since.
+        let task =
+            Task::grant(Entitlement::role(role.governed_as(), &role.name), Person::member(EMAIL, &user, &member));
+        let task = deployment.c1.task(&if extended > 0 { task.for_seconds(extended) } else { task });
+        assert_eq!(deployment.send_as(&task, "extended").await.status, 200);
+    }
+    deployment.wait(Duration::from_mins(125)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let grants = deployment.list("/v1/grants", 1000).await;
+    let mut told = grants.iter().map(Value::to_string);
+    assert!(told.any(|grant| grant.contains(role.governed_as()) && grant.contains(&user)), "it is learned: {grants:?}");
+    let overdue = async || deployment.json("/v1/status").await["overdue_revokes"].as_array().map_or(0, Vec::len);
+    assert_eq!(overdue().await, usize::from(extended.is_none()));
+    if extended.is_some() {
+        return;
+    }
+    let finding = format!("/v1/findings/overdue-revoke:user:{user}");
+    assert_eq!(deployment.json(&finding).await["state"], "open");
+    // The control: what is gone is over.
+    cloudflare.set_policies(&member, vec![holds_role(&cloudflare, &known[0])]);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    assert_eq!(overdue().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,6 +231,29 @@ async fn what_is_overdue_of_whoever_changed_their_address_is_a_finding_about_the
     assert_eq!(overdue(&jane).await, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_overdue_of_whoever_changed_their_address_is_no_finding_about_who_has_it_since() {
+    for is_there in [true, false] {
+        let jane = Jane::start().await;
+        deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+        let account = &jane.deployment.cloudflare;
+        if is_there {
+            account.change_email(&jane.member, "jane.married@example.com");
+        } else {
+            account.remove_member(&jane.member);
+        }
+        let joe = account.add_member(EMAIL, vec![holds_role(account, &jane.lacks)]);
+        jane.deployment.wait(Duration::from_hours(3)).await;
+        jane.deployment.sync().await;
+        jane.deployment.wait(Duration::from_mins(1)).await;
+        let joe = account.membership(&joe).unwrap().user_id.unwrap();
+        let told = jane.deployment.get(&format!("/v1/findings/overdue-revoke:user:{joe}")).await;
+        // The control: where nobody has that membership, who has the address may be the same person, invited again.
+        assert_eq!(told.status, if is_there { 404 } else { 200 }, "{}", told.text());
+        assert_eq!(overdue(&jane).await, 1);
+    }
+}
+
 /// C1 closes a grant that it reads to be gone, and never asks for its revoke.
 #[tokio::test(start_paused = true)]
 async fn what_somebody_else_took_away_is_not_overdue_for_ever() {
@@ -203,6 +304,74 @@ async fn what_was_granted_with_an_invitation_ends_for_that_membership_whatever_a
     assert!(!held("other@example.com") && !held("new.name@example.com"));
     assert!(held("new@example.com"), "who has the address since then has it by another hand");
     assert_eq!(overdue(&jane).await, 0);
+}
+
+/// ConductorOne grants the same to whoever has the address by then, be it that a sync has seen the change or not.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_for_a_time_ends_though_who_has_the_address_since_is_granted_the_same() {
+    const OLD: &str = "new@example.com";
+    const NOW: &str = "new.name@example.com";
+    for (enforces, secs, is_seen) in [("on", None, true), ("on", Some(24 * 3_600), false), ("off", None, true)] {
+        let jane = Jane::start().await;
+        jane.deployment.set_var("ENFORCE_EXPIRY", enforces);
+        let account = &jane.deployment.cloudflare;
+        let has = || PolicySpec::allow(jane.has.id.clone(), account.account_resource_group());
+        let grant = || Task::grant(entitlement(&jane), Person::newcomer(OLD));
+        deliver(&jane, grant().for_seconds(3_600), "the first").await;
+        let anna = account.membership_of(OLD).unwrap().id;
+        account.accept_invitation(&anna);
+        account.add_policy(&anna, has());
+        account.change_email(&anna, NOW);
+        if is_seen {
+            jane.deployment.sync().await;
+        }
+        let grant = match secs {
+            Some(secs) => grant().for_seconds(secs),
+            None => grant(),
+        };
+        deliver(&jane, grant, "the other").await;
+        account.add_policy(&account.membership_of(OLD).unwrap().id, has());
+        jane.deployment.wait(Duration::from_hours(3)).await;
+        let held = |email: &str| {
+            account.member_atoms(&account.membership_of(email).unwrap().id).contains(&jane.atom(&jane.lacks))
+        };
+        let stays = enforces == "off";
+        assert_eq!((held(NOW), overdue(&jane).await), (stays, usize::from(stays)), "{secs:?}");
+        assert!(held(OLD), "{secs:?}: the control: who has the address has it by a grant of their own");
+        if stays {
+            let told = jane.deployment.json("/v1/status").await["overdue_revokes"][0].clone();
+            assert_eq!((&told["member"], &told["email"]), (&json!(anna), &json!(anna)));
+        }
+        jane.deployment.wait(Duration::from_hours(24)).await;
+        assert_eq!(held(OLD), secs.is_none());
+    }
+}
+
+/// The control: the end of a membership that is gone is nobody's.
+#[tokio::test(start_paused = true)]
+async fn who_was_removed_and_invited_again_under_the_same_address_has_one_end() {
+    const OTHER: &str = "other@example.com";
+    for enforces in ["off", "on"] {
+        let jane = Jane::start().await;
+        jane.deployment.set_var("ENFORCE_EXPIRY", enforces);
+        let account = &jane.deployment.cloudflare;
+        let grant = |secs| Task::grant(entitlement(&jane), Person::newcomer(OTHER)).for_seconds(secs);
+        deliver(&jane, grant(3_600), "the first").await;
+        account.remove_member(&account.membership_of(OTHER).unwrap().id);
+        let has = PolicySpec::allow(jane.has.id.clone(), account.account_resource_group());
+        let again = account.invite(OTHER, vec![has]);
+        jane.deployment.sync().await;
+        deliver(&jane, grant(24 * 3_600), "the other").await;
+        let held = || account.member_atoms(&again).contains(&jane.atom(&jane.lacks));
+        jane.deployment.wait(Duration::from_hours(3)).await;
+        let is_known = usize::from(enforces == "off");
+        assert_eq!(overdue(&jane).await, is_known, "a revoke that finds nobody ends it at once");
+        jane.deployment.sync().await;
+        jane.deployment.wait(Duration::from_mins(1)).await;
+        assert!(held() && overdue(&jane).await == 0, "{enforces}: a sync finds it over");
+        jane.deployment.wait(Duration::from_hours(24)).await;
+        assert_eq!((held(), overdue(&jane).await), (enforces == "off", is_known));
+    }
 }
 
 /// Another invitation has taken the place of the one that was granted something for a time, and its login another address since.

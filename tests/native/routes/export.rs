@@ -1,5 +1,7 @@
 //! `GET /v1/export/sync.c1z | users.csv | grants.csv`: of which generation a file is, and when there is none.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 
 use crate::deployment::Deployment;
@@ -25,7 +27,19 @@ async fn a_generation_can_be_pinned_until_it_is_swept() {
         let pinned = deployment.get(&format!("{path}?generation={generation}")).await;
         assert_eq!((pinned.status, pinned.header("etag"), &pinned.body), (200, before.header("etag"), &before.body));
     }
-    deployment.lose(&format!("manifest/{generation}"));
+    let name = format!("manifest/{generation}");
+    let manifest = deployment.lose(&name);
+    // It was published a moment ago: it is on its way to this place.
+    for path in FILES {
+        let pinned = format!("{path}?generation={generation}");
+        let answer = deployment.get(&pinned).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, path).as_str()), (503, "not_replicated"));
+        deployment.keep(&name, manifest.clone());
+        assert_eq!(deployment.get(&pinned).await.status, 200, "{path}");
+        deployment.lose(&name);
+    }
+    // What does not come in minutes is gone.
+    deployment.wait(Duration::from_mins(6)).await;
     for path in FILES {
         for gone in [generation.as_str(), "20200101T000000Z-00000000", "../current"] {
             let answer = deployment.get(&format!("{path}?generation={gone}")).await;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use c1_cloudflare::base::ports::Sql as _;
+use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable, succession};
 use serde_json::json;
+use sim::conductorone::ConductorOne;
 use sim::harness::Options;
 use sim::stores::Front;
 use sim::stores::s3::{self, S3};
@@ -88,4 +90,92 @@ async fn a_generation_that_kv_does_not_show_yet_is_pushed_all_the_same() {
     deployment.keep(&name, late);
     deployment.wait(Duration::from_mins(10)).await;
     assert_eq!(front.count("PUT"), 2, "{}", deployment.json("/v1/status").await["jobs"]);
+}
+
+/// What C1 reads of this Worker comes out of KV, which may show the generation before for a minute: C1 would sync that, and it would be said to have
+/// synced.
+#[tokio::test(start_paused = true)]
+async fn without_a_bucket_c1_is_told_to_sync_once_kv_shows_everywhere_what_was_published() {
+    const APP: &str = "2aPPapp000000000000000000001";
+    const CONNECTOR: &str = "2coNNector00000000000000001";
+    // The same name is the same key in any tenant of this host.
+    let key = ConductorOne::new().credential("connector");
+    for has_bucket in [true, false] {
+        let store = S3::with_buckets(&[BUCKET]).unwrap();
+        let host = (format!("{BUCKET}.{}", s3::HOST), Front::new(store).handler());
+        let change = |options: Options| {
+            let options = if has_bucket { into_bucket(options) } else { options };
+            let options = options.var("C1_APP_ID", APP).var("C1_CONNECTOR_ID", CONNECTOR);
+            options.var("C1_CLIENT_ID", &key.client_id).var("C1_CLIENT_SECRET", &key.client_secret)
+        };
+        let deployment = Deployment::beside_host(small(), change, Some(host)).await;
+        deployment.c1.credential("connector");
+        deployment.c1.add_connector(APP, CONNECTOR);
+        deployment.sync().await;
+        deployment.wait(Duration::from_secs(50)).await;
+        assert_eq!(deployment.c1.forced_syncs(CONNECTOR), usize::from(has_bucket), "the control has a bucket");
+        if !has_bucket {
+            // Who asks for it does not have it sooner.
+            assert_eq!(deployment.request("POST", "/v1/push", &[], None).await.status, 202);
+            deployment.wait(Duration::from_secs(10)).await;
+            assert_eq!(deployment.c1.forced_syncs(CONNECTOR), 0);
+        }
+        deployment.wait(Duration::from_mins(2)).await;
+        assert_eq!(deployment.c1.forced_syncs(CONNECTOR), 1);
+        let jobs = deployment.json("/v1/status").await["jobs"].clone();
+        let push = jobs.as_array().unwrap().iter().find(|job| job["kind"] == "push").unwrap();
+        assert_eq!(push["state"], "done", "{push}");
+        assert!(push["message"].as_str().unwrap().ends_with("ConductorOne has synced."), "{push}");
+        // What changes again and again keeps C1 from hearing of it no longer than that.
+        for number in 0..12 {
+            deployment.cloudflare.add_member(&format!("new{number}@example.com"), Vec::new());
+            deployment.sync().await;
+            deployment.wait(Duration::from_secs(30)).await;
+        }
+        let told = deployment.c1.forced_syncs(CONNECTOR);
+        assert!((4..=13).contains(&told), "{told}");
+        deployment.wait(Duration::from_mins(4)).await;
+        let told_at_last = deployment.c1.forced_syncs(CONNECTOR);
+        deployment.wait(Duration::from_mins(4)).await;
+        assert_eq!(deployment.c1.forced_syncs(CONNECTOR), told_at_last, "nothing is new");
+        assert!(has_bucket || told_at_last > told, "of the last change as well");
+    }
+}
+
+/// The object that there was before one for each account: there was none.
+struct NoFormer;
+
+impl Ask for NoFormer {
+    async fn ask(&self, _: Command) -> Result<Reply, Unreachable> {
+        Ok(Reply::NothingToHandOver)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_is_configured_again_pushes_once_more_what_another_may_have_replaced() {
+    let store = S3::with_buckets(&[BUCKET]).unwrap();
+    let front = Front::new(store.clone());
+    let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
+    let deployment = Deployment::beside_host(small(), into_bucket, Some(host)).await.synced().await;
+    let takes_over = async || {
+        let account = deployment.cloudflare.account_id().parse().unwrap();
+        succession::take_over(deployment.world(), account, &NoFormer).await.unwrap()
+    };
+    let synced = async |pushed: usize, why: &str| {
+        deployment.wait(Duration::from_mins(2)).await;
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        let jobs = deployment.json("/v1/status").await["jobs"].clone();
+        assert_eq!(front.count("PUT"), pushed, "{why}: {jobs}");
+    };
+    synced(1, "nothing changed since the first").await;
+    assert!(!takes_over().await);
+    synced(1, "the control: no other account was configured").await;
+    // Its alarm rings while another one is.
+    succession::fall_asleep(deployment.world()).unwrap();
+    assert!(takes_over().await, "the alarm is to ring");
+    deployment.restart();
+    synced(2, "it is back").await;
+    assert!(!takes_over().await);
+    synced(2, "and once").await;
 }

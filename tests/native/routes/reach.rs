@@ -114,6 +114,25 @@ async fn a_scoped_role_tells_all_that_it_reaches_and_a_zone_who_can_do_what_on_i
     }
 }
 
+/// On a domain that no role names by itself there are the roles on every domain and on the whole account all the same.
+#[tokio::test(start_paused = true)]
+async fn who_can_do_what_on_a_domain_that_no_role_names_is_told_by_its_key() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let zone = cloudflare.add_domain("pay.example");
+    let every = cloudflare.add_scope("all", &["com.cloudflare.api.account.zone.*"]);
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let wide = cloudflare.memberships().into_iter().find(|one| one.status == "accepted").unwrap();
+    cloudflare.set_policies(&wide.id, vec![PolicySpec::allow(dns.id, every)]);
+    let deployment = deployment.synced().await;
+    let refused = deployment.get("/v1/resources/pay.example/access").await;
+    assert_eq!((refused.status, assert_is_problem(&refused, "by name").as_str()), (404, "not_found"));
+    let says = "by itself; ask by its key, such as com.cloudflare.api.account.zone.";
+    assert!(refused.text().contains(says), "{}", refused.text());
+    let all = deployment.list(&format!("/v1/resources/{zone}/access"), 1000).await;
+    assert!(all.iter().any(|item| text(item, "email") == wide.email && text(item, "reach") == "every"), "{all:#?}");
+}
+
 /// Reviewers, people who ask for access, and programs read the same words wherever they look.
 #[tokio::test(start_paused = true)]
 async fn a_scoped_role_has_the_same_words_on_every_path() {

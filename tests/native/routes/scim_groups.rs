@@ -4,7 +4,7 @@ use serde_json::json;
 use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{Person, Task, Verdict};
 
-use super::scim::{assert_error, patch};
+use super::scim::{assert_error, members, patch};
 use crate::jane::{Jane, named};
 
 #[tokio::test(start_paused = true)]
@@ -90,7 +90,11 @@ async fn nobody_is_taken_out_under_one_id_whom_a_list_of_members_has_under_the_o
         assert_error(&put(&[nobody]).await, 400, Some("invalidValue"));
         assert_eq!(account.member_atoms(&invited), before);
     }
-    // The list is newer than the last sync.
+    // The list is newer than the last sync. That of a PATCH may be of before, too, and which of both ids is the newer one nobody knows yet.
+    let value: Vec<_> = new.iter().map(|id| json!({ "value": id })).collect();
+    let replace = json!([{ "op": "replace", "path": "members", "value": value }]);
+    assert_error(&patch(&deployment, &path, replace).await, 409, None);
+    assert_eq!(account.member_atoms(&invited), before);
     let answer = put(&new).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(account.member_atoms(&invited), before);
@@ -106,6 +110,95 @@ async fn nobody_is_taken_out_under_one_id_whom_a_list_of_members_has_under_the_o
     let without: Vec<String> = new.iter().filter(|id| **id != user).cloned().collect();
     assert_eq!(put(&without).await.status, 200);
     assert_eq!(account.member_atoms(&invited).len(), before.len() - 1);
+}
+
+/// A revoke that sends those who remain has them of a list of before, as `baton-scim` does.
+#[tokio::test(start_paused = true)]
+async fn a_replace_that_takes_somebody_out_puts_nobody_back_who_was_taken_out_since_its_list_was_read() {
+    let deployment = crate::deployment::Deployment::start().await;
+    let account = &deployment.cloudflare;
+    let known = crate::looks::roles(account);
+    let held = || -> Vec<_> { known[..2].iter().map(|role| crate::looks::holds(account, role)).collect() };
+    let (bob, carol) = (account.add_member("bob@example.com", held()), account.add_member("carol@example.com", held()));
+    let invited = account.invite("new.hire@example.com", held());
+    let user = |member: &str| account.membership(member).unwrap().user_id.unwrap();
+    let (bobs, carols) = (user(&bob), user(&carol));
+    let deployment = deployment.synced().await;
+    let account = &deployment.cloudflare;
+    let group = format!("role-{}", known[0].governed_as());
+    let path = format!("/scim/v2/Groups/{group}");
+    let old = members(&deployment, &group).await;
+    // Who accepted since the list was read is nobody else.
+    account.accept_invitation(&invited);
+    deployment.sync().await;
+    let role = crate::looks::atom(account, &known[0]);
+    let who = || [&bob, &carol, &invited].map(|member| account.member_atoms(member).contains(&role));
+    let without = |gone: &[&String]| -> Vec<_> {
+        old.iter().filter(|id| !gone.contains(id)).map(|id| json!({ "value": id })).collect()
+    };
+    let replace = |gone: &[&String]| json!([{ "op": "replace", "path": "members", "value": without(gone) }]);
+    let answer = patch(&deployment, &path, replace(&[&bobs])).await;
+    assert_eq!((answer.status, who()), (200, [false, true, true]), "{}", answer.text());
+    let answer = patch(&deployment, &path, replace(&[&carols])).await;
+    assert_error(&answer, 409, None);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("a list of members may be older"), "{}", answer.text());
+    assert_eq!(who(), [false, true, true]);
+    // One that only takes out, and one that only puts in.
+    let answer = patch(&deployment, &path, replace(&[&bobs, &carols])).await;
+    assert_eq!((answer.status, who()), (200, [false, false, true]), "{}", answer.text());
+    let answer = patch(&deployment, &path, replace(&[&carols])).await;
+    assert_eq!((answer.status, who()), (200, [true, false, true]), "{}", answer.text());
+    // Both at once where the list is known to be of now, and where the whole Group is meant.
+    let swap = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": replace(&[&bobs]) });
+    let matching = async |tag: &str| deployment.request("PATCH", &path, &[("if-match", tag)], Some(&swap)).await;
+    assert_error(&matching("*").await, 409, None);
+    let tag = deployment.get(&path).await.header("etag").unwrap().to_owned();
+    let answer = matching(&tag).await;
+    assert_eq!((answer.status, who()), (200, [false, true, true]), "{}", answer.text());
+    let put = json!({ "members": without(&[&carols]) });
+    let answer = deployment.request("PUT", &path, &[], Some(&put)).await;
+    assert_eq!((answer.status, who()), (200, [true, false, true]), "{}", answer.text());
+}
+
+/// KV takes a minute to show everywhere what was written to it, and whom an older generation does not have no list takes out.
+#[tokio::test(start_paused = true)]
+async fn a_group_is_replaced_by_the_last_generation_also_where_kv_shows_one_before_and_not_where_it_lacks_the_last() {
+    let deployment = crate::calls::deployed(|options| options.var("AUDIT_FEED", "off")).await;
+    let account = &deployment.cloudflare;
+    // A role that nobody holds.
+    let held: std::collections::BTreeSet<_> =
+        account.memberships().iter().flat_map(|member| account.member_atoms(&member.id)).collect();
+    let known = crate::looks::roles(account);
+    let role = known.iter().find(|role| !held.contains(&crate::looks::atom(account, role))).unwrap();
+    let other = known.iter().find(|other| other.id != role.id).unwrap();
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    let before = deployment.lose("current");
+    deployment.keep("current", before.clone());
+    let policies = [role, other].map(|role| crate::looks::holds(account, role)).into();
+    let jane = account.add_member("jane@example.com", policies);
+    let user = account.membership(&jane).unwrap().user_id.unwrap();
+    let status = deployment.sync().await;
+    let manifest = format!("manifest/{}", status["generations"][0]["generation"].as_str().unwrap());
+    deployment.lose("current");
+    deployment.keep("current", before);
+    let last = deployment.lose(&manifest);
+    let put = async || deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await;
+    for answer in [
+        put().await,
+        patch(&deployment, &path, json!([{ "op": "replace", "path": "members", "value": [] }])).await,
+        patch(&deployment, &path, json!([{ "op": "remove", "path": "members" }])).await,
+    ] {
+        assert_error(&answer, 503, None);
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        assert_eq!(account.member_atoms(&jane).len(), 2);
+    }
+    deployment.keep(&manifest, last);
+    // Whom a request names is looked at in Cloudflare, whatever is shown here.
+    let add = json!([{ "op": "add", "path": "members", "value": [{ "value": user }] }]);
+    assert_eq!(patch(&deployment, &path, add).await.status, 200);
+    let answer = put().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(account.member_atoms(&jane), [crate::looks::atom(account, other)].into());
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,6 +323,30 @@ async fn what_a_renewal_brings_back_is_in_no_group_that_was_emptied_meanwhile() 
     assert_eq!(answer.status, 200, "{}", answer.text());
     let new = account.membership_of(crate::calls::NEWCOMER).unwrap();
     assert_eq!(account.member_atoms(&new.id), [crate::looks::atom(account, other)].into());
+}
+
+/// Whoever is on the way in would be taken out by it, so that it may put in nobody.
+#[tokio::test(start_paused = true)]
+async fn a_replace_by_a_list_of_before_ends_no_grant_that_is_under_way_while_it_puts_somebody_in() {
+    for (method, status) in [("PATCH", 409), ("PUT", 200)] {
+        let jane = Jane::start().await;
+        let account = &jane.deployment.cloudflare;
+        let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+        account.fail_next(Route::ListMembers, 1, Fault::status(503, 10_000));
+        let grant = jane.deployment.c1.task(&Task::grant(named(&jane.lacks), Person::newcomer("new.one@example.com")));
+        assert_eq!(jane.deployment.deliver(&grant).await.verdict, Verdict::Accepted);
+        let shown = jane.deployment.json(&path).await["members"].as_array().cloned().unwrap_or_default();
+        let list = [shown, vec![json!({ "value": jane.user })]].concat();
+        let body = match method {
+            "PUT" => json!({ "members": list }),
+            _ => {
+                json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{ "op": "replace", "path": "members", "value": list }] })
+            }
+        };
+        let answer = jane.deployment.request(method, &path, &[], Some(&body)).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(account.member_atoms(&jane.member).contains(&jane.atom(&jane.lacks)), status == 200);
+    }
 }
 
 #[tokio::test(start_paused = true)]

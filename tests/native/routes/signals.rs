@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use sim::conductorone::{InboundFault, Proof};
 use sim::harness::Options;
 
+use c1_cloudflare::base::time::Timestamp;
+
 use crate::deployment::Deployment;
 use crate::looks::{holds, small};
 use crate::signal_case::{SECRET, SignalCase, statuses, url};
@@ -250,6 +252,43 @@ async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_o
         let lost = history.iter().filter(|change| change["what"] == "lost");
         let by = if by_us { "operation" } else { "foreign" };
         assert!(lost.into_iter().all(|change| change["cause"] == by), "{what}: {history:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_accepted_is_no_news_when_it_comes_back_and_is_once_it_is_not() {
+    for is_accepted in [true, false] {
+        let desk = SignalCase::with(|options: Options| {
+            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+            options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "medium")
+        })
+        .await;
+        let cloudflare = &desk.deployment.cloudflare;
+        let ends = |at: &Value| json!({ "expires_on": at });
+        let token = cloudflare.add_token("ci", None, &ends(&Value::Null));
+        desk.synced().await;
+        desk.deployment.wait(Duration::from_mins(1)).await;
+        let path = format!("/v1/findings/token-without-expiry:api_token:{token}");
+        if is_accepted {
+            let until = Timestamp::from_secs(desk.deployment.now()).plus_secs(30 * 86_400).to_string();
+            let body = json!({ "reason": "so agreed", "until": until });
+            let answer = desk.deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let end = Timestamp::from_secs(desk.deployment.now()).plus_secs(30 * 86_400).to_string();
+        cloudflare.change_token(&token, &ends(&json!(end)));
+        desk.synced().await;
+        desk.deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(desk.deployment.json(&path).await["state"], "closed");
+        let before = desk.deployment.c1.events().len();
+        cloudflare.change_token(&token, &ends(&Value::Null));
+        desk.synced().await;
+        desk.deployment.wait(Duration::from_mins(1)).await;
+        let state = if is_accepted { "accepted" } else { "open" };
+        assert_eq!(desk.deployment.json(&path).await["state"], state);
+        let events = desk.deployment.c1.events()[before..].to_vec();
+        let opened = |event: &Value| event["event"] == "finding" && event["summary"]["opened"] == 1;
+        assert_eq!(events.iter().filter(|event| opened(event)).count(), usize::from(!is_accepted), "{events:?}");
     }
 }
 

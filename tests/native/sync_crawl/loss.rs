@@ -141,6 +141,30 @@ async fn a_mass_disappearance_is_held_back_until_somebody_accepts_it() {
     }
 }
 
+/// One acceptance accepts one thing.
+#[tokio::test]
+async fn who_accepts_that_many_are_gone_keeps_what_is_known_of_a_list_that_cannot_be_read() {
+    let world = World::new(account(200));
+    world.sync().await;
+    world.cloudflare.revoke_permission(Permission::UserGroups);
+    world.sync().await;
+    let before = published(&world).await;
+    let by_group = |grant: &&String| grant.contains(":group:");
+    assert!(!before.groups.is_empty() && before.grants.iter().any(|grant| by_group(&grant)), "{:?}", before.groups);
+    for member in world.cloudflare.memberships().iter().skip(10).take(21) {
+        world.cloudflare.remove_member(&member.id);
+    }
+    assert_eq!(world.sync().await.outcome, RunOutcome::Held);
+    let run = world.sync_as(accepting()).await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let after = published(&world).await;
+    assert_same(&after, &still_offering(world.cloudflare.truth(), &before), "people are gone, and no group");
+    assert!(after.grants.iter().filter(by_group).eq(before.grants.iter().filter(by_group)), "what the groups hold");
+    // Nobody is missing any more: this is about the list.
+    world.sync_as(accepting()).await;
+    assert!(published(&world).await.groups.is_empty());
+}
+
 #[tokio::test]
 async fn a_mass_disappearance_is_held_back_where_the_store_has_lost_all_that_was_published() {
     let world = World::new(account(200));

@@ -72,9 +72,9 @@ async fn whatever_a_page_says_of_its_list_nothing_is_published_as_gone() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// An account with 20 tokens, synced before its list of them is another.
+/// An account with 20 tokens and 40 members, synced before its list of tokens is another.
 async fn with_another_list_of_tokens(change: impl Fn(&mut Vec<Value>) -> u64 + 'static) -> World {
-    let world = World::new(Spec { members: 5, tokens: 20, ..Spec::default() });
+    let world = World::new(Spec { members: 40, tokens: 20, ..Spec::default() });
     world.sync().await;
     *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
         if asked.contains("/tokens?") {
@@ -113,6 +113,23 @@ async fn what_a_list_tells_of_and_does_not_give_is_not_gone_until_somebody_accep
     assert_eq!(tokens_of(&world, false).await, (15, true, None));
     let world = fewer(15).await;
     assert_eq!(tokens_of(&world, false).await, (15, true, None), "the control: five were deleted");
+}
+
+#[tokio::test]
+async fn who_accepts_that_many_are_gone_accepts_no_list_that_tells_of_more_than_it_gives() {
+    let world = with_another_list_of_tokens(|tokens| {
+        tokens.truncate(15);
+        20
+    })
+    .await;
+    for member in world.cloudflare.memberships().iter().skip(3).take(25) {
+        world.cloudflare.remove_member(&member.id);
+    }
+    assert_eq!(world.sync().await.outcome, RunOutcome::Held);
+    let (tokens, is_on, message) = tokens_of(&world, true).await;
+    assert_eq!((tokens, is_on), (20, false), "{message:?}");
+    assert!(published(&world).await.users.len() < 20, "that they are gone is accepted");
+    assert_eq!(tokens_of(&world, true).await, (15, true, None), "the control: nobody is missing any more");
 }
 
 #[tokio::test]

@@ -101,6 +101,32 @@ async fn the_tasks_of_every_app_that_was_connected_are_taken_and_of_none_that_co
     assert!(!is_taken(&other, "five@example.com").await, "the control");
 }
 
+/// What is pinned stands above what was connected, so the doctor says which connected app has its tasks refused.
+#[tokio::test(start_paused = true)]
+async fn app_not_allowed_is_foretold_by_the_doctor_of_an_app_that_is_connected_and_not_pinned() {
+    for provisioning in ["on", "off"] {
+        let connected = prepared(|options| options.var("PROVISIONING", provisioning)).await;
+        let twin = App { id: "2TwinTwinTwinTwinTwinTwinTw".into(), display_name: "Cloudflare (old)".into() };
+        let group = Entitlement { id: "2TwinGroup".into(), ..connected.roles.last().unwrap().clone() };
+        connected.c1.add_app(&twin, &[group]);
+        let told = async || {
+            let report = connected.json("/v1/doctor").await;
+            let checks = report["checks"].as_array().unwrap().clone();
+            checks.into_iter().find(|check| check["name"] == "ALLOWED_APPS" && check["ok"] == false)
+        };
+        assert_eq!(connected.run(json!({ "app_id": connected.app.id })).await["state"], "done");
+        assert_eq!(told().await, None, "the one that is pinned");
+        assert_eq!(connected.run(json!({ "app_id": twin.id })).await["state"], "done");
+        let check = told().await.expect("its tasks are refused");
+        assert!(check["message"].as_str().unwrap().contains(&twin.id) && check["required"] == false, "{check}");
+        let task = Task::grant(connected.roles[0].clone(), Person::newcomer("new.hire@example.com")).app(twin.clone());
+        let refused = connected.deliver(&connected.c1.task(&task)).await;
+        assert!(refused.errored().is_some_and(|said| said.contains("ALLOWED_APPS")), "{refused:?}");
+        connected.set_var("ALLOWED_APPS", &format!("{},{}", connected.app.id, twin.id));
+        assert_eq!(told().await, None, "both are pinned");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
     let connected = prepared(|options| options).await;

@@ -38,16 +38,38 @@ async fn a_webhook_that_approvals_came_by_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn a_webhook_that_somebody_else_uses_stays() {
+    for is_step in [false, true] {
+        let connected = prepared(|options| options).await;
+        assert_eq!(connected.run(json!({})).await["state"], "done");
+        let webhook = connected.webhook();
+        let mut policy = json!({ "webhook": { "webhookId": webhook } });
+        if is_step {
+            policy = json!({ "multiStep": { "provisionSteps": [{ "manual": {} }, policy] } });
+        }
+        connected.c1.set_policies(&connected.other.id, &policy, &policy);
+        let before = connected.c1.api_requests().len();
+        let undo = connected.run(json!({ "undo": true })).await;
+        assert_eq!(undo["state"], "done", "{undo}");
+        connected.assert_untouched();
+        assert_eq!(connected.webhook(), webhook);
+        assert!(lines(&undo, "left").join("\n").contains("pointed at it by somebody else"), "{undo}");
+        let asked = connected.c1.api_requests().split_off(before);
+        assert!(!asked.iter().any(|request| request.route.starts_with("DELETE")), "{asked:?}");
+    }
+}
+
+/// The control: the same policy with another webhook in it.
+#[tokio::test(start_paused = true)]
+async fn a_webhook_is_deleted_where_somebody_elses_steps_lead_to_another_one() {
     let connected = prepared(|options| options).await;
     assert_eq!(connected.run(json!({})).await["state"], "done");
-    let webhook = connected.webhook();
-    let policy = json!({ "webhook": { "webhookId": webhook } });
-    connected.c1.set_policies(&connected.other.id, &policy, &policy);
+    let theirs = connected.c1.add_webhook("Theirs", "https://other.example.com/hook");
+    let steps = json!({ "multiStep": { "provisionSteps": [{ "webhook": { "webhookId": theirs } }] } });
+    connected.c1.set_policies(&connected.other.id, &steps, &Value::Null);
     let undo = connected.run(json!({ "undo": true })).await;
     assert_eq!(undo["state"], "done", "{undo}");
-    connected.assert_untouched();
-    assert_eq!(connected.webhook(), webhook);
-    assert!(lines(&undo, "left").join("\n").contains("pointed at it by somebody else"), "{undo}");
+    let left: Vec<String> = connected.c1.webhooks().into_iter().map(|(id, _, _)| id).collect();
+    assert_eq!(left, [theirs], "{undo}");
 }
 
 /// An app that nobody connected from here may use the webhook as well.

@@ -85,12 +85,13 @@ impl Api {
         }
     }
 
+    /// Whether a policy leads to the webhook, be it by one step of several.
     pub(super) fn is_used(&self, webhook_id: &str) -> bool {
         let mut all = self.apps.iter().flat_map(|app| &app.entitlements);
         all.any(|entitlement| {
-            ["/provisionerPolicy/webhook/webhookId", "/deprovisionerPolicy/webhook/webhookId"]
+            ["provisionerPolicy", "deprovisionerPolicy"]
                 .iter()
-                .any(|pointer| entitlement.pointer(pointer) == Some(&json!(webhook_id)))
+                .any(|side| entitlement.get(side).is_some_and(|policy| leads_to(policy, webhook_id)))
         })
     }
 
@@ -182,6 +183,17 @@ fn view(entitlement: &Value) -> Value {
 
 fn one(entitlement: &Value) -> Reply {
     Reply::json(200, &json!({ "appEntitlementView": view(entitlement), "expanded": [] }))
+}
+
+fn leads_to(policy: &Value, webhook_id: &str) -> bool {
+    match policy {
+        Value::Object(fields) => {
+            fields.get("webhookId") == Some(&json!(webhook_id))
+                || fields.values().any(|field| leads_to(field, webhook_id))
+        }
+        Value::Array(items) => items.iter().any(|item| leads_to(item, webhook_id)),
+        _ => false,
+    }
 }
 
 /// A policy with each kind that is not set as `null`, as C1 may write it; none at all is `null`.
