@@ -446,77 +446,72 @@ mod tests {
         }
     }
 
+    /// A finding that goes as far as these.
+    fn listing(which: &[&str]) -> Match {
+        let extent = Extent::listed(which.iter().map(|&one| one.to_owned()).collect());
+        Match { extent: extent.text(Severity::Low), ..found("a", &which.join(", ")) }
+    }
+
+    fn agreed() -> Acceptance {
+        Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() }
+    }
+
     #[test]
     fn an_acceptance_is_of_what_was_accepted_and_not_of_what_a_finding_grows_to() {
         let desk = Desk::new();
         init(&desk).unwrap();
-        let with = |which: &[&str]| {
-            let extent = Extent::listed(which.iter().map(|&one| one.to_owned()).collect());
-            Match { extent: extent.text(Severity::Low), ..found("a", &which.join(", ")) }
-        };
-        let acceptance =
-            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() };
-        assert!(note(&desk, &with(&["x", "y"]), true, at(0)).unwrap());
+        let acceptance = agreed();
+        assert!(note(&desk, &listing(&["x", "y"]), true, at(0)).unwrap());
         accept(&desk, &acceptance, at(1)).unwrap();
         // The controls: told otherwise, less, over, and back.
-        assert!(!note(&desk, &Match { evidence: "y and x".to_owned(), ..with(&["x", "y"]) }, false, at(2)).unwrap());
-        assert!(!note(&desk, &with(&["x"]), false, at(3)).unwrap());
+        assert!(!note(&desk, &Match { evidence: "y and x".to_owned(), ..listing(&["x", "y"]) }, false, at(2)).unwrap());
+        assert!(!note(&desk, &listing(&["x"]), false, at(3)).unwrap());
         close(&desk, "a", at(4)).unwrap();
-        assert!(!note(&desk, &with(&["x"]), true, at(5)).unwrap());
+        assert!(!note(&desk, &listing(&["x"]), true, at(5)).unwrap());
         // What was accepted is, though there was less of it for a while.
-        assert!(!note(&desk, &with(&["x", "y"]), false, at(6)).unwrap());
+        assert!(!note(&desk, &listing(&["x", "y"]), false, at(6)).unwrap());
         assert_eq!(states(&desk, "accepted", 6), ["a"]);
-        assert!(note(&desk, &with(&["x", "z"]), false, at(7)).unwrap());
+        assert!(note(&desk, &listing(&["x", "z"]), false, at(7)).unwrap());
         assert_eq!((states(&desk, "open", 8), states(&desk, "accepted", 8)), (vec!["a".to_owned()], vec![]));
         let told = one(&desk, "a", at(8)).unwrap().unwrap();
         assert_eq!((&told["events"][0]["what"], &told["accepted"]), (&json!("open_again"), &Value::Null));
         let why = told["events"][0]["detail"].as_str().unwrap();
         assert!(why.contains("so agreed") && why.contains("x, z"), "{why}");
-        assert!(!note(&desk, &with(&["x", "z", "q"]), false, at(9)).unwrap(), "nothing is accepted any more");
+        assert!(!note(&desk, &listing(&["x", "z", "q"]), false, at(9)).unwrap(), "nothing is accepted any more");
     }
 
     #[test]
     fn an_acceptance_that_is_given_anew_is_of_what_there_is_then() {
         let desk = Desk::new();
         init(&desk).unwrap();
-        let with = |which: &[&str]| {
-            let extent = Extent::listed(which.iter().map(|&one| one.to_owned()).collect());
-            Match { extent: extent.text(Severity::Low), ..found("a", &which.join(", ")) }
-        };
-        let acceptance =
-            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() };
-        note(&desk, &with(&["x", "y"]), true, at(0)).unwrap();
+        let acceptance = agreed();
+        note(&desk, &listing(&["x", "y"]), true, at(0)).unwrap();
         accept(&desk, &acceptance, at(1)).unwrap();
-        note(&desk, &with(&["x"]), false, at(2)).unwrap();
+        note(&desk, &listing(&["x"]), false, at(2)).unwrap();
         accept(&desk, &acceptance, at(3)).unwrap();
-        assert!(!note(&desk, &with(&["x"]), false, at(4)).unwrap(), "the control");
+        assert!(!note(&desk, &listing(&["x"]), false, at(4)).unwrap(), "the control");
         assert_eq!(states(&desk, "accepted", 4), ["a"]);
-        assert!(note(&desk, &with(&["x", "y"]), false, at(5)).unwrap());
+        assert!(note(&desk, &listing(&["x", "y"]), false, at(5)).unwrap());
         assert_eq!(states(&desk, "open", 6), ["a"]);
         // Nothing of an acceptance that is over is left to the next.
         accept(&desk, &acceptance, at(7)).unwrap();
-        assert!(!note(&desk, &with(&["x", "y"]), false, at(8)).unwrap());
+        assert!(!note(&desk, &listing(&["x", "y"]), false, at(8)).unwrap());
     }
 
     /// A version that does not know how far an acceptance goes keeps the finding as far as it went, and accepts and opens without it.
     #[test]
     fn what_was_accepted_while_an_earlier_version_ran_is_as_far_as_that_one_kept_it() {
-        let with = |which: &[&str]| {
-            let extent = Extent::listed(which.iter().map(|&one| one.to_owned()).collect());
-            Match { extent: extent.text(Severity::Low), ..found("a", &which.join(", ")) }
-        };
-        let acceptance =
-            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() };
+        let acceptance = agreed();
         for (then, now, is_more) in [(&["x"][..], &["x", "y"][..], true), (&["x", "y", "z"], &["x", "y"], false)] {
             let desk = Desk::new();
             init(&desk).unwrap();
-            note(&desk, &with(&["x", "y"]), true, at(0)).unwrap();
+            note(&desk, &listing(&["x", "y"]), true, at(0)).unwrap();
             accept(&desk, &acceptance, at(1)).unwrap();
-            note(&desk, &with(then), false, at(2)).unwrap();
+            note(&desk, &listing(then), false, at(2)).unwrap();
             let sql = "UPDATE finding SET accepted_by = 'api', reason = 'so agreed', accepted_at = ?, accepted_until = ?, extent = ?";
-            desk.query(sql, &[at(3).into(), at(1_000).into(), with(then).extent.into()]).unwrap();
-            assert_eq!(note(&desk, &with(now), false, at(4)).unwrap(), is_more, "{then:?}");
-            assert!(!note(&desk, &with(then), false, at(5)).unwrap(), "{then:?}");
+            desk.query(sql, &[at(3).into(), at(1_000).into(), listing(then).extent.into()]).unwrap();
+            assert_eq!(note(&desk, &listing(now), false, at(4)).unwrap(), is_more, "{then:?}");
+            assert!(!note(&desk, &listing(then), false, at(5)).unwrap(), "{then:?}");
         }
     }
 
