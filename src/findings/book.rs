@@ -218,8 +218,7 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
 /// Ends what somebody said of a finding; that stays in its events.
 fn open_again(sql: &dyn Sql, id: &str, why: &str, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL, \
-            accepted_extent = NULL WHERE id = ?",
+        "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL WHERE id = ?",
         &[id.into()],
     )?;
     event(sql, id, "open_again", why, now)

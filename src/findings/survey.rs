@@ -17,6 +17,7 @@ use crate::base::time::Timestamp;
 use crate::model::access::Access;
 use crate::model::address;
 use crate::model::grant::{Entitlement, Holding, Principal};
+use crate::model::id::MemberId;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::model::token::Token;
@@ -134,8 +135,10 @@ struct Survey<'a> {
     /// How many each rule found, and how many of those are not listed one by one.
     counts: BTreeMap<&'static str, (usize, usize)>,
     whole: Whole,
-    /// What was to end, whether the membership is there that it was granted to, and whether it was met.
-    overdue: Vec<(Overdue, bool, bool)>,
+    /// What was to end, and whether it was met.
+    overdue: Vec<(Overdue, bool)>,
+    /// The memberships that there are, where something was to end.
+    there: BTreeSet<MemberId>,
     /// The lists that are told as they are, no record of them as it was before.
     whole_lists: BTreeSet<&'static str>,
     watch: Watch,
@@ -169,7 +172,8 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
         open,
         counts: BTreeMap::new(),
         whole: Whole { posture, ..Whole::default() },
-        overdue: overdue.into_iter().map(|overdue| (overdue, false, false)).collect(),
+        overdue: overdue.into_iter().map(|overdue| (overdue, false)).collect(),
+        there: BTreeSet::new(),
         whole_lists: HOLDERS.iter().copied().filter(|list| snapshot.manifest().is_whole(list)).collect(),
         watch: Watch::load(ports, ports.now()).unwrap_or_default(),
         makers: BTreeMap::new(),
@@ -183,10 +187,7 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
     let made = |row: Row| {
         let maker = row.as_token().filter(|token| token.is_active()).and_then(|token| token.creator_is.clone());
         survey.makers.extend(maker.map(|maker| (maker, Default::default())));
-        let member = row.as_member().map(|member| member.member_id);
-        for (overdue, is_there, _) in &mut survey.overdue {
-            *is_there |= member.is_some() && overdue.member == member;
-        }
+        survey.there.extend(row.as_member().map(|member| member.member_id));
     };
     snapshot.each(ports, &[Kind::SECRETS, people].concat(), made).await?;
     snapshot.each(ports, Kind::HOLDERS, |row| survey.holder(&row, &catalogue, snapshot, seen)).await?;
@@ -353,10 +354,12 @@ impl Survey<'_> {
         let (mut told, mut ids) = (Vec::new(), Vec::new());
         // Folded once: thousands may be overdue, and each is compared with everybody.
         let email = address::folded(&member.email);
-        let is_theirs = |(overdue, is_there, _): &&mut (Overdue, bool, bool)| {
-            overdue.member == Some(member.member_id) || (!*is_there && overdue.email == email)
+        let there = &self.there;
+        let is_theirs = |overdue: &Overdue| {
+            let is_anothers = || overdue.member.is_some_and(|member| there.contains(&member));
+            overdue.member == Some(member.member_id) || (overdue.email == email && !is_anothers())
         };
-        for (overdue, _, is_met) in self.overdue.iter_mut().filter(is_theirs) {
+        for (overdue, is_met) in self.overdue.iter_mut().filter(|(overdue, _)| is_theirs(overdue)) {
             let (name, is_held, is_given) = match overdue.what {
                 Holding::Entitlement(it) => (catalogue.name(it), held.contains(&it), through.contains(&it)),
                 Holding::Account => ("the account".to_owned(), true, false),
@@ -379,9 +382,8 @@ impl Survey<'_> {
                 _ => MEMBERS,
             })
         };
-        let over =
-            |(overdue, _, is_met): &&(Overdue, bool, bool)| !is_met && overdue.ended_at < known && is_read(overdue);
-        self.overdue.iter().filter(over).map(|(overdue, ..)| overdue.clone()).collect()
+        let over = |(overdue, is_met): &&(Overdue, bool)| !is_met && overdue.ended_at < known && is_read(overdue);
+        self.overdue.iter().filter(over).map(|(overdue, _)| overdue.clone()).collect()
     }
 
     fn withdrawn(&mut self, about: &str, name: &str, ends: &str) -> &mut Withdrawn {

@@ -4,7 +4,7 @@ use super::come_back::{self, Meanwhile};
 use super::execute::Edit;
 use super::guards::{self, Passage, Planned};
 use super::open_writes::{self, Write, WriteKind};
-use super::outcomes::{not_carried_out, superseded};
+use super::outcomes::{refused, superseded};
 use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done, turn_of};
@@ -361,11 +361,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),
                 }
             }
-            Err(error) => {
-                // What is not there for a moment refuses nothing for good.
-                journal::not_written(self.ports, self.id, before || matches!(error, ApiError::NotFound(_)))?;
-                return Err(not_carried_out(error));
-            }
+            Err(error) => return Err(refused(self.ports, self.id, before, error)),
         };
         self.note_done("invited")?;
         renewal::invited(self.ports, member.id, self.ports.now())?;
@@ -462,8 +458,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
             Err(error) => {
                 open_writes::refused(self.ports, open)?;
-                journal::not_written(self.ports, self.id, before)?;
-                return Err(not_carried_out(error));
+                return Err(refused(self.ports, self.id, before, error));
             }
         }
         let ray = self.client.ray();

@@ -10,12 +10,12 @@ use super::asking::Asking;
 use super::guards::{self, Passage, Planned};
 use super::journal::{self, State};
 use super::open_writes::{self, OpenWrite};
-use super::outcomes::not_carried_out;
+use super::outcomes::refused;
 use super::read::READ_BACK_WAITS;
 use super::{apart, last_writes, late_writes, policies, read};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, MemberRecord};
+use crate::cloudflare::{Client, MemberRecord};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
@@ -225,11 +225,9 @@ async fn write<P: Http + KeyValue + Clock + Sql>(
         }
         Err(error) => {
             open_writes::refused(ports, noted)?;
-            // A member that is gone may be whom it took the access from, as it is looked into.
-            journal::not_written(ports, operation, before || matches!(error, ApiError::NotFound(_)))?;
             // Nothing was written: what is there is what was read.
             last_writes::note(ports, id, &held, ports.now())?;
-            Err(not_carried_out(error))
+            Err(refused(ports, operation, before, error))
         }
     }
 }

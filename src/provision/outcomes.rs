@@ -1,6 +1,8 @@
 //! How operations end that were not carried out, whichever of them it was.
 
+use super::journal;
 use crate::account::Stopped;
+use crate::base::ports::Sql;
 use crate::cloudflare::ApiError;
 use crate::model::operation::{EntryId, Outcome, Refusal};
 
@@ -37,6 +39,15 @@ pub(super) fn not_carried_out(error: ApiError) -> Stopped {
             ),
         )),
         (refused, _) => Stopped::Refused(refused),
+    }
+}
+
+/// The same of an operation that had noted the write, and had sent one `before` or none. What is not there for a moment is looked into, and refuses
+/// nothing for good.
+pub(super) fn refused(sql: &dyn Sql, id: EntryId, before: bool, error: ApiError) -> Stopped {
+    match journal::not_written(sql, id, before || matches!(error, ApiError::NotFound(_))) {
+        Ok(()) => not_carried_out(error),
+        Err(error) => error.into(),
     }
 }
 

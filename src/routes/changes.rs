@@ -49,6 +49,18 @@ async fn named<P: Ports>(ports: &P, name: &str, id: &GenerationId) -> Result<Sna
     })
 }
 
+/// That the current generation is the newest one that was published, where it is not newer than one that is asked about: "nothing changed since"
+/// would not be true.
+async fn not_behind<P: Ports>(ports: &P, current: &Snapshot, asked: &GenerationId) -> Result<(), Problem> {
+    if *asked < current.manifest().generation {
+        return Ok(());
+    }
+    match paging::newer(ports, current).await? {
+        Some(newest) => Err(paging::unreadable(SnapshotError::NotReplicated(format!("generation {newest}")))),
+        None => Ok(()),
+    }
+}
+
 /// The problem that what changed since the generation that a parameter names is not known any more.
 fn gone(name: &str) -> Problem {
     Problem::new(
@@ -86,7 +98,7 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
     };
     if let Some(since) = &since {
         if asked.cursor.is_none() {
-            paging::not_behind(ports, &current, since).await?;
+            not_behind(ports, &current, since).await?;
         }
         named(ports, "since", since).await?;
     }
@@ -137,7 +149,7 @@ async fn between<P: Ports>(
         (cursor, _) => paging::open_published(ports, cursor.as_ref()).await?,
     };
     if to.is_none() && asked.cursor.is_none() {
-        paging::not_behind(ports, &newer, from).await?;
+        not_behind(ports, &newer, from).await?;
     }
     let older = named(ports, "from", from).await?;
     if older.manifest().generation > newer.manifest().generation {

@@ -93,8 +93,7 @@ pub(super) async fn open<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result
 /// Opens the newest generation, by its own name where KV shows an older one here: what is changed by it must not be what it has no more.
 pub(super) async fn open_newest<P: Ports>(ports: &P) -> Result<Snapshot, Problem> {
     let seen = open_published(ports, None).await?;
-    let newest = published(ports).await?.into_iter().next().map(|newest| newest.generation);
-    let snapshot = match newest.filter(|newest| *newest > seen.manifest().generation) {
+    let snapshot = match newer(ports, &seen).await? {
         Some(newest) => named(ports, &newest.to_string()).await?.map_err(unreadable)?,
         None => seen,
     };
@@ -126,19 +125,10 @@ async fn is_late<P: Ports>(ports: &P, generation: &str) -> Result<bool, Problem>
     Ok(known.is_some_and(|known| ports.now().since(known.published_at) < LATE_MILLIS))
 }
 
-/// That the current generation is the newest one that was published, where it is not newer than one that is asked about: at this place it may be a
-/// minute old, and "nothing changed since" would not be true.
-pub(super) async fn not_behind<P: Ports>(ports: &P, current: &Snapshot, asked: &GenerationId) -> Result<(), Problem> {
-    let current = &current.manifest().generation;
-    if asked < current {
-        return Ok(());
-    }
-    match published(ports).await?.into_iter().next().map(|newest| newest.generation) {
-        Some(newest) if newest > *current => {
-            Err(unreadable(SnapshotError::NotReplicated(format!("generation {newest}"))))
-        }
-        _ => Ok(()),
-    }
+/// The newest generation that was published, where this is an older one: KV may show what is a minute old here.
+pub(super) async fn newer<P: Ports>(ports: &P, current: &Snapshot) -> Result<Option<GenerationId>, Problem> {
+    let newest = published(ports).await?.into_iter().next().map(|newest| newest.generation);
+    Ok(newest.filter(|newest| *newest > current.manifest().generation))
 }
 
 /// Opens the generation that a text names, as it was published. One that is not there and was published a moment ago is to come.

@@ -18,7 +18,7 @@ use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::snapshot::{RunId, RunOutcome, RunRecord};
 
-/// At most this many signals wait; beyond that the oldest are given up: that access changed before the others, and what somebody else did last.
+/// At most this many signals wait; beyond that the oldest are given up, of `access_changed` first, and of `finding` before the others.
 const MAX_WAITING: i64 = 200;
 
 /// A signal that could not be sent for a week is given up: C1 remembers for that long which it has, and an older one helps nobody.

@@ -24,8 +24,8 @@ use crate::ledger::record;
 use crate::model::id::MemberId;
 use crate::model::kind::Kind;
 use crate::snapshot::{
-    self, ChangeCounts, ChangeKind, Draft, GenerationId, KvUse, Manifest, Publication, PublishError, RunOutcome,
-    RunRecord, Snapshot, SnapshotError,
+    self, ChangeCounts, ChangeKind, Draft, GenerationId, KvUse, Manifest, Naming, Publication, PublishError,
+    RunOutcome, RunRecord, Snapshot, SnapshotError,
 };
 
 /// What comes next.
@@ -275,7 +275,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     overlay::rebase(kv, changes.seq, cursor.started_at, |id| assembled.rows.member(id))?;
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
-    note_published(kv, &doubted, is_lost, &assembled.names)?;
+    note_published(kv, &doubted, is_lost, &published.manifest.naming)?;
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     if published.changed && kv.count_so_far() > limits.key_value {
@@ -304,8 +304,7 @@ fn forget_once(sql: &dyn Sql, cursor: &mut Cursor) -> Result<(), SqlError> {
 }
 
 /// Notes what goes by what is published: which lists were doubted, that nothing is lost any more, and under which ids roles have their ends.
-fn note_published(sql: &dyn Sql, doubted: &[String], was_lost: bool, names: &Names) -> Result<(), SqlError> {
-    let naming = names.naming();
+fn note_published(sql: &dyn Sql, doubted: &[String], was_lost: bool, naming: &Naming) -> Result<(), SqlError> {
     // No sooner: whoever goes by the generation before would miss what is to end under its id.
     expiry::known_as(sql, |id| naming.role_of(id.into()))?;
     state::store(sql, state::DOUBTED, &doubted)?;

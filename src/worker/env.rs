@@ -21,7 +21,7 @@ thread_local! {
 
 /// The configuration of the bindings.
 pub(super) fn config(env: &Env) -> Rc<Result<Settings, NotConfigured>> {
-    let lookup = |name: &str| io::of_env(env.as_ref(), name);
+    let lookup = |name: &str| io::variable(env.as_ref(), name);
     KNOWN.with_borrow_mut(|known| match known {
         Some(known) if known.holds(lookup) => known.settings(),
         _ => known.insert(Known::read(lookup)).settings(),

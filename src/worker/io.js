@@ -161,7 +161,7 @@ export function zstd(size) {
   return frame;
 }
 
-/** Hands bytes to a frame, or ends its stream, and waits until that has called back; gives what is compressed by then. */
+/** Hands bytes to a frame, or ends its stream, which takes none, and waits until that has called back; gives what is compressed by then. */
 export async function compress(frame, bytes, isLast) {
   const content = bytes.slice();
   const told = await new Promise((done) => {

@@ -37,7 +37,7 @@ extern "C" {
     fn compress(frame: &JsValue, bytes: &[u8], is_last: bool) -> Promise;
     #[wasm_bindgen(catch)]
     fn query(sql: &JsValue, statement: &str, parameters: &str, apart: &Array) -> Result<String, JsValue>;
-    fn variable(env: &JsValue, name: &str) -> Option<String>;
+    pub(super) fn variable(env: &JsValue, name: &str) -> Option<String>;
 }
 
 /// Why there is no result, although nothing failed.
@@ -163,11 +163,6 @@ fn of_json(value: Value, apart: &Array) -> SqlValue {
     }
 }
 
-/// A variable or a secret.
-pub(super) fn of_env(env: &JsValue, name: &str) -> Option<String> {
-    variable(env, name)
-}
-
 /// The id of the Durable Object of a name.
 pub(super) fn of_id(env: &JsValue, name: &str) -> worker::Result<String> {
     Ok(object_id(env, name)?)
@@ -200,14 +195,9 @@ pub(super) fn zstd_frame(size: u64) -> Option<JsValue> {
     zstd(size as f64).ok()
 }
 
-/// What a frame has compressed by now, once these bytes are with it.
-pub(super) async fn zstd_piece(frame: &JsValue, content: &[u8]) -> worker::Result<Vec<u8>> {
-    bytes(compress(frame, content, false)).await
-}
-
-/// What is left of a frame.
-pub(super) async fn zstd_rest(frame: &JsValue) -> worker::Result<Vec<u8>> {
-    bytes(compress(frame, &[], true)).await
+/// What a frame has compressed by now, once these bytes are with it; with the last ones all that is left of it.
+pub(super) async fn zstd_piece(frame: &JsValue, content: &[u8], is_last: bool) -> worker::Result<Vec<u8>> {
+    bytes(compress(frame, content, is_last)).await
 }
 
 async fn bytes(promise: Promise) -> worker::Result<Vec<u8>> {

@@ -26,7 +26,7 @@ impl ZstdFrame for Frame {
     async fn write(&mut self, content: &[u8]) -> Result<Vec<u8>, ZstdError> {
         match self {
             Self::Node(_) if content.is_empty() => Ok(Vec::new()),
-            Self::Node(frame) => io::zstd_piece(frame, content).await.map_err(|error| ZstdError(chain(&error))),
+            Self::Node(frame) => piece(frame, content, false).await,
             Self::Raw(raw) => raw.write(content).await,
         }
     }
@@ -34,11 +34,15 @@ impl ZstdFrame for Frame {
     async fn finish(&mut self) -> Result<Vec<u8>, ZstdError> {
         match self {
             Self::Node(frame) => {
-                let mut rest = io::zstd_rest(frame).await.map_err(|error| ZstdError(chain(&error)))?;
+                let mut rest = piece(frame, &[], true).await?;
                 rest.extend_from_slice(&LAST_BLOCK);
                 Ok(rest)
             }
             Self::Raw(raw) => raw.finish().await,
         }
     }
+}
+
+async fn piece(frame: &JsValue, content: &[u8], is_last: bool) -> Result<Vec<u8>, ZstdError> {
+    io::zstd_piece(frame, content, is_last).await.map_err(|error| ZstdError(chain(&error)))
 }

@@ -4,6 +4,7 @@ use c1_cloudflare::account::default_role::MINIMAL_ACCESS;
 use c1_cloudflare::account::overlay::oldest_open;
 use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::model::ask::EntitlementRef;
+use c1_cloudflare::model::operation::EntryId;
 use sim::cloudflare::{Cloudflare, Fault, Oddity, Route};
 
 use super::{
@@ -760,6 +761,18 @@ async fn ambiguous_member_is_whose_account_has_another_address_than_the_person_i
     }
 }
 
+/// Revokes something from Jane, and lets nothing be read of her once Cloudflare has answered the write; gives the operation, which is put off.
+async fn cut_off(bench: &Bench, write: Route, what: Target) -> EntryId {
+    let account = bench.account();
+    account.after_next(write, |account, _| {
+        account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
+    });
+    let revoke = bench.arrive(Action::Revoke, what, person(JANE));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    account.clear_faults();
+    revoke
+}
+
 #[tokio::test]
 async fn a_revoke_of_a_person_that_was_carried_out_and_cut_off_is_done() {
     for is_looked_for in [false, true] {
@@ -772,13 +785,8 @@ async fn a_revoke_of_a_person_that_was_carried_out_and_cut_off_is_done() {
         .await;
         let account = bench.account();
         let role = roles(account)[0].clone();
-        account.after_next(Route::DeleteMember, |account, _| {
-            account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
-        });
-        let revoke = bench.arrive(Action::Revoke, target(&role), person(JANE));
-        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        let revoke = cut_off(&bench, Route::DeleteMember, target(&role)).await;
         assert!(account.membership_of(JANE).is_none());
-        account.clear_faults();
         if is_looked_for {
             // Whoever looks whether a write came late sees that she is gone before the next attempt does.
             bench.later(120).await;
@@ -799,12 +807,7 @@ async fn who_is_removed_by_another_hand_after_a_revoke_of_a_role_was_cut_off_was
     )
     .await;
     let account = bench.account();
-    account.after_next(Route::UpdateMember, |account, _| {
-        account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
-    });
-    let revoke = bench.arrive(Action::Revoke, target(&roles(account)[0]), person(JANE));
-    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
-    account.clear_faults();
+    let revoke = cut_off(&bench, Route::UpdateMember, target(&roles(account)[0])).await;
     account.remove_member(&account.membership_of(JANE).unwrap().id);
     assert_done(&bench.settle(revoke).await, Effect::AlreadyRevoked);
 }
@@ -822,14 +825,9 @@ async fn who_is_removed_by_another_hand_after_super_administrator_was_taken_and_
     )
     .await;
     let account = bench.account();
-    account.after_next(Route::UpdateMember, |account, _| {
-        account.fail_next(Route::GetMember, 9, Fault::status(500, 10_000));
-    });
     // It counts as the removal of an account, and is none.
     let admin = account.permission_group("super_admin").unwrap();
-    let revoke = bench.arrive(Action::Revoke, target(&admin), person(JANE));
-    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
-    account.clear_faults();
+    let revoke = cut_off(&bench, Route::UpdateMember, target(&admin)).await;
     account.remove_member(&account.membership_of(JANE).unwrap().id);
     assert_done(&bench.settle(revoke).await, Effect::AlreadyRevoked);
 }

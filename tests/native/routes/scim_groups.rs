@@ -1,7 +1,7 @@
 //! `/scim/v2/Groups`: what is refused.
 
 use serde_json::json;
-use sim::cloudflare::{Fault, Route};
+use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Route};
 use sim::conductorone::{Person, Task, Verdict};
 
 use super::scim::{assert_error, members, patch};
@@ -160,16 +160,20 @@ async fn a_replace_that_takes_somebody_out_puts_nobody_back_who_was_taken_out_si
     assert_eq!((answer.status, who()), (200, [true, false, true]), "{}", answer.text());
 }
 
+fn held_by_nobody(account: &Cloudflare) -> KnownPermissionGroup {
+    let held: std::collections::BTreeSet<_> =
+        account.memberships().iter().flat_map(|member| account.member_atoms(&member.id)).collect();
+    let mut known = crate::looks::roles(account).into_iter();
+    known.find(|role| !held.contains(&crate::looks::atom(account, role))).unwrap()
+}
+
 /// KV takes a minute to show everywhere what was written to it, and whom an older generation does not have no list takes out.
 #[tokio::test(start_paused = true)]
 async fn a_group_is_replaced_by_the_last_generation_also_where_kv_shows_one_before_and_not_where_it_lacks_the_last() {
     let deployment = crate::calls::deployed(|options| options.var("AUDIT_FEED", "off")).await;
     let account = &deployment.cloudflare;
-    // A role that nobody holds.
-    let held: std::collections::BTreeSet<_> =
-        account.memberships().iter().flat_map(|member| account.member_atoms(&member.id)).collect();
+    let role = &held_by_nobody(account);
     let known = crate::looks::roles(account);
-    let role = known.iter().find(|role| !held.contains(&crate::looks::atom(account, role))).unwrap();
     let other = known.iter().find(|other| other.id != role.id).unwrap();
     let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
     let before = deployment.lose("current");
@@ -353,11 +357,7 @@ async fn a_replace_by_a_list_of_before_ends_no_grant_that_is_under_way_while_it_
 async fn who_would_come_to_be_in_a_group_counts_among_the_removals_of_a_put() {
     let deployment = crate::calls::deployed(|options| options.var("SCIM_REPLACE_MAX_REMOVALS", "1")).await;
     let account = &deployment.cloudflare;
-    // A role that nobody holds.
-    let held: std::collections::BTreeSet<_> =
-        account.memberships().iter().flat_map(|member| account.member_atoms(&member.id)).collect();
-    let known = crate::looks::roles(account);
-    let role = known.iter().find(|role| !held.contains(&crate::looks::atom(account, role))).unwrap();
+    let role = &held_by_nobody(account);
     account.fail_next(Route::ListMembers, 2, Fault::status(503, 10_000));
     for name in ["one", "two"] {
         let person = Person::newcomer(&format!("new.{name}@example.com"));
