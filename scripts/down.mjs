@@ -133,6 +133,9 @@ await run("down", async () => {
   const named = settings.variables();
   if (isFiles) for (const [key, value] of Object.entries(SHIPPED)) if (named.has(key)) settings.set(key, value);
   if (settings.write()) say("wrangler.toml is as before.");
+  // What somebody wrote there is not taken out, and a deployment would bind what is gone.
+  const isGone = isOwn && users.length === 0 && settings.namespaces.includes(namespace.id);
+  if (isGone) say(`wrangler.toml still names that namespace: take the line id = "${namespace.id}" out before the next ${command("up")}.`);
   say(`What is left is the API token: delete it at https://dash.cloudflare.com/${account}/api-tokens`);
   return undefined;
 });

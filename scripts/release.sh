@@ -105,7 +105,8 @@ file does not name it. Secrets are set in the dashboard, or with `npx wrangler s
 
 ## A newer release
 
-Replace all files here but `wrangler.toml` with those of the release, and `npm run up`; a copy that the button made is deployed with each push. An older release goes the same way.
+Replace all files here but `wrangler.toml` with those of the release, and `npm run up`; a copy that the button made is deployed with each push. Compare the release's
+`wrangler.toml` with yours before: a new `[[migrations]]` or variable belongs there too. An older release goes the same way.
 
 `SHA256SUMS` has what each file was when it was built; `npm run build` compares.
 END

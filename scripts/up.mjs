@@ -14,7 +14,7 @@ import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, se
 import { SIDES, areSet, keep, mustBeKnown, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, isAt, leftBehind, login, mustBeOurs, mustLeadTo, removeNamespace, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, removeNamespace, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -383,6 +383,7 @@ await run("up", async () => {
   mustLeadTo(settings, account, "nothing was deployed");
   const before = await deployed(api, account, name);
   mustBeOurs(before, name, account, "nothing was deployed");
+  await mustBeThere(api, account, name, settings, before?.get("STATE")?.namespace_id);
   const left = before?.has("STATE") || settings.namesNamespace ? undefined : await leftBehind(api, account, name);
   const isFirst = before === undefined;
   const isOthers = await isAnothers(api, given, settings, account, name, before);

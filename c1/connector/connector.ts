@@ -48,6 +48,10 @@ type Person = {
   readonly last_change_from: string
   readonly products_changed: readonly string[]
 }
+/** Who is invited can accept at any time; a status that the Worker does not know is "other", and of no use. */
+const isLive = (person: Person) => person.status !== "other"
+/** "Accepted", "Pending" or "Other". */
+const standing = (person: Person) => person.status.slice(0, 1).toUpperCase() + person.status.slice(1)
 /** What is known of the person's changes; what is not known is left out. A change is no login. */
 function activity(person: Person): Record<string, string> {
   const told: Record<string, string> = {
@@ -74,6 +78,8 @@ type Token = {
   readonly issued_on: string | null
   readonly expires_on: string | null
   readonly last_used_on: string | null
+  /** The principal who made it, as `<type>:<id>`; "" where that is nobody of the account. */
+  readonly creator_id: string
 }
 type Holder = { readonly principal_type: string; readonly principal_id: string }
 type Account = { readonly resource_type: string; readonly id: string; readonly email: string }
@@ -276,7 +282,7 @@ const userType = resourceType({
     from: { person: users.row },
     to: ({ person }) =>
       newUserResource(person.display_name, "user", person.id, {
-        status: { status: person.active ? "STATUS_ENABLED" : "STATUS_DISABLED", details: person.active ? "Accepted" : "Pending" },
+        status: { status: isLive(person) ? "STATUS_ENABLED" : "STATUS_DISABLED", details: standing(person) },
         accountType: "ACCOUNT_TYPE_HUMAN",
         login: person.email,
         emails: [{ address: person.email, isPrimary: true }],
@@ -288,7 +294,7 @@ const userType = resourceType({
           email: person.email,
           first_name: person.first_name,
           last_name: person.last_name,
-          status: person.active ? "Accepted" : "Pending",
+          status: standing(person),
           member_id: person.member_id,
           cloudflare_user_id: person.cloudflare_user_id,
           ...activity(person),
@@ -339,11 +345,11 @@ const invitationType = resourceType({
     from: { person: invitations.row },
     to: ({ person }) =>
       newUserResource(person.display_name, "invitation", person.id, {
-        status: { status: "STATUS_ENABLED", details: "Pending" },
+        status: { status: isLive(person) ? "STATUS_ENABLED" : "STATUS_DISABLED", details: standing(person) },
         accountType: "ACCOUNT_TYPE_HUMAN",
         login: person.email,
         emails: [{ address: person.email, isPrimary: true }],
-        profile: { email: person.email, status: "Pending", member_id: person.member_id },
+        profile: { email: person.email, status: standing(person), member_id: person.member_id },
       }),
   }),
   resourceLifecycle: { delete: removal() },
@@ -429,14 +435,19 @@ const tokenType = resourceType({
   resources: walk({
     nodes: [tokens.rows],
     from: { token: tokens.row },
-    to: ({ token }) =>
-      newSecretResource(token.name === "" ? token.id : token.name, "api_token", token.id, {
+    to: ({ token }) => {
+      const [type = "", id] = token.creator_id.split(":")
+      return newSecretResource(token.name === "" ? token.id : token.name, "api_token", token.id, {
         credentialType: "CREDENTIAL_TYPE_STATIC_SECRET",
         credentialDetail: "cloudflare.account_api_token",
         createdAt: token.issued_on ?? undefined,
         expiresAt: token.expires_on ?? undefined,
+        // The Worker tells the day.
+        lastUsedAt: token.last_used_on === null ? undefined : `${token.last_used_on}T00:00:00Z`,
+        createdById: id === undefined ? undefined : newResourceId(type, id),
         profile: { status: token.status, last_used_on: token.last_used_on ?? "" },
-      }),
+      })
+    },
   }),
 })
 

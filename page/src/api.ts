@@ -84,11 +84,16 @@ async function send(method: string, path: string, limit: AbortSignal | null, bod
   }
 }
 
+/** Names may hold characters that turn the text around them, and a name that reads as another one is a lie: they are shown as a sign. */
+function visible(text: string): string {
+  return text.replaceAll(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+}
+
 /** The same, to the end of the body. */
 async function whole(method: string, path: string, body?: unknown, bearer?: string): Promise<{ response: Response; text: string }> {
   const response = await send(method, path, AbortSignal.timeout(patience(method)), body, bearer);
   try {
-    return { response, text: await response.text() };
+    return { response, text: visible(await response.text()) };
   } catch (error) {
     throw silence(error, method, path);
   }
@@ -102,11 +107,6 @@ function refusal(response: Response, text: string): Refused {
   } catch {
     return new Refused(response.status, "error", `The Worker answered ${response.status} ${response.statusText}.`);
   }
-}
-
-/** Names may hold characters that turn the text around them, and a name that reads as another one is a lie: they are shown as a sign. */
-function visible(text: string): string {
-  return text.replaceAll(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
 }
 
 /** The state of the account that an answer is of, where it is of one: a generation, and how much of our own was changed since. Compressed, a tag is a weak one. */
@@ -123,7 +123,7 @@ export async function askOf<T>(method: string, path: string, body?: unknown): Pr
   const edition = editionOf(response);
   // A later page of a list is of the state that its first page was of.
   if (edition !== undefined && !path.includes("cursor=")) onEdition(edition);
-  return { value: (response.status === 204 || method === "HEAD" ? undefined : JSON.parse(visible(text))) as T, edition };
+  return { value: (response.status === 204 || method === "HEAD" ? undefined : JSON.parse(text)) as T, edition };
 }
 
 /** Asks a route; an answer that is no success is thrown. */
@@ -166,7 +166,7 @@ export async function examine(bearer?: string): Promise<Examination> {
 export async function download(path: string): Promise<void> {
   // A file takes as long as it has bytes.
   const response = await send("GET", path, null);
-  if (!response.ok) throw refusal(response, await response.text());
+  if (!response.ok) throw refusal(response, visible(await response.text()));
   const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());

@@ -18,14 +18,14 @@ export function secondFactor(row: Person): string {
 const COLUMNS: Column<Person>[] = [
   { title: "E-mail address", text: (row) => row.email, width: 7 },
   { title: "Name", text: (row) => row.display_name, width: 5 },
-  { title: "Status", text: (row) => (row.resource_type === "invitation" ? "invited" : row.status), width: 2 },
+  { title: "Status", text: (row) => (row.status === "pending" ? "invited" : row.status), width: 2 },
   { title: "Second factor", text: secondFactor, width: 3 },
   { title: "Holds", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
 ];
 
 const FILTERS: Record<string, (row: Person) => boolean> = {
   "Without a second factor": (row) => row.resource_type === "user" && row.two_factor === false,
-  "Invited": (row) => row.resource_type === "invitation",
+  "Invited": (row) => row.status === "pending",
   "Holding nothing": (row) => row.entitlements.length === 0,
 };
 
@@ -119,7 +119,7 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
           <bdi>{person.email}</bdi>
         </dd>
         <dt>Status</dt>
-        <dd>{person.resource_type === "invitation" ? "invited, not accepted yet" : person.status}</dd>
+        <dd>{person.status === "pending" ? "invited, not accepted yet" : person.status}</dd>
         <dt>Second factor</dt>
         <dd>{secondFactor(person)}</dd>
         {person.last_login ? (

@@ -134,6 +134,13 @@ export class Settings {
     return /^true\b/.test(this.#other("keep_vars"));
   }
 
+  /** The ids of the KV namespaces that it names, as far as they are understood here. */
+  get namespaces() {
+    const named = this.#statements().filter(({ path }) => ["kv_namespaces", "kv_namespaces.id"].includes(path?.join(".")));
+    const ids = named.flatMap(({ whole }) => [...whole.replace(/#.*/, "").matchAll(/\bid[ \t]*=[ \t]*["']([0-9a-f]{32})["']/g)]);
+    return ids.map(([, id]) => id);
+  }
+
   /** Whether it names a KV namespace by its id: wrangler makes none then. */
   get namesNamespace() {
     return /^[^#\n]*\bid[ \t]*=[ \t]*["'][0-9a-f]{32}["']/m.test(this.#text);

@@ -1,6 +1,7 @@
 // The deployed Worker, asked with the connector's token.
 
 import { told } from "./commands.mjs";
+import { proxyHint } from "./proxy.mjs";
 import { Stop } from "./terminal.mjs";
 
 /** The Worker answers a request within some 20 s. */
@@ -44,7 +45,7 @@ export class Worker {
 
   /** What the Worker answers, whatever its status: its JSON and the status. */
   async ask(method, path, body) {
-    const response = await fetch(`${this.base}${path}`, {
+    const call = fetch(`${this.base}${path}`, {
       method,
       headers: {
         ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
@@ -53,6 +54,10 @@ export class Worker {
       body: body === undefined ? undefined : JSON.stringify(body),
       redirect: "error",
       signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    const response = await call.catch((error) => {
+      const hint = proxyHint(this.base);
+      throw hint === undefined ? error : new Error(`${error.cause?.code ?? error.name}; ${hint}`);
     });
     const text = await response.text();
     try {

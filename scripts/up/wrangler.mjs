@@ -6,6 +6,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SETUP, command } from "./commands.mjs";
+import { proxyHint } from "./proxy.mjs";
 import { Stop, isInteractive, plain, say } from "./terminal.mjs";
 
 const WRANGLER = join("node_modules", ".bin", "wrangler");
@@ -99,7 +100,7 @@ export class Api {
       });
     } catch (error) {
       const why = error.cause?.code ?? error.name;
-      const remedy = /^(CERT_|SELF_SIGNED|UNABLE_TO_)/.test(why) ? "is this machine's clock right, and does nothing between it and Cloudflare open its connections?" : "try again";
+      const remedy = /^(CERT_|SELF_SIGNED|UNABLE_TO_)/.test(why) ? "is this machine's clock right, and does nothing between it and Cloudflare open its connections?" : (proxyHint(API) ?? "try again");
       throw new Stop(`Cloudflare's API does not answer (${why}): ${remedy}`);
     }
     const answer = await response.json().catch(() => ({}));
@@ -228,6 +229,24 @@ export const titleOf = (name) => `${name}-state`;
 
 /** The KV namespaces of the account. */
 export const namespacesOf = (api, account) => must("the KV namespaces could not be listed", api.get(`/accounts/${account}/storage/kv/namespaces?per_page=1000`));
+
+/**
+ * Ends the program where a KV namespace is not there that a deployment would bind: one that wrangler.toml names, else the one that the Worker has,
+ * which wrangler binds once more and does not look at.
+ */
+export async function mustBeThere(api, account, name, settings, bound) {
+  const ids = settings.namesNamespace ? settings.namespaces : [bound].filter((id) => id !== undefined);
+  if (ids.length === 0) return;
+  const there = (await namespacesOf(api, account)).map(({ id }) => id);
+  const gone = ids.find((id) => !there.includes(id));
+  if (gone === undefined) return;
+  const isNamed = settings.namesNamespace;
+  let remedy = `make one (npx wrangler kv namespace create ${titleOf(name)}), and name it in wrangler.toml by the line id = "…" below binding = "STATE"`;
+  if (isNamed && bound === undefined) remedy = `take the line id = "${gone}" out, and a deployment makes one`;
+  else if (isNamed && there.includes(bound)) remedy = `take the line id = "${gone}" out, and the Worker keeps the one that it has`;
+  const what = isNamed ? `which wrangler.toml names, is not in the account ${account}` : `which the Worker ${name} has, is gone`;
+  throw new Stop(`the KV namespace ${plain(gone)}, ${what}: ${remedy}; nothing was deployed`);
+}
 
 /**
  * The KV namespace that an earlier deployment left without its Worker, where it is empty and nobody's; wrangler would make one of this title, and

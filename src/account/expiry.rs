@@ -173,6 +173,17 @@ pub fn overdue_so_far(sql: &dyn Sql, before: Timestamp) -> Result<String, SqlErr
     Ok(told.as_ref().and_then(SqlValue::text).unwrap_or_default().to_owned())
 }
 
+/// Forgets the end of what somebody else took from a membership, where the grant was told `before` that: what it is given again past
+/// ConductorOne is no part of that grant.
+pub fn taken(sql: &dyn Sql, member: &str, entitlement: &str, before: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "DELETE FROM expiry WHERE member = ? AND entitlement = ? \
+            AND NOT EXISTS (SELECT 1 FROM operation WHERE operation.id = expiry.operation AND settled_at >= ?)",
+        &[member.into(), entitlement.into(), before.into()],
+    )?;
+    Ok(())
+}
+
 /// Forgets an end: who was to lose it does not have it any more, by somebody else's hand, as the account was `known` to be. Who was between two
 /// invitations then is in no generation, and has it again.
 pub fn over(sql: &dyn Sql, overdue: &Overdue, known: Timestamp) -> Result<(), SqlError> {

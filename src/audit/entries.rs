@@ -113,7 +113,10 @@ fn is_id(text: &str) -> bool {
 pub fn about(entry: &AuditEntry) -> Vec<About> {
     let uri = entry.uri.as_deref().unwrap_or_default().split('?').next().unwrap_or_default();
     let segments: Vec<&str> = uri.split('/').collect();
-    let has = |name: &str| segments.contains(&name);
+    // Behind a product stands whatever its customers call their things.
+    let account = segments.iter().position(|segment| *segment == "accounts");
+    let near = account.and_then(|place| segments.get(..place + 3)).unwrap_or(&segments);
+    let has = |name: &str| near.contains(&name);
     let product = entry.product.as_deref().unwrap_or_default().to_ascii_lowercase();
     let resource = entry.resource_id.as_deref().filter(|id| is_id(id));
     let member = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Member);
@@ -121,10 +124,10 @@ pub fn about(entry: &AuditEntry) -> Vec<About> {
     let token = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Token);
     // A person's own tokens are in no list of the account.
     let is_own = uri.starts_with("/user/") || uri.starts_with("/client/v4/user/");
-    let found: Vec<About> = if has("user_groups") {
+    let found: Vec<About> = if segments.contains(&"user_groups") {
         let (id, who) = (after(&segments, "user_groups").or(resource), member(after(&segments, "members")));
         match group(id) {
-            Some(About::Group(id)) if has("members") && who.is_none() => vec![About::GroupMembers(id)],
+            Some(About::Group(id)) if segments.contains(&"members") && who.is_none() => vec![About::GroupMembers(id)],
             group => group.into_iter().chain(who).collect(),
         }
     } else if has("members") || has("memberships") {
@@ -269,7 +272,7 @@ pub struct Unheard {
 pub fn unheard(sql: &dyn Sql) -> Result<Unheard, SqlError> {
     let ours = super::feed::state(sql)?.and_then(|state| state.ours);
     let rows = sql.query(
-        "SELECT DISTINCT about, member, user_group, MAX(number), MIN(at), token_id IS NOT NULL AND token_id IS ?, MAX(at) \
+        "SELECT DISTINCT about, member, user_group, MAX(number), MIN(at), token_id IS NOT NULL AND token_id IS substr(?, 1, 32), MAX(at) \
          FROM audit_entry WHERE heard = 0 GROUP BY 1, 2, 3, 6 ORDER BY 4 LIMIT 500",
         &[ours.into()],
     )?;
@@ -351,8 +354,8 @@ pub fn author_of_token(
 
 fn author_where(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Option<Author>, SqlError> {
     let found = read(sql, &format!("{condition} ORDER BY at DESC, number DESC LIMIT 50"), params)?;
-    let ours = super::state::state(sql)?.and_then(|state| state.ours);
-    let is_ours = |entry: &&Entry| ours.is_some() && entry.token_id == ours;
+    let log = super::state::state(sql)?;
+    let is_ours = |entry: &&Entry| log.as_ref().is_some_and(|log| log.is_ours(entry.token_id.as_deref(), entry.at));
     let mut others = found.iter().filter(|entry| !is_ours(entry)).map(|entry| &entry.author);
     let Some(mut author) = others.next().cloned() else {
         return Ok(found.iter().find(is_ours).map(|entry| Author { who: String::new(), ..entry.author.clone() }));

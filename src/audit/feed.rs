@@ -50,13 +50,15 @@ pub fn is_healthy(sql: &dyn Sql, now: Timestamp) -> Result<bool, SqlError> {
     Ok(state(sql)?.is_some_and(|state| state.readable && state.read_until.is_some_and(fresh)))
 }
 
-/// Notes that the log is not read.
-pub fn turned_off<P: Sql + Clock>(ports: &P) -> Result<(), SqlError> {
-    if state(ports)?.is_some_and(|state| !state.readable && state.next_at.is_none()) {
+/// Notes that the log is not read. Where that is not meant, how far it was read stays.
+pub fn turned_off<P: Sql + Clock>(ports: &P, is_meant: bool) -> Result<(), SqlError> {
+    let known = state(ports)?;
+    if known.as_ref().is_some_and(|state| !state.readable && (state.next_at.is_none() || !is_meant)) {
         return Ok(());
     }
+    let known = known.filter(|_| !is_meant).unwrap_or_else(|| AuditLog::unread(ports.now()));
     let message = "AUDIT_FEED is off: the audit log is not read.".to_owned();
-    note(ports, &AuditLog { message, ..AuditLog::unread(ports.now()) })
+    note(ports, &AuditLog { message, readable: false, ..known })
 }
 
 /// Reads on, where it is time; gives whether there was anything new that is of the account's access. `ours` is the id of the token that
@@ -79,7 +81,15 @@ pub async fn read_on<P: Http + Clock + Sql + Log>(
     }
     state.since = state.since.or(Some(reading.since));
     state.at = now;
-    state.ours = ours.or(state.ours);
+    if let Some(new) = ours
+        && !state.ours.as_ref().is_some_and(|known| known.starts_with(new.as_str()))
+    {
+        // What the one before did until now was our own doing too, and is looked up later.
+        state.ours = Some(match state.ours.as_ref().and_then(|known| known.get(..32)) {
+            Some(before) => format!("{new} {before} {}", now.plus_secs(AHEAD_SECS)),
+            None => new,
+        });
+    }
     let client = Client::new(ports, settings, Purpose::Sync);
     let mut is_new = false;
     // A page may be empty and have a cursor all the same; so many in a row are the end, whatever cursors they have.

@@ -119,17 +119,21 @@ pub fn next_due<P: Sql + Clock>(ports: &P) -> Result<Timestamp, SqlError> {
     Ok(state(ports)?.and_then(|state| state.next_at).unwrap_or_else(|| ports.now()))
 }
 
-/// Reads on, where it is time, and where that is wanted. What is known of changes is shown as of then, too: once a day, and not with every
-/// change.
-pub async fn read_on<P: Http + Clock + Sql>(ports: &P, settings: &Settings, is_wanted: bool) -> Result<(), SqlError> {
+/// Reads on, where it is time, and where that is wanted; whether it is, nobody knows where the variable is wrong. What is known of changes is
+/// shown as of then, too: once a day, and not with every change.
+pub async fn read_on<P: Http + Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    is_wanted: Option<bool>,
+) -> Result<(), SqlError> {
     let now = ports.now();
     let mut state = state(ports)?.unwrap_or_else(|| Logins::unread(now));
-    let has_turned = state.off == is_wanted;
+    let has_turned = is_wanted == Some(state.off);
     if !has_turned && state.next_at.is_some_and(|at| at > now) {
         return Ok(());
     }
-    if !is_wanted {
-        return state.turn_off(ports, now);
+    if is_wanted != Some(true) {
+        return state.turn_off(ports, is_wanted.is_some(), now);
     }
     state.off = false;
     let client = Client::new(ports, settings, Purpose::Sync);
@@ -143,7 +147,11 @@ pub async fn read_on<P: Http + Clock + Sql>(ports: &P, settings: &Settings, is_w
             client.access_users_page(reading.page).await
         };
         let is_over = match page {
-            Ok(page) => reading.take(ports, &page, now)?,
+            // One that was cut short, or that has nobody on it, takes the place of none that is believed until the next reading.
+            Ok(page) => {
+                let is_believed = state.is_believed(now.plus_secs(DAY_SECS));
+                reading.take(ports, &page, now)?.map(|is_whole| is_whole || !is_believed)
+            }
             Err(error) if reading.of_log => state.fail_log(&error, &reading, ports.now()),
             Err(error) => state.fail(&error, &reading, ports.now()),
         };
@@ -183,13 +191,13 @@ impl Reading {
         Self { began_at: now, page: 1, of_log, total: None, again: false }
     }
 
-    /// Takes a page, and goes on to the next; gives whether the list was read whole, once it is at its end.
+    /// Takes a page, and goes on to the next; gives whether the list was read whole, once it is at its end. One that ends with a page that is not full
+    /// before as many have come as it told of, or that has nobody on it, was not.
     fn take(&mut self, sql: &dyn Sql, page: &ListPage<LoginRecord>, now: Timestamp) -> Result<Option<bool>, SqlError> {
         let info = page.info.clone().unwrap_or_default();
         let count = u32::try_from(page.items.len() + page.odd.len()).unwrap_or(u32::MAX);
         let full = info.per_page.filter(|size| *size > 0).unwrap_or(LOGINS_PER_PAGE);
-        let is_last =
-            count == 0 || self.page >= MOST_PAGES || info.total_pages.map_or(count < full, |all| self.page >= all);
+        let is_last = count == 0 || self.page >= MOST_PAGES || self.page >= page.pages(self.page, LOGINS_PER_PAGE);
         if self.of_log {
             for login in &page.items {
                 see(sql, login, now)?;
@@ -207,8 +215,11 @@ impl Reading {
                 &[self.began_at.into(), i64::from(self.page).into(), SqlValue::Blob(pack(&page.items, now))],
             )?;
         }
+        let read = full.saturating_mul(self.page - 1).saturating_add(count);
+        let is_less = |total: u32| info.total_count.is_none() || read < total;
+        let is_cut_short = count < full && (read == 0 || self.total.is_some_and(is_less));
         self.page += 1;
-        Ok(is_last.then_some(true))
+        Ok(is_last.then_some(!is_cut_short || self.of_log))
     }
 }
 
@@ -228,13 +239,17 @@ impl Logins {
         }
     }
 
-    /// Nothing is read, and what was read is forgotten.
-    fn turn_off(self, sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
-        for table in ["login_page", "login_seen"] {
-            sql.query(&format!("DELETE FROM {table}"), &[])?;
+    /// Nothing is read, and what was read is forgotten where that is meant.
+    fn turn_off(mut self, sql: &dyn Sql, is_meant: bool, now: Timestamp) -> Result<(), SqlError> {
+        if is_meant {
+            for table in ["login_page", "login_seen"] {
+                sql.query(&format!("DELETE FROM {table}"), &[])?;
+            }
+            self = Self { off: true, shown: self.shown, ..Self::unread(now) };
         }
-        let message = "LAST_LOGINS is off: nobody's last login is read.".to_owned();
-        Self { message, off: true, shown: self.shown, ..Self::unread(now) }.end(sql, now)
+        self.readable = false;
+        "LAST_LOGINS is off: nobody's last login is read.".clone_into(&mut self.message);
+        self.end(sql, now)
     }
 
     /// Whether the last list of Access may still be believed.

@@ -21,20 +21,20 @@ pub use state::AuditLog;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::settings::{Reader, switch};
 
-/// What is read of what people do.
+/// What is read of what people do. Where a variable is wrong nobody knows: then nothing is read, and nothing that was read is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// `AUDIT_FEED`: whether the audit log is read all the time.
-    pub feed: bool,
+    pub feed: Option<bool>,
     /// `LAST_LOGINS`: whether the lists that tell last logins are read.
-    pub logins: bool,
+    pub logins: Option<bool>,
 }
 
 impl Settings {
     /// Reads them.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         // Whoever sets one and mistypes it meant to say something of what is read of people.
-        let mut is_on = |name| reader.text(name).is_none() || reader.optional(name, switch) == Some(true);
+        let mut is_on = |name| if reader.text(name).is_none() { Some(true) } else { reader.optional(name, switch) };
         Self { feed: is_on("AUDIT_FEED"), logins: is_on("LAST_LOGINS") }
     }
 }

@@ -28,7 +28,7 @@ pub struct AuditLog {
     /// When a reading last went back as far as it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wide_at: Option<Timestamp>,
-    /// The token that this connector itself calls with, whose entries are nobody else's.
+    /// The token that this connector itself calls with, whose entries are nobody else's; behind it the one before, and until when that was so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ours: Option<String>,
     /// The reading that is not at its end.
@@ -72,6 +72,12 @@ pub(super) fn note(sql: &dyn Sql, state: &AuditLog) -> Result<(), SqlError> {
 }
 
 impl AuditLog {
+    /// Whether what a token did at a time is this connector's own doing.
+    pub fn is_ours(&self, token: Option<&str>, at: Timestamp) -> bool {
+        let (Some(ours), Some(_)) = (&self.ours, token) else { return false };
+        ours.get(..32) == token || (ours.get(33..65) == token && ours.get(66..) >= Some(&*at.to_string()))
+    }
+
     /// A log of which nothing is known yet.
     pub(super) fn unread(at: Timestamp) -> Self {
         let (readable, message) = (false, String::new());

@@ -66,6 +66,17 @@ impl Database {
         Ok(found)
     }
 
+    /// Does some work of which all that it writes stays or nothing, as `Sql::whole` does.
+    pub(crate) fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+        let execute = |statement: &str| {
+            self.0.execute_batch(statement).map_err(|error| SqlError(format!("{error} in {statement}")))
+        };
+        execute("SAVEPOINT whole")?;
+        let done = work();
+        execute(if done.is_ok() { "RELEASE whole" } else { "ROLLBACK TO whole; RELEASE whole" })?;
+        done
+    }
+
     /// Whether a statement only reads.
     pub(crate) fn only_reads(&self, statement: &str) -> bool {
         self.0.prepare_cached(statement).is_ok_and(|prepared| prepared.readonly())

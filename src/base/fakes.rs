@@ -246,6 +246,10 @@ impl Sql for Desk {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         self.database.query(statement, params)
     }
+
+    fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+        self.database.whole(work)
+    }
 }
 
 impl Log for Desk {
@@ -360,6 +364,13 @@ macro_rules! passes_on {
                 params: &[$crate::base::ports::SqlValue],
             ) -> Result<Vec<Vec<$crate::base::ports::SqlValue>>, $crate::base::ports::SqlError> {
                 $crate::base::ports::Sql::query(&self.$($field).+, statement, params)
+            }
+
+            fn whole(
+                &self,
+                work: &mut dyn FnMut() -> Result<(), $crate::base::ports::SqlError>,
+            ) -> Result<(), $crate::base::ports::SqlError> {
+                $crate::base::ports::Sql::whole(&self.$($field).+, work)
             }
         }
     };

@@ -344,10 +344,14 @@ impl From<serde_json::Error> for SqlError {
 }
 
 /// The Coordinator's own SQLite: strongly consistent, and durable before any answer or request leaves the Coordinator
-/// (the output gate of Durable Objects). Statements with no `await` between them are one transaction.
+/// (the output gate of Durable Objects). Statements with no `await` between them are on disk together where the object dies. Where one of them fails, those
+/// before it stay: what must not stand without the rest is written as a `whole`.
 pub trait Sql {
     /// Runs one statement and returns its rows.
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError>;
+
+    /// Does some work of which all that it writes stays, or nothing: where it fails, what it has written is undone.
+    fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError>;
 
     /// Runs one statement and returns the first value of its first row.
     fn one(&self, statement: &str, params: &[SqlValue]) -> Result<Option<SqlValue>, SqlError> {

@@ -293,6 +293,10 @@ mod tests {
             }
             Ok(row.clone().map(|value| vec![value]).into_iter().collect())
         }
+
+        fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+            work()
+        }
     }
 
     fn at(secs: i64) -> Timestamp {

@@ -298,7 +298,7 @@ impl Expansions {
                 .chain(text(object, "username").filter(|name| name.contains('@')));
             for email in all {
                 if email.contains('@') && !emails.iter().any(|known: &String| address::same(known, &email)) {
-                    emails.push(email);
+                    emails.push(email.trim().to_owned());
                 }
             }
         }
@@ -535,6 +535,13 @@ mod tests {
         assert!(!step.subject.has_account);
         assert_eq!(step.subject.emails, ["jane.doe@example.com"]);
         assert_eq!(step.subject.member_id, None);
+    }
+
+    #[test]
+    fn an_address_has_no_blank_around_it() {
+        let mut body = grant();
+        body["payload"]["expanded"][2]["email"] = json!(" Jane@example.com\t");
+        assert_eq!(step(&body).subject.emails, ["Jane@example.com"]);
     }
 
     #[test]

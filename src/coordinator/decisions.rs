@@ -4,6 +4,7 @@ use super::memory::{Ports, failed};
 use super::protocol::Reply;
 use super::settings::Settings;
 use super::what_if::{self, Thinking, Who};
+use crate::account::default_role::listed;
 use crate::audit::signs::Watch;
 use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::time::Timestamp;
@@ -41,6 +42,10 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
     }
     if let Some(email) = &known.person.email {
         let mut coming = coming(ports, &address::folded(email), ports.now())?;
+        // What was asked for before a role's own id was learned names its permission group.
+        for it in coming.iter_mut().flatten() {
+            *it = listed(&known.catalogue, *it).map_or(*it, |it| it.entitlement);
+        }
         // Of the same, another step of the task may have been approved, and none of them keeps it from who asks.
         let wanted = known.wanted.entitlement;
         coming.retain(|it| *it != wanted);
@@ -65,7 +70,8 @@ fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Option<Entit
     // By the index of approvals: however much else is decided, what was approved for this one is among it.
     let statement = format!(
         "SELECT entitlement FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
-            AND (email = ?1 OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(request, '$.subject.emails') WHERE lower(value) = ?1)) \
+            AND (email = ?1 OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(COALESCE( \
+                json_extract(request, '$.folded'), json_extract(request, '$.subject.emails'))) WHERE lower(value) = ?1)) \
          UNION SELECT json_extract(record, '$.entitlement') FROM decision \
          WHERE {APPROVED} AND json_extract(record, '$.email') = ?1 AND at >= ?2 AND version = 1 \
             AND json_extract(record, '$.action') = 'grant'"

@@ -27,7 +27,7 @@ pub struct Examination {
 
 impl From<Finding> for Examination {
     fn from(found: Finding) -> Self {
-        Self { name: found.name.to_owned(), ok: found.ok, required: found.required, message: found.message }
+        Self { name: found.name.to_owned(), ok: found.ok, required: false, message: found.message }
     }
 }
 
@@ -77,13 +77,13 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
     }
     found.extend(posture);
     let now = ports.now();
-    found.push(if audit.feed {
+    found.push(if audit.feed == Some(true) {
         let recent = client.audit_log(now.plus_secs(-60), now, false, 1, None).await.map(drop);
         check(AUDIT_LOG, false, settings, recent)
     } else {
         unread(AUDIT_LOG, "AUDIT_FEED")
     });
-    found.push(if audit.logins {
+    found.push(if audit.logins == Some(true) {
         let logins = client.access_users_page(1).await.map(drop);
         check(LOGINS, false, "Access: Audit Logs: Read", logins)
     } else {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
 use crate::account::default_role::Configured;
+use crate::account::expiry;
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
 use crate::base::time::Timestamp;
@@ -224,6 +225,11 @@ async fn explain<P: Ports>(
             }
             _ => nobody(),
         };
+        // The generation before had it still, so that what was granted until then is what they took away. Where nobody is named, it may
+        // be there all the same, and who is in a user group may only not be told.
+        if let (false, "foreign", Some(member), None) = (*gained, cause, member, &group) {
+            expiry::taken(ports, member, entitlement, *after)?;
+        }
         record::explained(ports, *id, cause, happened_at, &by)?;
     }
     Ok(last)

@@ -69,11 +69,8 @@ async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job:
                 since.filter(|_| is_current(generation))
             };
             let days = settings.journal_days;
-            let (attempt, noted) = findings::attempt(ports, &settings.findings, days, job, known).await;
-            match tell(ports, settings, &noted) {
-                Ok(()) => attempt,
-                Err(error) => Attempt::Again(format!("The findings cannot be signalled: {error}.")),
-            }
+            let tell = |noted: &_| tell(ports, settings, noted);
+            findings::attempt(ports, &settings.findings, days, job, known, tell).await
         }
         JobKind::Push => {
             let insights = match insights(ports, settings, job) {

@@ -69,8 +69,9 @@ fn is_ripe<T>(one: &entries::Unread<T>, now: Timestamp) -> bool {
 impl Coordinator {
     /// Reads on in the log, has everybody look who waits for what it tells, and publishes what came of it.
     pub(super) async fn listen<P: Ports>(&self, ports: &P, settings: &Settings) -> Result<(), SqlError> {
-        if !settings.audit.feed {
-            feed::turned_off(ports)?;
+        let is_on = settings.audit.feed == Some(true);
+        if !is_on {
+            feed::turned_off(ports, settings.audit.feed.is_some())?;
         } else if sync::next_due(ports)?.is_none() {
             let client = Client::new(ports, &settings.cloudflare, Purpose::Sync);
             let ours = identity::identity(ports, &client).await.ok().map(|ours| ours.token.to_string());
@@ -81,7 +82,7 @@ impl Coordinator {
             logins::read_on(ports, &settings.cloudflare, settings.audit.logins).await?;
         }
         aftercare::look_into_audit_log(ports)?;
-        if settings.audit.feed && self.publish(ports, settings, BTreeMap::new()).await? == refresh::Outcome::Sweep {
+        if is_on && self.publish(ports, settings, BTreeMap::new()).await? == refresh::Outcome::Sweep {
             self.sweep_soon(ports, settings).await?;
         }
         // A publication and what follows from it.
@@ -106,13 +107,14 @@ impl Coordinator {
     pub(super) fn listening_due<P: Ports>(ports: &P, settings: &Settings) -> Result<Option<Timestamp>, SqlError> {
         let looks = aftercare::audit_log_due(ports)?;
         let mut read = logins::next_due(ports)?;
-        if settings.audit.feed {
+        let is_on = settings.audit.feed == Some(true);
+        if is_on {
             read = read.min(feed::next_due(ports)?);
         }
         if sync::next_due(ports)?.is_some() {
             read = read.max(ports.now().plus_secs(SYNCING_SECS));
         }
-        if !settings.audit.feed {
+        if !is_on {
             return Ok(looks.into_iter().chain([read]).min());
         }
         Ok(looks.into_iter().chain(refresh::next_due(ports, settings.plan)?).chain([read]).min())

@@ -28,6 +28,8 @@ pub struct Coordinator {
     pub(super) unheard: Cell<Option<(i64, Timestamp)>>,
     /// Up to which change they were looked at, where there are more than are looked at at once.
     pub(super) explained_to: Cell<i64>,
+    /// When the next question may be answered of what a change would come to.
+    pub(super) next_what_if: Cell<Option<Timestamp>>,
 }
 
 /// A part of what the alarm does. The parts go on side by side, and none waits for another.

@@ -163,11 +163,13 @@ impl Coordinator {
                 Ok(events) => Reply::Findings(events),
                 Err(error) => failed(ports, "could not read what happened to findings", &error),
             },
-            Command::WhatIf(asked) => Reply::WouldBe(match what_if::answer(ports, settings, asked).await {
-                Ok(answer) => Ok(answer),
-                Err(what_if::NoAnswer::Unknown(why)) => Err((false, why)),
-                Err(what_if::NoAnswer::NotNow(why)) => Err((true, why)),
-            }),
+            Command::WhatIf(asked) => {
+                Reply::WouldBe(match what_if::answer(ports, settings, &self.next_what_if, asked).await {
+                    Ok(answer) => Ok(answer),
+                    Err(what_if::NoAnswer::Unknown(why)) => Err((false, why)),
+                    Err(what_if::NoAnswer::NotNow(why)) => Err((true, why)),
+                })
+            }
             Command::Finding(id) => match findings::one(ports, &id, ports.now()) {
                 Ok(found) => Reply::Findings(found.into_iter().collect()),
                 Err(error) => failed(ports, "could not read the findings", &error),
@@ -233,20 +235,21 @@ fn tell<P: Ports>(ports: &P, told: Result<LedgerAnswer, SqlError>) -> Reply {
     }
 }
 
-/// Whether the cron trigger need not begin a sync yet: the account was looked through a while ago, and changes are heard of since; or the day's
-/// writes to KV would not suffice for what this one may write.
+/// Whether the cron trigger need not begin a sync yet: the last one failed a moment ago; or the account was looked through a while ago, and
+/// changes are heard of since; or the day's writes to KV would not suffice for what this one may write.
 fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> bool {
-    let within = settings.sweep_minutes * 60_000;
+    let (now, within) = (ports.now(), settings.sweep_minutes * 60_000);
+    let is_heard = || settings.audit.feed == Some(true) && crate::audit::feed::is_healthy(ports, now).unwrap_or(false);
     // What called for one that failed or was held back is still to be looked at.
-    let recent = |runs: Vec<sync::RunRecord>| {
-        sync::last_sweep(&runs).is_some_and(|run| run.is_good_sweep() && ports.now().since(run.finished_at) < within)
+    let may_wait = |run: &sync::RunRecord| {
+        run.not_before.is_some_and(|at| at > now)
+            || (run.is_good_sweep() && now.since(run.finished_at) < within && is_heard())
     };
-    let is_heard = || {
-        settings.audit.feed
-            && crate::audit::feed::is_healthy(ports, ports.now()).unwrap_or(false)
-            && sync::status(ports).is_ok_and(|status| status.running.is_none() && recent(status.runs))
+    let is_idle = || {
+        sync::status(ports)
+            .is_ok_and(|status| status.running.is_none() && sync::last_sweep(&status.runs).is_some_and(may_wait))
     };
-    trigger.by == "cron" && (is_heard() || sync::room::owes_too_much(ports, settings.plan).unwrap_or(false))
+    trigger.by == "cron" && (is_idle() || sync::room::owes_too_much(ports, settings.plan).unwrap_or(false))
 }
 
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.

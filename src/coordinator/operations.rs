@@ -204,7 +204,7 @@ impl Coordinator {
     ) -> Result<Outcome, SqlError> {
         let id = place.what();
         let begun = ports.now();
-        journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
+        let attempts = journal::begin(ports, id, begun.plus_secs(WATCHDOG_SECS))?;
         let looked_before = looked_through::count(ports, id)?;
         // Where it is cut off, it is dropped then and there: what it waits for must not be handed to one that goes on no more.
         let work =
@@ -237,8 +237,11 @@ impl Coordinator {
             }
             (outcome, _) => outcome,
         };
-        // What nobody comes back for must not happen later by itself: when it was cut off, it is looked at once more, and no more.
-        let comes_again = request.key.is_some() || provision::must_go_on(ports, id)?;
+        // What nobody comes back for must not happen later by itself: when it was cut off, or has written what it could not read back, it is looked at
+        // once more, and no more.
+        let comes_again = request.key.is_some()
+            || provision::must_go_on(ports, id)?
+            || (attempts == 1 && journal::has_written(ports, id)?);
         if let (Outcome::NotNow { message, retry_at }, true) = (&outcome, comes_again) {
             let due_at = if was_turned_away {
                 retry_at.unwrap_or_else(|| after_others(received_at, now))
@@ -255,15 +258,14 @@ impl Coordinator {
             ports.log(Level::Warn, "operation put off", serde_json::json!({ "operation": id.0, "why": message }));
         } else {
             journal::settle(ports, id, &outcome, now)?;
-            callback::settled(ports, id, now)?;
         }
         drop(place);
         Ok(outcome)
     }
 
     /// Answers that it goes on. Where there is no way to call back, who asked asks again: a webhook under the same key, which then has
-    /// the outcome or goes on from here. What has no key was asked once, and was given up with the attempt: it must not happen later,
-    /// when they may have asked for the contrary.
+    /// the outcome or goes on from here. What has no key was asked once, and was given up with the attempt, unless that has written: it must not
+    /// happen later, when they may have asked for the contrary.
     fn put_off<P: Ports>(
         ports: &P,
         id: EntryId,
@@ -284,7 +286,7 @@ impl Coordinator {
         let message = if request.key.is_some() {
             message
         } else {
-            // It took something away that it has to bring back.
+            // It took something away that it has to bring back, or has written what it could not read back.
             format!("{message}; it goes on by itself, and GET /v1/operations/{} tells how it ends", id.0)
         };
         Ok(Reply::Outcome(Outcome::NotNow { message, retry_at }))
@@ -324,9 +326,7 @@ impl Coordinator {
             }
             begins = ended.is_ok() && ring.goes_on(ports.now());
         }
-        for id in journal::settle_unreadable(ports, ports.now())? {
-            callback::settled(ports, id, ports.now())?;
-        }
+        journal::settle_unreadable(ports, ports.now())?;
         ended
     }
 
@@ -375,7 +375,8 @@ impl Coordinator {
     /// How many more revokes of our own may be asked for: few at a time, so that what C1 asks for waits behind no hundreds of them, and none that
     /// would be refused.
     fn room_for_ends<P: Ports>(ports: &P, settings: &Settings) -> Result<i64, SqlError> {
-        if settings.provision.provisioning == provision::Provisioning::Off {
+        let settings = &settings.provision;
+        if settings.provisioning == provision::Provisioning::Off || settings.guards.max_removals_per_hour == 0 {
             return Ok(0);
         }
         Ok((EXPIRIES_AT_ONCE - journal::ends_under_way(ports)?).max(0))

@@ -1,11 +1,8 @@
 //! The layout of the Coordinator's database: which version it has, and the steps that lead from one to the next.
 //!
 //! A room's `init` creates its tables as the newest version has them. A database that is older than that goes through the
-//! steps first, each once. All of it runs when the Coordinator starts, with no `await` between two statements, so that a
-//! version and what belongs to it are on disk together: a Durable Object that dies keeps all of them or none.
-//!
-//! **Invariant:** a statement that fails undoes none before it. So each step notes its version, and one that got halfway can run once more:
-//! the next start goes on from there.
+//! steps first, each once. A step and the version that it makes are on disk together, whether a statement fails or the Durable Object dies: the next start
+//! goes on from there.
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::add_column;
@@ -60,8 +57,10 @@ pub(super) fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
         None => 0,
     };
     for step in STEPS.iter().filter(|step| step.version > version) {
-        (step.run)(sql)?;
-        set_meta(sql, VERSION, &step.version.to_string())?;
+        sql.whole(&mut || {
+            (step.run)(sql)?;
+            set_meta(sql, VERSION, &step.version.to_string())
+        })?;
     }
     if is_new { set_meta(sql, VERSION, &version.to_string()) } else { Ok(()) }
 }
@@ -347,6 +346,10 @@ mod tests {
             self.left.set(self.left.get().wrapping_sub(1));
             let rows = if fails && !self.is_after { Ok(Vec::new()) } else { self.desk.query(statement, params) };
             if fails { Err(SqlError::unreadable("what a test has broken")) } else { rows }
+        }
+
+        fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+            self.desk.whole(work)
         }
     }
 

@@ -42,6 +42,7 @@ pub struct Settings {
 
 /// As long as Cloudflare keeps its own audit log (`reference/cloudflare.md` 1.7): 18 months.
 const JOURNAL_DAYS: i64 = 548;
+const MOST_JOURNAL_DAYS: i64 = 3650;
 
 impl Settings {
     /// Reads them; `None` where one that is required is missing or wrong.
@@ -50,8 +51,14 @@ impl Settings {
         let conductorone = conductorone::Settings::read(reader);
         let app_id = conductorone.as_ref().and_then(|conductorone| conductorone.app_id.as_deref());
         let provision = provision::Settings::read(reader, app_id);
-        let overdue_minutes = reader.or("OVERDUE_REVOKE_MINUTES", number(1, 525_600), 60);
-        let enforce_expiry = reader.optional("ENFORCE_EXPIRY", switch).unwrap_or(false);
+        let enforces = reader.optional("ENFORCE_EXPIRY", switch) == Some(true);
+        let wrong = reader.problems.len();
+        let minutes = |text: &str| {
+            number(1, 525_600)(text).map_err(|why| format!("{why}, and ENFORCE_EXPIRY is off until it is"))
+        };
+        let overdue_minutes = reader.or("OVERDUE_REVOKE_MINUTES", minutes, 60);
+        // By the default, access would be taken away sooner than somebody meant whose minutes cannot be read.
+        let enforce_expiry = enforces && reader.problems.len() == wrong;
         let findings = findings::Settings::read(reader, provision.guards.min_super_admins, overdue_minutes);
         let plan = Plan::read(reader);
         let rules = reader.text("APPROVAL_RULES").map_or_else(
@@ -71,7 +78,10 @@ impl Settings {
         let signing_key = signal::settings::signing_key(reader);
         let signal = signal::Settings::read(reader, conductorone.as_ref(), signing_key.as_ref());
         let push = push::Settings::read(reader, conductorone.as_ref());
-        let journal_days = reader.or("JOURNAL_DAYS", number(1, 3650), JOURNAL_DAYS);
+        let journal_days = reader.optional("JOURNAL_DAYS", number(1, MOST_JOURNAL_DAYS));
+        // What is forgotten cannot be had again, so that of days that cannot be read as many are kept as can be set.
+        let unread = if reader.text("JOURNAL_DAYS").is_none() { JOURNAL_DAYS } else { MOST_JOURNAL_DAYS };
+        let journal_days = journal_days.unwrap_or(unread);
         let audit = audit::Settings::read(reader);
         let sweep_minutes = reader.or("SWEEP_MINUTES", number(0, 1_440), 0);
         let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);

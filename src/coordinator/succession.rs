@@ -87,9 +87,9 @@ const ASLEEP: &str = "asleep";
 pub async fn take_over<P: Sql + Log>(ports: &P, account: AccountId, former: &impl Ask) -> Result<bool, NotYet> {
     let mut wakes = meta(ports, ASLEEP)?.is_some();
     if wakes {
-        ports.query("DELETE FROM meta WHERE name = ?", &[ASLEEP.into()])?;
         // The other account's file may have taken the place of what was pushed: it is asked for once more.
         ports.query("DELETE FROM job WHERE kind = 'push'", &[])?;
+        ports.query("DELETE FROM meta WHERE name = ?", &[ASLEEP.into()])?;
     }
     loop {
         let known = meta(ports, PREDECESSOR)?;

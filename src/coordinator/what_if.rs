@@ -1,14 +1,18 @@
 //! What a grant or a revoke would change, from the newest generation and what is known to have changed since: what is reached more or less, which
 //! rule would stop it, and which findings it would open or close. Nothing is written, and nothing is asked of Cloudflare.
 
+use std::cell::Cell;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
+use crate::account::default_role::Configured;
 use crate::account::person::{Candidates, Meant, has_address};
 use crate::account::{Stopped, identity, newest, overlay};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, KeyValue, Sql};
+use crate::base::time::Timestamp;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::findings;
 use crate::model::access::Atom;
@@ -96,8 +100,31 @@ struct Known {
     other_admins: usize,
 }
 
-/// The whole answer.
+/// A question that is under way keeps others from being answered for this long at most: one whose request was killed never ends.
+const LEASE_SECS: i64 = 60;
+
+/// The whole answer, which is worked out where grants and revokes have their turn: one at a time, and after one that took more than a quarter of a
+/// second none for a while. `next` is when there may be another.
 pub(super) async fn answer<P: KeyValue + Clock + Sql>(
+    ports: &P,
+    settings: &Settings,
+    next: &Cell<Option<Timestamp>>,
+    asked: Thinking,
+) -> Result<Value, NoAnswer> {
+    let began = ports.now();
+    if Some(began) < next.get() {
+        return Err(NoAnswer::NotNow("another question is being answered, or was a moment ago".to_owned()));
+    }
+    next.set(Some(began.plus_secs(LEASE_SECS)));
+    let answer = worked_out(ports, settings, asked).await;
+    // The clock stands still while anything is computed.
+    ports.sleep(1).await;
+    let now = ports.now();
+    next.set(Some(now.plus_millis(4 * now.since(began) - 1_000)));
+    answer
+}
+
+async fn worked_out<P: KeyValue + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     asked: Thinking,
@@ -229,22 +256,16 @@ impl Known {
     }
 
     async fn fate<P: Clock + Sql>(&self, ports: &P, settings: &Settings, action: Action) -> Result<Fate, NoAnswer> {
-        let manifest = self.snapshot.manifest();
+        let account = self.snapshot.manifest().naming.account_resource_group;
+        let atom = |role: Entitlement| Some(Atom::allow(self.catalogue.get(role)?.permission_group?, account?));
         let about = match self.entitlement {
             None if action == Action::Grant => return Ok(Fate::AlreadySo),
             None => About::Account,
             Some(Entitlement::Group(group)) => About::Group(group),
             Some(Entitlement::ScopedRole(role)) => About::Atom(Atom::allow(role.permission_group, role.resource_group)),
-            Some(role @ Entitlement::Role(_)) => {
-                let group = self.catalogue.get(role).and_then(|it| it.permission_group);
-                let Some((group, account)) = group.zip(manifest.naming.account_resource_group) else {
-                    return Err(NoAnswer::Unknown(format!(
-                        "{} cannot be granted: its permission group is not known",
-                        self.name
-                    )));
-                };
-                About::Atom(Atom::allow(group, account))
-            }
+            Some(role @ Entitlement::Role(_)) => About::Atom(atom(role).ok_or_else(|| {
+                NoAnswer::Unknown(format!("{} cannot be granted: its permission group is not known", self.name))
+            })?),
         };
         let held = self.reached(&self.member);
         let thought = Thought {
@@ -258,6 +279,11 @@ impl Known {
                 .and_then(|it| held.get(&it))
                 .map(String::as_str)
                 .filter(|group| !group.is_empty()),
+            in_group: self.member.groups.iter().find_map(|&group| {
+                let group = self.catalogue.get(Entitlement::Group(group))?;
+                (!group.brings.is_empty()).then_some(group.name.as_str())
+            }),
+            minimal: Configured::default().in_catalogue(&self.catalogue).and_then(atom),
             admin_groups: &self.admin_groups,
             other_admins: self.other_admins,
             owner: identity::known_owner(ports, &settings.cloudflare)

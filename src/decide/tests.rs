@@ -276,6 +276,12 @@ fn what_is_privileged_and_what_happens_then_is_configured() {
         let rules = json!({"privileged_roles": [name], "unsafe_privileged": "reassign", "reassign_to": [BOSS]});
         check(&rules, unsafe_dns.clone(), Verdict::Reassign, "privileged-without-two-factor");
     }
+    let mut readers = known(Some(group(7)));
+    readers.person.two_factor = Some(false);
+    for name in ["Readers", &*group(7).to_string(), &*format!("{:032x}", 7)] {
+        let rules = json!({"privileged_roles": [name]});
+        check(&rules, readers.clone(), Verdict::Deny, "privileged-without-two-factor");
+    }
     let mut scoped = known(Some(Entitlement::scoped(hex(DNS + 100), hex(50))));
     scoped.person.two_factor = None;
     let rules = json!({"privileged_roles": ["DNS"]});
@@ -337,6 +343,7 @@ fn a_name_that_several_things_have_approves_none_of_them_and_an_id_does() {
         (&id(120), &["Analytics"], &[Some(role)]),
         (&role.to_string(), &["Analytics"], &[Some(role)]),
         (&group(41).to_string(), &["Analytics"], &[other]),
+        (&id(41), &["Analytics"], &[other]),
         ("Readers", &["Analytics"], &[readers]),
         ("Readers", &["readers"], &[]),
         // A permission group on every part of the account is one thing, however many parts there are.
@@ -384,13 +391,15 @@ fn what_somebody_holds_speaks_for_them_only_by_a_name_that_nothing_else_has() {
         (asked.catalogue, asked.person.held) = (homonyms(groups), vec![held]);
         asked
     };
-    let by_id = group(41).to_string();
+    let (by_id, bare) = (group(41).to_string(), format!("{:032x}", 41));
     for (name, groups, held, approves) in [
         ("Readers", &[][..], group(40), true),
         ("Readers", &["readers"], group(40), false),
         ("Readers", &["readers"], group(41), false),
         (by_id.as_str(), &["readers"], group(41), true),
         (by_id.as_str(), &["readers"], group(40), false),
+        (bare.as_str(), &["readers"], group(41), true),
+        (bare.as_str(), &["readers"], group(40), false),
         ("Domain DNS", &[], Entitlement::scoped(hex(121), hex(50)), true),
         ("Domain DNS", &["Domain DNS"], group(41), false),
     ] {
@@ -401,6 +410,7 @@ fn what_somebody_holds_speaks_for_them_only_by_a_name_that_nothing_else_has() {
     for held in [group(40), group(41)] {
         check(&rule("Readers", "deny"), asked(&["readers"], held), Verdict::Deny, "own");
     }
+    check(&rule(&bare, "deny"), asked(&["readers"], group(41)), Verdict::Deny, "own");
 }
 
 #[test]
@@ -591,12 +601,14 @@ fn rules_that_cannot_be_read_say_where_and_what_was_expected() {
 
 #[test]
 fn names_that_the_account_does_not_have_are_found() {
+    let (readers, nothing) = (format!("{:032x}", 7), format!("{:032x}", 77));
     let rules = json!({
-        "privileged_roles": ["super_admin", "Supreme Being"], "low_risk_roles": ["account"],
-        "rules": [{"name": "a", "when": {"roles": ["DNS"], "holds": ["Nothing"]}, "then": "deny"}],
+        "privileged_roles": ["super_admin", "Supreme Being", nothing], "low_risk_roles": ["account"],
+        "rules": [{"name": "a", "when": {"roles": ["DNS", readers], "holds": ["Nothing"]}, "then": "deny"}],
     });
     let unknown = Rules::parse(&rules.to_string()).unwrap().unknown_names(&catalogue());
-    assert_eq!(unknown, ["privileged_roles[1]: \"Supreme Being\"", "rules[0].when.holds[0]: \"Nothing\""]);
+    let expected = ["privileged_roles[1]: \"Supreme Being\"", "rules[0].when.holds[0]: \"Nothing\""];
+    assert_eq!(unknown, [expected[0], &*format!("privileged_roles[2]: {nothing:?}"), expected[1]]);
 }
 
 /// Without a default role.

@@ -25,7 +25,7 @@ pub(super) struct RoleName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Id {
     Entitlement(Entitlement),
-    /// A role's own id, or its permission group's.
+    /// The bare id of a role, of its permission group or of a user group.
     Role(RoleId),
 }
 
@@ -50,6 +50,7 @@ impl RoleName {
             Some(Id::Entitlement(entitlement)) => return it.entitlement == entitlement,
             Some(Id::Role(id)) => {
                 return it.entitlement == Entitlement::Role(id)
+                    || matches!(it.entitlement, Entitlement::Group(group) if group.bytes() == id.bytes())
                     || it.permission_group == Some(PermissionGroupId::from(id));
             }
             None => {}

@@ -86,7 +86,9 @@ impl Whole {
         match rule {
             // The fewer, the worse.
             TOO_FEW => Extent { count: -Extent::of(self.super_administrator_count).count, which: Vec::new() },
-            "too-many-super-administrators" => Extent::listed(self.super_administrator_keys.clone()),
+            "too-many-super-administrators" => {
+                Extent { which: self.super_administrator_keys.clone(), ..Extent::of(self.super_administrator_count) }
+            }
             "member-unreadable" => Extent::of(usize::try_from(self.unread.0).unwrap_or(usize::MAX)),
             "organization-unseen" => {
                 Extent::listed(self.posture.organization.iter().map(|(id, _)| id.clone()).collect())

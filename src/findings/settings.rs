@@ -81,12 +81,38 @@ fn severities(text: &str) -> Result<Vec<Severity>, String> {
 }
 
 fn domains(text: &str) -> Result<Vec<String>, String> {
-    let names = text.split([',', ';', ' ', '\n', '\t', '\r']).map(str::trim).filter(|name| !name.is_empty());
-    let read = |name: &str| {
-        let is_one = name.contains('.') && !name.contains('@') && name.len() <= 253;
+    // What a script calls a letter is not for this to say.
+    let may_have = |byte: u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b".-".contains(&byte);
+    let read = |name: &String| {
+        let is_one = name.contains('.') && name.bytes().all(may_have) && name.len() <= 253;
         is_one.then(|| address::folded_domain(name)).ok_or_else(|| {
             format!("has {name:?}: write domains such as example.com, without an @, with commas or blanks between them")
         })
     };
-    names.map(read).collect()
+    words(text).iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::domains;
+
+    #[test]
+    fn domains_may_be_in_quotes_and_what_is_no_domain_is_refused() {
+        for text in ["example.com example.org", "\"Example.com\", \"example.org\"", "'example.com';\n'EXAMPLE.ORG'"] {
+            assert_eq!(domains(text).unwrap(), ["example.com", "example.org"], "{text}");
+        }
+        assert!(domains("m\u{fc}ller.example").is_ok());
+        for text in [
+            "@example.com",
+            "example",
+            "https://example.com",
+            "example.com/",
+            "example.com:443",
+            "*.example.com",
+            "[\"example.com\"]",
+            "example.org, jane@example.com",
+        ] {
+            assert!(domains(text).is_err(), "{text}");
+        }
+    }
 }

@@ -54,52 +54,53 @@ fn generation(job: &Job) -> Option<GenerationId> {
     GenerationId::parse(job.subject.split(' ').next()?)
 }
 
-/// One attempt to work the findings out. The job's subject begins with the generation. What it changed is on disk when this returns, and
-/// nothing is awaited in between. Since when the account is `known` to be as the generation has it, a sweep says that found it so, where one did.
+/// One attempt to work the findings out. The job's subject begins with the generation. What is changed and what is told of it are on disk together, or
+/// neither. Since when the account is `known` to be as the generation has it, a sweep says that found it so, where one did.
 pub async fn attempt<P: KeyValue + Clock + Sql>(
     ports: &P,
     settings: &Settings,
     keep_days: i64,
     job: &Job,
     known: impl FnOnce(&GenerationId) -> Option<Timestamp>,
-) -> (Attempt, SurveyOutcome) {
+    tell: impl Fn(&SurveyOutcome) -> Result<(), SqlError>,
+) -> Attempt {
     let Some(generation) = generation(job) else {
-        return (Attempt::GivenUp(format!("{:?} is no generation.", job.subject)), SurveyOutcome::default());
+        return Attempt::GivenUp(format!("{:?} is no generation.", job.subject));
     };
     let seen = |key: &str| book::invited_since(ports, key, ports.now()).ok().flatten();
     let open = match book::unclosed(ports) {
         Ok(open) => open,
-        Err(error) => return (Attempt::Again(unkept(&error)), SurveyOutcome::default()),
+        Err(error) => return Attempt::Again(unkept(&error)),
     };
     let survey = match Snapshot::open(ports, &generation).await {
         Ok(snapshot) => survey(ports, settings, &snapshot, &seen, &open).await,
         Err(error) => Err(error),
     };
-    let survey = match survey {
+    let mut survey = match survey {
         Ok(survey) => survey,
         // Of a generation that is gone there is nothing to find; the newer one has a job of its own. One that is kept is only late.
         Err(SnapshotError::Gone(_)) if !snapshot::is_kept(ports, &generation).unwrap_or(true) => {
-            return (Attempt::Done("The generation is not kept any more.".to_owned()), SurveyOutcome::default());
+            return Attempt::Done("The generation is not kept any more.".to_owned());
         }
-        Err(error) => {
-            return (Attempt::Again(format!("The generation cannot be read: {error}.")), SurveyOutcome::default());
-        }
+        Err(error) => return Attempt::Again(format!("The generation cannot be read: {error}.")),
     };
+    survey.count_others();
     let over = known(&generation).map(|known| (known, survey.over(known)));
-    let done = survey.note(ports, ports.now()).and_then(|(open, noted)| {
+    let mut summary = String::new();
+    let done = ports.whole(&mut || {
+        let mut noted = survey.note(ports, ports.now())?;
         for (known, overdue) in over.iter().flat_map(|(known, over)| over.iter().map(move |it| (*known, it))) {
             expiry::over(ports, overdue, known)?;
         }
         book::purge(ports, ports.now().plus_secs(-keep_days * 86_400), ports.now())?;
-        Ok((open, noted))
+        let (open, new, over) = (survey.found.len(), noted.opened.len(), noted.closed.len());
+        summary = format!("{open} findings, {new} of them new; {over} are closed.");
+        noted.generation = Some(generation.clone());
+        tell(&noted)
     });
     match done {
-        Ok((open, noted)) => {
-            let (new, over) = (noted.opened.len(), noted.closed.len());
-            let told = format!("{open} findings, {new} of them new; {over} are closed.");
-            (Attempt::Done(told), SurveyOutcome { generation: Some(generation), ..noted })
-        }
-        Err(error) => (Attempt::Again(unkept(&error)), SurveyOutcome::default()),
+        Ok(()) => Attempt::Done(summary),
+        Err(error) => Attempt::Again(unkept(&error)),
     }
 }
 
@@ -466,9 +467,8 @@ impl Survey<'_> {
         }
     }
 
-    /// Notes what is new, what is told otherwise and what is over. Gives how many there are, and what was changed.
-    fn note(mut self, sql: &dyn Sql, now: Timestamp) -> Result<(usize, SurveyOutcome), SqlError> {
-        self.count_others();
+    /// Notes what is new, what is told otherwise and what is over. Gives what was changed.
+    fn note(&self, sql: &dyn Sql, now: Timestamp) -> Result<SurveyOutcome, SqlError> {
         let mut before = book::unclosed(sql)?;
         let mut noted = SurveyOutcome::default();
         for found in &self.found {
@@ -489,7 +489,7 @@ impl Survey<'_> {
                 noted.opened.push(id);
             }
         }
-        Ok((self.found.len(), noted))
+        Ok(noted)
     }
 }
 

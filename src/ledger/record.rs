@@ -155,33 +155,35 @@ fn add(chapter: &mut Chapter, change: &Change, first_seen: bool) {
     }
 }
 
-/// Stores chapters, with nothing awaited in between. One that is stored already is left alone.
+/// Stores chapters, each as a whole: its mark says that the ledger has it. One that is stored already is left alone.
 pub fn write(sql: &dyn Sql, chapters: &[Chapter]) -> Result<(), SqlError> {
-    for chapter in chapters {
-        let generation = chapter.generation.to_string();
-        let is_new = sql.query(
-            "INSERT INTO ledger_mark (generation, at, kind) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
-            &[generation.as_str().into(), chapter.at.into(), chapter.kind.into()],
-        )?;
-        if is_new.is_empty() {
-            continue;
-        }
-        for names in chapter.names.chunks(AT_ONCE) {
-            sql.query(
-                "INSERT INTO former_name (at, generation, principal, former, name) \
+    chapters.iter().try_for_each(|chapter| sql.whole(&mut || write_one(sql, chapter)))
+}
+
+fn write_one(sql: &dyn Sql, chapter: &Chapter) -> Result<(), SqlError> {
+    let generation = chapter.generation.to_string();
+    let is_new = sql.query(
+        "INSERT INTO ledger_mark (generation, at, kind) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
+        &[generation.as_str().into(), chapter.at.into(), chapter.kind.into()],
+    )?;
+    if is_new.is_empty() {
+        return Ok(());
+    }
+    for names in chapter.names.chunks(AT_ONCE) {
+        sql.query(
+            "INSERT INTO former_name (at, generation, principal, former, name) \
                  SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') \
                  FROM json_each(?3)",
-                &[chapter.at.into(), generation.as_str().into(), json!(names).to_string().into()],
-            )?;
-        }
-        for changes in chapter.changes.chunks(AT_ONCE) {
-            sql.query(
+            &[chapter.at.into(), generation.as_str().into(), json!(names).to_string().into()],
+        )?;
+    }
+    for changes in chapter.changes.chunks(AT_ONCE) {
+        sql.query(
                 "INSERT INTO ledger (at, generation, gained, principal, member, name, entitlement, cause) \
                  SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), \
                     json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?3)",
                 &[chapter.at.into(), generation.as_str().into(), json!(changes).to_string().into()],
             )?;
-        }
     }
     Ok(())
 }

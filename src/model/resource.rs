@@ -323,7 +323,8 @@ impl Row {
         Some((self.offer()?.entitlement, self.display_name()))
     }
 
-    /// All names that people may call it by, its own first: ConductorOne may have synced a scoped role while it was called by its resource group.
+    /// All names that people may call it by, its own first. The last one does not change with what is reached: ConductorOne knows a scoped role by it
+    /// where it came by CSV, or was synced while it was called by its resource group.
     pub fn names(&self) -> Vec<String> {
         let mut names = vec![self.display_name()];
         if let Self::ScopedRole(role) = self {

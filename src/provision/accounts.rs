@@ -8,7 +8,7 @@ use super::outcomes::{refused, superseded};
 use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done, turn_of};
-use super::{group, heard, journal, last_writes, open_invitations, policies, read, renewal};
+use super::{group, heard, journal, last_writes, late, open_invitations, policies, read, renewal};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::account::person::Meant;
@@ -115,13 +115,25 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 self.proven(done(Effect::Removed, format!("Removed {who} from the account.")), None)
             }
             // Somebody who is gone holds nothing.
-            (Action::Revoke, _) => self.proven(
-                done(
-                    Effect::AlreadyRevoked,
-                    format!("{who} is not a member of the Cloudflare account; nothing was changed."),
-                ),
-                None,
-            ),
+            (Action::Revoke, _) => {
+                let now = self.ports.now();
+                let lately = journal::members_under(self.ports, emails, now.plus_millis(-late::STALE_MILLIS))?;
+                for member in subject.member_id.into_iter().chain(lately) {
+                    // Reads may be behind our own invitation of a moment ago, unless we ended that membership since.
+                    if self.was_invited_within(member, late::STALE_MILLIS)?
+                        && !last_writes::is_latest(self.ports, member, &BTreeSet::new(), now)?
+                    {
+                        return Ok(self.not_now(format!("{who} was invited a moment ago, and is not shown yet"), 10));
+                    }
+                }
+                self.proven(
+                    done(
+                        Effect::AlreadyRevoked,
+                        format!("{who} is not a member of the Cloudflare account; nothing was changed."),
+                    ),
+                    None,
+                )
+            }
             (Action::Grant, _) if self.request.target == Target::Renewal => Ok(Outcome::refused(
                 Refusal::UnknownMember,
                 format!(
@@ -214,10 +226,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         self.left(&member, false, None).await?;
         let email = &member.email;
-        if member.status == MemberStatus::Pending
-            && journal::has_written(self.ports, self.id)?
-            && renewal::is_ours(self.ports, member.id)?
-        {
+        if journal::has_written(self.ports, self.id)? && renewal::is_ours(self.ports, member.id)? {
             // Invited by an earlier attempt that was cut off before it could say so, and not by somebody else since.
             let said = format!("Invited {email}; the account is there once the invitation is accepted.");
             return Ok(done(Effect::Invited, said));
@@ -364,7 +373,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Err(error) => return Err(refused(self.ports, self.id, before, error)),
         };
         self.note_done("invited")?;
-        renewal::invited(self.ports, member.id, self.ports.now())?;
+        renewal::invited(self.ports, member.id, &atoms(policies), self.ports.now())?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
         if shows(&member) {
             return Ok(Ok(member));

@@ -294,20 +294,20 @@ pub fn look_into_audit_log<P: Clock + Sql>(ports: &P) -> Result<(), SqlError> {
     for write in due {
         let until = ended(&write).plus_millis(SLACK_MILLIS);
         let is_read = log.readable && log.read_until.is_some_and(|read| read >= until);
-        let (Some(ours), true) = (&log.ours, is_read) else {
+        if log.ours.is_none() || !is_read {
             let given_up = now.since(write.at) > GIVE_UP_MILLIS;
             let soon = now.plus_secs(UNREAD_SECS);
             let later = (!given_up).then(|| log.next_at.filter(|_| !log.readable).map_or(soon, |next| next.max(soon)));
             open_writes::looked(ports, write.id, write.looks, later)?;
             continue;
-        };
+        }
         let from = write.read_at.plus_millis(-SLACK_MILLIS);
         for entry in entries::of_member(ports, write.member, from, until)? {
             let our_request = match (&entry.ray, &write.ray) {
                 (Some(theirs), Some(ours)) => request_of(theirs) == request_of(ours),
                 _ => false,
             };
-            if entry.token_id.as_ref() != Some(ours) && !our_request {
+            if !log.is_ours(entry.token_id.as_deref(), entry.at) && !our_request {
                 report(ports, &write, &entry)?;
             }
         }

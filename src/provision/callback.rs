@@ -6,7 +6,7 @@
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
-use crate::provision::journal::EntryId;
+use crate::model::operation::EntryId;
 
 /// C1 keeps a callback open for 8 days unless configured otherwise (`reference/conductorone.md` 1.4).
 const EXPIRES_MILLIS: i64 = 8 * 24 * 60 * 60 * 1000;

@@ -146,7 +146,7 @@ pub(super) fn save(sql: &dyn Sql, operation: EntryId, held: &InvitationAccess) -
     let body = serde_json::to_string(held)?;
     sql.query(
         "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
-        &[operation.0.into(), held.member.to_string().into(), held.email.as_str().into(), body.into()],
+        &[operation.0.into(), held.member.to_string().into(), address::folded(&held.email).into(), body.into()],
     )?;
     Ok(())
 }
@@ -154,4 +154,47 @@ pub(super) fn save(sql: &dyn Sql, operation: EntryId, held: &InvitationAccess) -
 pub(super) fn forget(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("DELETE FROM renewal WHERE operation = ?", &[operation.0.into()])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::journal::{self, EntryId};
+    use super::super::renewal;
+    use super::{InvitationAccess, save};
+    use crate::account::expiry::{over, overdue};
+    use crate::base::fakes::Desk;
+    use crate::base::ports::{Clock as _, Sql as _};
+    use crate::model::address;
+
+    #[test]
+    fn an_end_stays_while_the_invitation_is_made_again_however_its_address_is_written() {
+        for (written, stays) in
+            [("JÖRG@müller.example", true), ("jörg@müller.example", true), ("joe@müller.example", false)]
+        {
+            let desk = Desk::new();
+            journal::init(&desk).unwrap();
+            renewal::init(&desk).unwrap();
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, received_at) VALUES (7, '7', 'put_off', '{}', 0)",
+                &[],
+            )
+            .unwrap();
+            desk.query(
+                "INSERT INTO expiry (email, entitlement, operation, ends_at) VALUES (?, 'account', 1, 1000)",
+                &[address::folded("jörg@müller.example").into()],
+            )
+            .unwrap();
+            let held = InvitationAccess {
+                member: "1950eaac6afff7eeb3d21899eb1b7c9a".parse().unwrap(),
+                email: written.to_owned(),
+                policies: Vec::new(),
+                groups: Vec::new(),
+                made: None,
+            };
+            save(&desk, EntryId(7), &held).unwrap();
+            let end = overdue(&desk, desk.now()).unwrap().remove(0);
+            over(&desk, &end, desk.now()).unwrap();
+            assert_eq!(!overdue(&desk, desk.now()).unwrap().is_empty(), stays, "{written}");
+        }
+    }
 }

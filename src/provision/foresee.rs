@@ -36,6 +36,10 @@ pub struct Thought<'a> {
     pub name: &'a str,
     /// The user group through which the member has it, where there is one.
     pub through: Option<&'a str>,
+    /// A user group that gives the member something, whatever that is.
+    pub in_group: Option<&'a str>,
+    /// Minimal Account Access, where the generation has it.
+    pub minimal: Option<Atom>,
     /// What the account knows: the user groups that make their members Super Administrators, and how many other accepted ones there are.
     pub admin_groups: &'a BTreeSet<UserGroupId>,
     /// See [`Self::admin_groups`].
@@ -102,35 +106,41 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
             if action == Action::Grant && policies::deny(&held, atom) {
                 return Ok(Fate::Stopped(grants::denied(email, name)));
             }
-            let edit = Edit::of(action, atom);
-            let Some(left) = edit.apply(&held) else {
+            let mut edit = Edit::of(action, atom);
+            let Some(mut left) = edit.apply(&held) else {
                 return match of.through.filter(|_| action == Action::Revoke) {
                     Some(group) => Err(Stopped::Refused(grants::held_by_group(email, name, group))),
                     None => Ok(Fate::AlreadySo),
                 };
             };
+            guards::protected(&settings.guards, email, &[])?;
+            if action == Action::Revoke && !policies::give_something(&left) {
+                match (settings.guards.last_role, of.in_group) {
+                    (LastRole::RemoveMember, None) => return removal(ports, settings, of, &record).await,
+                    (LastRole::RemoveMember, Some(group)) => {
+                        return Err(Stopped::Refused(grants::more_through(email, name, group)));
+                    }
+                    (LastRole::MinimalAccess, _) => {
+                        edit.grant.extend(of.minimal);
+                        left = edit.apply(&held).unwrap_or_default();
+                    }
+                    (LastRole::Refuse, _) => {}
+                }
+                if !policies::give_something(&left) {
+                    return Err(Stopped::Refused(grants::last_role(email, name)));
+                }
+            }
             if held.iter().any(|policy| policy.access == Access::Unknown) {
                 return Err(Stopped::Refused(outcomes::unknown_policy(email)));
             }
             after.atoms = atoms(&left).into_iter().collect();
-            let (gains, loses) = match action {
-                Action::Grant => (BTreeSet::from_iter([atom]), BTreeSet::new()),
-                Action::Revoke => (BTreeSet::new(), BTreeSet::from_iter([atom])),
-            };
-            if action == Action::Revoke && !policies::give_something(&left) {
-                guards::protected(&settings.guards, email, &[])?;
-                match settings.guards.last_role {
-                    LastRole::Refuse => return Err(Stopped::Refused(grants::last_role(email, name))),
-                    LastRole::MinimalAccess => {}
-                    LastRole::RemoveMember => return removal(ports, settings, of, &record).await,
-                }
-            }
             would = match action {
                 Action::Grant if of.is_new => format!("would have invited {email} with {ACCOUNT}"),
                 Action::Grant => format!("would have granted {name} to {email}"),
-                Action::Revoke => format!("would have revoked {name} from {email}"),
+                Action::Revoke if edit.grant.is_empty() => format!("would have revoked {name} from {email}"),
+                Action::Revoke => grants::would_leave_minimal(email, name),
             };
-            Planned::policies(&record, gains, loses, &would)
+            Planned::policies(&record, edit.grant.into_iter().collect(), edit.revoke.into_iter().collect(), &would)
         }
     };
     guards::judge(&Generation { ports, settings, of }, &planned).await?;

@@ -111,12 +111,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             // Who is in a group has access that nobody asked to take away.
             if let Some(group) = self.a_group_of(&member).await? {
-                return Ok(Outcome::refused(
-                    Refusal::LastRole,
-                    format!(
-                        "{name} is the last access that {email} has of their own, and they have more through the user group {group}, so they were not removed; revoke the membership of that group first, or the account."
-                    ),
-                ));
+                return Ok(more_through(&email, name, &group));
             }
             return self.remove_who(&member, Some(&Edit::of(Action::Revoke, atom))).await;
         }
@@ -126,7 +121,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         // Both in one write: at no time is the member without any.
         let edit = Edit { grant: vec![minimal], revoke: vec![atom] };
-        let would = format!("would have revoked {name} from {email} and left them with Minimal Account Access");
+        let would = would_leave_minimal(&email, name);
         Ok(match self.write(member, &edit, &would).await? {
             EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => {
                 self.left(&member, false, None).await?;
@@ -162,6 +157,21 @@ pub(super) fn denied(email: &str, name: &str) -> Outcome {
         Refusal::NotEligible,
         format!(
             "A policy of {email}'s denies {name}, so a grant of it gives nothing; take that policy away in Cloudflare's dashboard, then ask again."
+        ),
+    )
+}
+
+/// What the revoke of the last access would have done while provisioning is off, where it leaves Minimal Account Access.
+pub(super) fn would_leave_minimal(email: &str, name: &str) -> String {
+    format!("would have revoked {name} from {email} and left them with Minimal Account Access")
+}
+
+/// What that revoke is told where it is to remove the member, who has more through a user group.
+pub(super) fn more_through(email: &str, name: &str, group: &str) -> Outcome {
+    Outcome::refused(
+        Refusal::LastRole,
+        format!(
+            "{name} is the last access that {email} has of their own, and they have more through the user group {group}, so they were not removed; revoke the membership of that group first, or the account."
         ),
     )
 }

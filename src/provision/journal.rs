@@ -7,8 +7,9 @@
 use serde::Serialize;
 
 use super::incident::{self, Incident};
-use super::open_writes;
 use super::removals::{self, WAITS};
+use super::resolve::{Counterpart, What};
+use super::{callback, open_writes};
 use crate::account::expiry::{self, EXPIRY_KEY};
 use crate::account::looked_through;
 use crate::base::json;
@@ -19,7 +20,7 @@ use crate::base::time::Timestamp;
 use crate::base::words::words;
 use crate::model::address;
 use crate::model::ask::Subject;
-use crate::model::grant::Holding;
+use crate::model::grant::{Entitlement, Holding};
 use crate::model::id::MemberId;
 pub use crate::model::operation::EntryId;
 use crate::model::operation::{Outcome, Refusal, Request};
@@ -127,6 +128,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     expiry::init(sql)?;
+    callback::init(sql)?;
     looked_through::init(sql)?;
     open_writes::init(sql)?;
     sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
@@ -154,15 +156,18 @@ pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestam
         }
     }
     let body = serde_json::to_string(request)?;
+    // By these one is found that stands under no address yet: SQL folds nothing but ASCII.
+    let folded: Vec<String> = request.subject.emails.iter().map(|email| address::folded(email)).collect();
     let by = if request.origin.by.is_empty() { "rest" } else { request.origin.by.as_str() };
     let inserted = sql.query(
         "INSERT INTO operation (key, state, request, received_at, due_at) \
-         VALUES (COALESCE(?, ? || '/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM operation)), ?, ?, ?, ?) RETURNING id",
+         VALUES (COALESCE(?, ? || '/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM operation)), ?, json_set(?, '$.folded', json(?)), ?, ?) RETURNING id",
         &[
             request.key.clone().into(),
             by.into(),
             State::Received.as_str().into(),
             body.into(),
+            serde_json::to_string(&folded)?.into(),
             now.into(),
             due_at.into(),
         ],
@@ -227,8 +232,9 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
         "SELECT newer.id FROM operation AS older JOIN operation AS newer \
             ON newer.id > {older} AND {newer} > {older} \
                 AND (newer.email = older.email OR (newer.member = older.member AND older.member <> '') \
-                    OR (newer.member = '' AND EXISTS \
-                        (SELECT 1 FROM json_each(newer.request, '$.subject.emails') WHERE lower(value) = older.email))) \
+                    OR (newer.member = '' AND EXISTS (SELECT 1 FROM json_each(COALESCE( \
+                        json_extract(newer.request, '$.folded'), json_extract(newer.request, '$.subject.emails'))) \
+                        WHERE lower(value) = older.email))) \
          WHERE older.id = ?1 \
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action') \
             AND json_extract(newer.request, '$.target') <> 'renewal' \
@@ -364,11 +370,22 @@ pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, what: Hol
     Ok(())
 }
 
-/// Notes what is concerned, while it is not known yet who is.
-pub(super) fn is_about(sql: &dyn Sql, id: EntryId, what: Holding) -> Result<(), SqlError> {
+/// Notes what is concerned, while it is not known yet who is. Where this operation stands under the id of a role's permission group, and the role's own
+/// was learned since, all that stands under the former gets the latter: else it would not be known that a newer one is about the same.
+pub(super) fn is_about(sql: &dyn Sql, id: EntryId, what: &What) -> Result<(), SqlError> {
+    let called = what.id.to_string();
+    if let (Holding::Entitlement(Entitlement::Role(_)), Counterpart::Atom(atom)) = (what.id, what.access) {
+        let former = Entitlement::Role(atom.permission_group.into()).to_string();
+        // Without such an operation there is no such number, and nothing is read.
+        sql.query(
+            "UPDATE operation SET entitlement = ?2 WHERE entitlement = ?3 \
+                AND id > (SELECT 0 FROM operation WHERE id = ?1 AND entitlement = ?3 AND ?2 <> ?3)",
+            &[id.0.into(), called.as_str().into(), former.into()],
+        )?;
+    }
     sql.query(
         "UPDATE operation SET entitlement = ? WHERE id = ? AND entitlement IS NULL",
-        &[what.to_string().into(), id.0.into()],
+        &[called.into(), id.0.into()],
     )?;
     Ok(())
 }
@@ -444,24 +461,28 @@ pub fn put_off(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<(), SqlE
     Ok(())
 }
 
-/// Settles an operation; whether it was this call that did. The first outcome stays.
-pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> Result<bool, SqlError> {
-    let body = serde_json::to_string(outcome)?;
-    let settled = sql.query(
-        "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
-        &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
-    )?;
-    if !settled.is_empty() && !matches!(outcome, Outcome::Done { .. }) {
-        open_writes::not_done(sql, id)?;
-    }
-    if let (false, Outcome::Refused { code, .. }) = (settled.is_empty(), outcome) {
-        expiry::refused(sql, id, *code, now)?;
-    }
-    expiry::note(sql, id, now)?;
-    looked_through::forget(sql, id)?;
-    // However it ended: also where its attempt was cut off.
-    removals::give_back(sql, id)?;
-    Ok(!settled.is_empty())
+/// Settles an operation, with all that follows from that, or not at all: what is settled is not looked at again. The first outcome stays.
+pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> Result<(), SqlError> {
+    sql.whole(&mut || {
+        let body = serde_json::to_string(outcome)?;
+        let settled = sql.query(
+            "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
+            &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
+        )?;
+        if !settled.is_empty() {
+            if !matches!(outcome, Outcome::Done { .. }) {
+                open_writes::not_done(sql, id)?;
+            }
+            if let Outcome::Refused { code, .. } = outcome {
+                expiry::refused(sql, id, *code, now)?;
+            }
+            callback::settled(sql, id, now)?;
+        }
+        expiry::note(sql, id, now)?;
+        looked_through::forget(sql, id)?;
+        // However it ended: also where its attempt was cut off.
+        removals::give_back(sql, id)
+    })
 }
 
 /// The operations that are due, the longest due first.
@@ -474,10 +495,10 @@ pub fn due(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Entry>, SqlE
 }
 
 /// Settles the operations that this version cannot read, or of which it cannot read what they have to bring back, so that who waits for one is answered: it will not be carried out
-/// by a later version either. Which they are.
-pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<Vec<EntryId>, SqlError> {
+/// by a later version either.
+pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
     rows::init(sql)?;
-    let ids = sql.query(
+    let odd = sql.query(
         // By what is set aside, which is little, not through the whole journal.
         "SELECT operation.id FROM set_aside CROSS JOIN operation ON operation.id = CAST(set_aside.id AS INTEGER) \
          WHERE set_aside.of_table IN (?, 'renewal') AND operation.outcome IS NULL",
@@ -487,11 +508,8 @@ pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<Vec<EntryId>, 
         Refusal::GaveUp,
         "This version of the connector cannot read what another one noted of this operation, and has given it up; see in Cloudflare whether it was carried out, then ask again.",
     );
-    let ids: Vec<EntryId> = ids.iter().filter_map(|row| row.first()?.integer()).map(EntryId).collect();
-    for id in &ids {
-        settle(sql, *id, &outcome, now)?;
-    }
-    Ok(ids)
+    let mut ids = odd.iter().filter_map(|row| row.first()?.integer());
+    ids.try_for_each(|id| settle(sql, EntryId(id), &outcome, now))
 }
 
 /// How an operation ended, where it did: this much can be read of one whose rest cannot.
@@ -577,7 +595,7 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
     let statement = format!(
         "SELECT id, request, email, entitlement, received_at, settled_at, {EFFECT} FROM operation \
             WHERE settled_at >= ?1 AND received_at <= ?2 AND (json_extract(outcome, '$.outcome') = 'done' \
-                OR wrote = 1 AND (carried_out = 1 OR json_extract(outcome, '$.code') = 'gave_up')) \
+                OR wrote = 1 AND (carried_out = 1 OR COALESCE(json_extract(outcome, '$.code'), 'gave_up') = 'gave_up')) \
          UNION ALL \
          SELECT id, request, email, entitlement, received_at, NULL, NULL FROM operation \
             WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND wrote = 1 \
@@ -632,7 +650,8 @@ pub fn that_did(
          WHERE due_at IS NOT NULL AND outcome IS NULL AND wrote = 1 AND COALESCE(wrote_at, received_at) <= ?2 \
             AND (entitlement = ?5 OR entitlement = ?6) \
             AND (email = ?3 OR member = ?4 \
-                OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(request, '$.subject.emails') WHERE lower(value) = ?3)) \
+                OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(COALESCE( \
+                    json_extract(request, '$.folded'), json_extract(request, '$.subject.emails'))) WHERE lower(value) = ?3)) \
             AND (json_extract(request, '$.action') = ?10 OR json_extract(request, '$.target') = 'renewal')) \
          ORDER BY entitlement = ?5 DESC, id DESC LIMIT 1"
     );
@@ -661,7 +680,7 @@ pub fn is_unwritten_end(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
 }
 
 /// Whether an attempt of an operation got as far as a write that was not refused.
-pub(super) fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
+pub fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
 }
 
@@ -792,7 +811,6 @@ mod tests {
         let desk = Desk::new();
         init(&desk).unwrap();
         super::incident::init(&desk).unwrap();
-        super::super::callback::init(&desk).unwrap();
         desk
     }
 
@@ -828,7 +846,7 @@ mod tests {
         let id = new(&desk, Some("task/step"), Action::Grant);
         let again = || arrive(&desk, &request(Some("task/step"), Action::Grant), desk.now(), desk.now()).unwrap();
         assert!(matches!(again(), Arrival::Underway(known) if known == id));
-        assert!(settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap());
+        settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap();
         assert!(matches!(again(), Arrival::Settled(known, outcome) if known == id && outcome == done(Effect::Granted)));
     }
 
@@ -846,8 +864,7 @@ mod tests {
         desk.advance(30);
         let due: Vec<_> = due(&desk, desk.now(), 10).unwrap().iter().map(|entry| entry.id).collect();
         assert_eq!(due, [good]);
-        assert_eq!(super::settle_unreadable(&desk, desk.now()).unwrap(), [odd]);
-        assert_eq!(super::settle_unreadable(&desk, desk.now()).unwrap(), []);
+        super::settle_unreadable(&desk, desk.now()).unwrap();
         let outcome = super::outcome(&desk, odd).unwrap();
         assert!(matches!(outcome, Some(Outcome::Refused { code: Refusal::GaveUp, .. })), "{outcome:?}");
         assert_eq!(super::outcome(&desk, good).unwrap(), None);
@@ -903,8 +920,8 @@ mod tests {
     fn the_first_outcome_stays() {
         let desk = desk();
         let id = new(&desk, None, Action::Grant);
-        assert!(settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap());
-        assert!(!settle(&desk, id, &Outcome::refused(Refusal::GaveUp, "No."), desk.now()).unwrap());
+        settle(&desk, id, &done(Effect::Granted), desk.now()).unwrap();
+        settle(&desk, id, &Outcome::refused(Refusal::GaveUp, "No."), desk.now()).unwrap();
         note(&desk, id, State::PutOff, "late", desk.now()).unwrap();
         put_off(&desk, id, desk.now()).unwrap();
         let entry = find(&desk, &id.0.to_string()).unwrap().unwrap();

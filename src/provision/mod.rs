@@ -44,6 +44,7 @@ use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{self, ApiError, Client, MemberRecord, Purpose};
 use crate::connect;
+use crate::model::access::atoms;
 use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
@@ -60,7 +61,6 @@ use work::{Work, turn_of};
 /// Creates the tables of provisioning.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     journal::init(sql)?;
-    callback::init(sql)?;
     last_writes::init(sql)?;
     open_invitations::init(sql)?;
     incident::init(sql)?;
@@ -192,7 +192,7 @@ async fn attempt_with<P: Http + KeyValue + Clock + Sql>(
     let settled = journal::written_access(ports, id)?.filter(|_| request.target != Target::Renewal).map(Target::from);
     let what =
         resolve::entitlement(ports, &client, &newest, &apps, settled.as_ref().unwrap_or(&request.target)).await?;
-    journal::is_about(ports, id, what.id)?;
+    journal::is_about(ports, id, &what)?;
     let mut request = request.clone();
     // What is to be taken away is taken from the invitation that there is, though ConductorOne knows its id from before it was renewed.
     if request.action == Action::Revoke
@@ -341,7 +341,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         journal::resolved(self.ports, self.id, &member.id.to_string(), &member.email, self.what.id)?;
         // Before whatever is refused: that the invitation was carried out belongs to what is told.
         if self.request.target != Target::Renewal && open_invitations::shown(self.ports, &member)? {
-            renewal::invited(self.ports, member.id, self.ports.now())?;
+            renewal::invited(self.ports, member.id, &atoms(&member.own_policies()?), self.ports.now())?;
         }
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
             return self.or_invited(Err(Stopped::Refused(superseded(newer))), &member).await;

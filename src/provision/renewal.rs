@@ -11,11 +11,12 @@ use super::journal::EntryId;
 use super::outcomes::{refusal, unknown_policy};
 use super::shared::UserGroups;
 use super::work::{Work, done};
-use super::{apart, journal, late, open_writes, read};
+use super::{apart, journal, last_writes, late, open_writes, read};
 use crate::account::Stopped;
 use crate::account::{expiry, find};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
+use crate::base::tree::BTreeSet;
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::model::access::{Access, Atom, atoms};
 use crate::model::address;
@@ -48,8 +49,10 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// configured.
 const REMEMBERED_SECS: i64 = 3_651 * 24 * 60 * 60;
 
-/// Notes when we invited somebody: Cloudflare does not tell an invitation's age.
-pub(super) fn invited(sql: &dyn Sql, member: MemberId, now: Timestamp) -> Result<(), SqlError> {
+/// Notes when we invited somebody, and `with` what: Cloudflare does not tell an invitation's age, and a read that is behind shows it without that.
+pub(super) fn invited(sql: &dyn Sql, member: MemberId, with: &BTreeSet<Atom>, now: Timestamp) -> Result<(), SqlError> {
+    last_writes::note(sql, member, &BTreeSet::new(), now)?;
+    last_writes::note(sql, member, with, now)?;
     sql.query("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
     sql.query("INSERT OR REPLACE INTO invited (member, at) VALUES (?, ?)", &[member.to_string().into(), now.into()])?;
     Ok(())
@@ -394,7 +397,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// Whether an invitation is one that we sent this short a time ago.
-    fn was_invited_within(&self, member: MemberId, millis: i64) -> Result<bool, SqlError> {
+    pub(super) fn was_invited_within(&self, member: MemberId, millis: i64) -> Result<bool, SqlError> {
         Ok(invited_at(self.ports, member)?.is_some_and(|at| self.ports.now().since(at) < millis))
     }
 

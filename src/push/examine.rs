@@ -18,8 +18,6 @@ pub struct Finding {
     pub name: &'static str,
     /// Whether it is as it should be.
     pub ok: bool,
-    /// Whether nothing can be pushed without it.
-    pub required: bool,
     /// What was found, and what to do.
     pub message: String,
 }
@@ -52,7 +50,7 @@ pub async fn examine<P: Ports>(
                     "the SAS URL expires on {}: make a new one before then, and set it {SET_SECRET}AZURE_SAS_URL",
                     at.date()
                 );
-                found.push(Finding { name: "AZURE_SAS_URL (expiry)", ok: false, required: false, message });
+                found.push(Finding { name: "AZURE_SAS_URL (expiry)", ok: false, message });
             }
         }
     }
@@ -61,7 +59,7 @@ pub async fn examine<P: Ports>(
             Ok(()) => (true, "the connector can be read with C1_CLIENT_ID; each push makes it sync".to_owned()),
             Err(why) => (false, why),
         };
-        found.push(Finding { name: "C1_CONNECTOR_ID", ok, required: true, message });
+        found.push(Finding { name: "C1_CONNECTOR_ID", ok, message });
     }
     found
 }
@@ -71,5 +69,5 @@ fn store(name: &'static str, place: &str, examined: Result<(), StoreError>) -> F
         Ok(()) => (true, format!("{place} can be written")),
         Err(error) => (false, error.to_string()),
     };
-    Finding { name, ok, required: true, message }
+    Finding { name, ok, message }
 }

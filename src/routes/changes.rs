@@ -91,11 +91,9 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         None => {}
     }
     let mut after = asked.cursor.as_ref().and_then(|cursor| cursor.after.clone());
-    let current = paging::open_published(ports, None).await?;
-    let mut newer = match &asked.cursor {
-        Some(_) => paging::open_published(ports, asked.cursor.as_ref()).await?,
-        None => current.clone(),
-    };
+    // A page names what it goes on from, and nothing newer: who asks since then is told all that came later.
+    let current = paging::open_published(ports, asked.cursor.as_ref()).await?;
+    let mut newer = current.clone();
     if let Some(since) = &since {
         if asked.cursor.is_none() {
             not_behind(ports, &current, since).await?;
@@ -106,6 +104,9 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
     for _ in 0..MAX_GENERATIONS {
         if since.as_ref() == Some(&newer.manifest().generation) {
             return Ok(page(&current, items, None));
+        }
+        if items.len() == asked.limit {
+            break;
         }
         let older = match &newer.manifest().previous {
             Some(previous) => paging::named(ports, &previous.to_string()).await?,
@@ -129,9 +130,6 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
             return Ok(page(&current, items, Some(&next)));
         }
         (newer, after) = (older, None);
-        if items.len() == asked.limit {
-            break;
-        }
     }
     let next = Cursor::of(&newer, None, None);
     Ok(page(&current, items, Some(&next)))

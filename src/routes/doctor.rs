@@ -147,7 +147,9 @@ async fn storage<P: Ports>(ports: &P) -> Check {
         required: true,
         message: match read {
             Ok(_) => "the KV namespace can be read".to_owned(),
-            Err(error) => format!("{error}; where that goes on, deploy again: a deployment binds the KV namespace"),
+            Err(error) => format!(
+                "{error}; where that goes on and the KV namespace is gone, make another one and name its id below binding = \"STATE\" {SET_VARIABLE}"
+            ),
         },
     }
 }

@@ -51,7 +51,7 @@ pub fn user(base: &str, member: &Member, groups: &[Value]) -> Value {
             "emails": [{ "value": member.email, "type": "work", "primary": true }],
             "userType": if accepted { "member" } else { "invitation" },
             // Who was invited was given the account; a client that reads `false` here would ask for it again and again.
-            "active": true,
+            "active": member.status.is_live(),
             "groups": groups,
             // What is held is in `groups`; the empty list is for `baton-scim`.
             "roles": [],

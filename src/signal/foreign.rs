@@ -18,7 +18,7 @@ use crate::model::id::PermissionGroupId;
 use crate::model::kind::Kind;
 use crate::model::operation::Target;
 use crate::provision::journal::{self, Own};
-use crate::snapshot::{Catalogue, Change, Manifest, Naming};
+use crate::snapshot::{Catalogue, Change, ChangeKind, Manifest, Naming};
 
 /// A crawl reads a member at some time after it began; a read may also be older than it seems, by this much at most.
 const MARGIN_SECS: i64 = 10 * 60;
@@ -50,7 +50,9 @@ pub(super) fn find(
 ) -> Result<Vec<ForeignGrant>, SqlError> {
     let since = old.started_at.plus_secs(-MARGIN_SECS);
     let own = journal::own_since(sql, since, new.finished_at)?;
-    let explained = explained(by, new, catalogue, &own);
+    let arrived = changes.iter().filter(|change| change.kind == ChangeKind::Added && change.member_id.is_some());
+    let arrived: BTreeSet<String> = arrived.map(|change| address::folded(&change.name)).collect();
+    let explained = explained(by, new, catalogue, &own, &arrived);
     // A list of which nothing was known tells what was so all the time.
     let groups_are_new = Kind::Group.facts().capability.is_some_and(|list| !old.knows(list) && new.knows(list));
     // What somebody held as invited, and holds as a member, or as invited again.
@@ -143,12 +145,13 @@ fn renewed(operation: &Own) -> Option<(String, Timestamp)> {
 }
 
 /// Who was given what by us, under the names of the newer generation, and when; what we took back before its sync began is not among it. One that
-/// is under way may come at any time.
+/// is under way may come at any time. Who has `arrived` is in the newer generation alone.
 fn explained(
     by: ToldBy<'_>,
     new: &Manifest,
     catalogue: &Catalogue,
     own: &[Own],
+    arrived: &BTreeSet<String>,
 ) -> BTreeMap<(String, Entitlement), Timestamp> {
     let first = by.default_role.in_catalogue(catalogue);
     let minimal = Configured::default().in_catalogue(catalogue).filter(|_| by.last_role_is_minimal);
@@ -186,8 +189,14 @@ fn explained(
                 }
                 (Some(Holding::Account), _) | (None, Target::Account | Target::Renewal) => {}
             }
-            // Somebody new gets a first role with an account, or with a user group.
-            if gave.iter().all(|it| matches!(it, Entitlement::Group(_))) {
+            // Who is invited gets a first role: with an account, or with a user group, of which the effect is the same for a member.
+            let has_invited = if gave.is_empty() {
+                matches!(operation.effect.as_deref(), None | Some("invited"))
+            } else {
+                gave.iter().all(|it| matches!(it, Entitlement::Group(_)))
+                    && emails.iter().any(|email| arrived.contains(email))
+            };
+            if has_invited {
                 gave.extend(first);
             }
         }

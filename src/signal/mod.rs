@@ -54,7 +54,7 @@ pub fn queue<P: Sql + Clock>(
     caps: &[CapReached<'_>],
 ) -> Result<Option<String>, SqlError> {
     let kinds = by.settings.map(|settings| settings.kinds.as_slice()).unwrap_or_default();
-    outbox::queue(ports, kinds, runs, ports.now())?;
+    ports.whole(&mut || outbox::queue(ports, kinds, runs, ports.now()))?;
     if kinds.contains(&SignalKind::RemovalCapReached) {
         let account = by.account_id.to_string();
         caps.iter().rev().try_for_each(|cap| outbox::queue_cap(ports, &account, cap, ports.now()))?;
@@ -66,7 +66,7 @@ pub fn queue<P: Sql + Clock>(
     Ok([run, outbox::beside_runs(ports)?].into_iter().flatten().reduce(|run, cap| format!("{run} {cap}")))
 }
 
-/// Queues that findings were opened or closed. `run` is the last that ended. Nothing is awaited, so that it is on disk together with them.
+/// Queues that findings were opened or closed. `run` is the last that ended. To be called with what notes them, as a whole.
 pub fn tell_findings<P: Sql + Clock>(
     ports: &P,
     by: ToldBy<'_>,

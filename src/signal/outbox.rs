@@ -70,7 +70,8 @@ struct OutboxState {
 }
 
 /// Looks at the runs that ended since the last look, the latest first in `runs`, and queues what they call for; nothing where
-/// `kinds` is empty, but what was looked at stays so. Statements only, so that it is on disk together with the run's end.
+/// `kinds` is empty, but what was looked at stays so. Statements only, so that it is on disk together with the run's end; to be called as a whole, so that none is
+/// queued twice.
 pub(super) fn queue(sql: &dyn Sql, kinds: &[SignalKind], runs: &[RunRecord], now: Timestamp) -> Result<(), SqlError> {
     let mut seen = load(sql)?;
     let new: Vec<&RunRecord> = runs.iter().take_while(|run| Some(&run.run) != seen.run.as_ref()).collect();

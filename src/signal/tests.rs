@@ -539,6 +539,40 @@ fn the_first_role_of_an_account_that_we_invited_is_ours_by_whatever_id_it_is_con
     }
 }
 
+/// Somebody else may give a member just the role that an invitation would bring.
+#[test]
+fn the_first_role_is_ours_where_we_invited_and_not_where_the_person_was_there_before() {
+    let before = Account::new();
+    let group = format!("group:{PLATFORM:032x}:member");
+    let operations =
+        [("account", Effect::Invited, Effect::AlreadyGranted), (group.as_str(), Effect::Granted, Effect::Granted)];
+    for (what, invited, was_there) in operations {
+        let jane_groups = if what == "account" { Vec::new() } else { vec![PLATFORM] };
+        let member = Account { jane: vec![DNS, MINIMAL], jane_groups, ..before.clone() };
+        let told = signalled(&desk(), &before, &member, |desk| {
+            operation(desk, Action::Grant, "jane@example.com", what, Some(done(was_there)));
+        });
+        assert_eq!(told, [jane("Role 2", false)], "{what}");
+        for status in [MemberStatus::Pending, MemberStatus::Accepted] {
+            let new = Account { joe: Some((status, vec![MINIMAL])), ..before.clone() };
+            let told = signalled(&desk(), &before, &new, |desk| {
+                operation(desk, Action::Grant, "Joe@example.com", what, Some(done(invited)));
+            });
+            assert_eq!(told, [], "{what} {status:?}");
+        }
+    }
+    // Nor does a renewal bring a first role, and somebody who was there already was invited by somebody else.
+    for (email, effect) in [("jane@example.com", Effect::Renewed), ("joe@example.com", Effect::AlreadyGranted)] {
+        let joe = Some((MemberStatus::Pending, vec![MINIMAL])).filter(|_| email.starts_with("joe"));
+        let jane = if joe.is_some() { vec![DNS] } else { vec![DNS, MINIMAL] };
+        let after = Account { jane, joe, ..before.clone() };
+        let told = signalled(&desk(), &before, &after, |desk| {
+            operation(desk, Action::Grant, email, "account", Some(done(effect)));
+        });
+        assert_eq!(told.len(), 1, "{email} {effect:?}");
+    }
+}
+
 #[test]
 fn an_operation_counts_from_the_older_crawl_on_and_up_to_the_newer_publication() {
     let before = Account::new();
@@ -646,7 +680,8 @@ fn what_came_to_nothing_explains_what_it_wrote_alone_and_a_revoke_that_was_never
         };
         signalled(&desk(), &before, &after, steps).len()
     };
-    for outcome in [gave_up(), None] {
+    let not_now = Some(Outcome::NotNow { message: "Not read back.".to_owned(), retry_at: None });
+    for outcome in [gave_up(), not_now, None] {
         for (wrote, expected) in [(1, 0), (0, 1)] {
             let given = |desk: &Desk| {
                 operation(desk, Action::Grant, email, &role, outcome.clone());
@@ -655,6 +690,10 @@ fn what_came_to_nothing_explains_what_it_wrote_alone_and_a_revoke_that_was_never
             assert_eq!(told(&given), expected, "{outcome:?} {wrote}");
         }
     }
+    let superseded = |desk: &Desk| {
+        operation(desk, Action::Grant, email, &role, Some(Outcome::refused(Refusal::Superseded, "No.")));
+    };
+    assert_eq!(told(&superseded), 1, "the control: of what was refused it is known what became of it");
     let through = || Some(Outcome::refused(Refusal::HeldThroughGroup, "No."));
     for (what, outcome, carried_out, expected) in [
         (&role, gave_up(), 1, 1),

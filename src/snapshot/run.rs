@@ -84,7 +84,7 @@ pub struct RunRecord {
     /// Oddities that were passed over.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// A run started by the clock waits until then.
+    /// The clock starts no run before then.
     #[serde(default)]
     pub not_before: Option<Timestamp>,
 }

@@ -429,9 +429,10 @@ impl Crawl {
         totals.len() > 1
     }
 
-    /// How many members there were, by the last page of a pass.
-    pub(super) fn members_total(&self, pass: u8) -> Option<u32> {
-        self.lists.get(&List::Members { pass })?.read.values().next_back()?.total_count
+    /// How many members there are, by the page of the last pass that tells of the most: one that was cut short may tell nothing.
+    pub(super) fn members_total(&self) -> Option<u32> {
+        let told = |pass| self.facts(List::Members { pass }).filter_map(|facts| facts.total_count).max();
+        told(2).or_else(|| told(1))
     }
 
     /// The last page read of the list that is being read, for those who watch.

@@ -68,7 +68,7 @@ impl Ending {
         }
     }
 
-    /// The run failed; the next one that the clock starts waits until then.
+    /// The run failed; the clock starts none before then.
     pub(super) fn failed(message: String, not_before: Timestamp) -> Self {
         Self { not_before: Some(not_before), ..Self::new(RunOutcome::Failed, message) }
     }
@@ -454,7 +454,7 @@ fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> R
     let before: BTreeSet<MemberId> =
         previous.map(|previous| previous.members.keys().copied().collect()).unwrap_or_default();
     let there = seen.first.len() + seen.unnamed;
-    let other_total = crawl.members_total(1).is_some_and(|total| usize::try_from(total) != Ok(there));
+    let other_total = crawl.members_total().is_some_and(|total| usize::try_from(total) != Ok(there));
     cursor.dirty = other_total || crawl.totals_differ(List::Members { pass: 1 });
     let check = Check {
         seen: &seen,

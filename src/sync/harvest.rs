@@ -173,7 +173,7 @@ impl Harvest {
 /// What is to be said of lists that gave fewer than they tell of, with how many members came, those included who were asked for by id.
 fn left_out(crawl: &Crawl, members: usize) -> Vec<String> {
     let given = u32::try_from(members).unwrap_or(u32::MAX);
-    let told = crawl.members_total(1).filter(|told| *told > given);
+    let told = crawl.members_total().filter(|told| *told > given);
     let members = told.map(|told| (MEMBERS.name(), told, given));
     let say = |(name, told, given): (&str, u32, u32)| {
         let what = name.replace('_', " ");
@@ -196,8 +196,7 @@ fn odd_members(crawl: &Crawl, confirm: &[MemberId], members: &Members) -> BTreeS
     let odd: BTreeSet<Odd> = odd.filter(|odd| !settled(odd)).cloned().collect();
     // Of records that were too long to read nothing is known, until everybody there is was found in another way.
     let known = members.len() + odd.iter().filter_map(Odd::parsed::<MemberId>).collect::<BTreeSet<_>>().len();
-    let everybody =
-        crawl.members_total(1).is_some_and(|total| usize::try_from(total).is_ok_and(|total| known >= total));
+    let everybody = crawl.members_total().is_some_and(|total| usize::try_from(total).is_ok_and(|total| known >= total));
     odd.into_iter().filter(|odd| !everybody || odd.id.is_some() || odd.name.is_some()).collect()
 }
 

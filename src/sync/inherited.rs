@@ -37,7 +37,6 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
     {
         before = before.union(&inherited::group_policies(sql)?);
     }
-    inherited::note_group_policies(sql, &before)?;
     let known = inherited::shows_inherited(sql)?;
     let giving = groups.iter().filter_map(|group| {
         inherited::policy_ids(group).next()?;
@@ -57,33 +56,44 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
         }
     }
     if inherited::shows_inherited(sql)? == Some(false) {
+        inherited::note_group_policies(sql, &before)?;
         return inherited::forget(sql);
     }
     // The groups were read before the members. Read once more afterwards, they tell which of the members' policies are nobody else's.
-    let Some(after) = groups_now(client).await? else { return Ok(()) };
-    inherited::note_group_policies(sql, &after.union(&before))?;
+    let (after, is_all) = groups_now(client).await?;
+    let mut theirs = after.union(&before);
+    // That no group gives anything any more may be an answer that left them out, or one of a moment when there was no such list.
+    let is_certain = is_all && (before.is_empty() || !after.is_empty());
+    if !is_certain {
+        // What an operation noted meanwhile is not forgotten by that.
+        theirs = theirs.union(&inherited::group_policies(sql)?);
+    }
+    inherited::note_group_policies(sql, &theirs)?;
+    if !is_certain {
+        return Ok(());
+    }
     let seen = harvest.members.iter().flat_map(|member| member.policies).filter_map(|policy| policy.id);
-    let own = seen.filter(|id| !before.contains(&**id) && !after.contains(&**id));
+    let own = seen.filter(|id| !theirs.contains(&**id));
     inherited::note_seen(sql, own, began)
 }
 
-/// The ids of the policies that user groups have now; `None` where that cannot be told.
-async fn groups_now<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<Option<BTreeSet<String>>, SqlError> {
+/// The ids of the policies that user groups have now, as far as they are told, and whether these are all.
+async fn groups_now<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Result<(BTreeSet<String>, bool), SqlError> {
     let mut ids = BTreeSet::new();
-    let (mut number, mut total) = (1, 1);
+    let (mut number, mut total, mut is_all) = (1, 1, true);
     while number <= total {
         let page = match client.user_groups_page(number).await {
             Ok(page) => page,
             Err(ApiError::Storage(error)) => return Err(error),
-            Err(ApiError::NotFound(_)) if number == 1 => return Ok(Some(ids)),
-            Err(_) => return Ok(None),
+            Err(error) => return Ok((ids, number == 1 && matches!(error, ApiError::NotFound(_)))),
         };
         total = page.pages(number, GROUPS_PER_PAGE);
-        if total > MAX_PAGES || !page.odd.is_empty() || page.items.iter().any(|group| group.policies.all().is_err()) {
-            return Ok(None);
-        }
+        is_all &= page.odd.is_empty() && page.items.iter().all(|group| group.policies.all().is_ok());
         ids.extend(page.items.iter().flat_map(inherited::policy_ids).cloned());
+        if total > MAX_PAGES {
+            return Ok((ids, false));
+        }
         number += 1;
     }
-    Ok(Some(ids))
+    Ok((ids, is_all))
 }

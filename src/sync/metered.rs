@@ -75,6 +75,10 @@ impl<P: Sql> Sql for MeteredPorts<'_, P> {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
         self.ports.query(statement, params)
     }
+
+    fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+        self.ports.whole(work)
+    }
 }
 
 impl<P: Clock> Clock for MeteredPorts<'_, P> {

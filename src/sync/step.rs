@@ -53,9 +53,10 @@ const ATTEMPT_SECS: i64 = 15;
 /// A run that started over this often does not fit its limits.
 const MAX_RESTARTS: u32 = 3;
 
-/// After a failure that waiting alone does not mend, a run that the clock starts waits this long: a token that is not
-/// accepted should not be tried all the time (`reference/cloudflare.md` 5.8).
-const FAILURE_PAUSE_SECS: i64 = 15 * 60;
+/// After a failure that waiting alone does not mend, the clock starts no run for this long: a token that is not accepted should not be
+/// tried all the time (`reference/cloudflare.md` 5.8). Where a run fails within five minutes, it is over by the time the
+/// cron trigger fires again.
+const FAILURE_PAUSE_SECS: i64 = 10 * 60;
 
 /// The copy of the cursor in KV is written this often at most: KV takes one write to a key in a second, and each costs.
 const COPY_MILLIS: i64 = 30_000;
@@ -71,10 +72,6 @@ pub fn begin<P: Sql + Clock>(ports: &P, settings: &Settings, trigger: Trigger) -
     let now = ports.now();
     let runs = history::runs(ports)?;
     let mut cursor = Cursor::new(RunId::after(runs.first().map(|run| &run.run), now), trigger, settings, now);
-    if cursor.trigger.by == "cron" {
-        let pause = history::last_sweep(&runs).and_then(|run| run.not_before);
-        cursor.not_before = pause.filter(|&until| until > now);
-    }
     cursor.further.names = state::load(ports, state::NAMES_IN_USE)?.unwrap_or_default();
     staging::forget_run(ports, &cursor.run)?;
     cursor.store(ports)?;

@@ -251,7 +251,7 @@ mod tests {
     }
 
     /// Every feature that there is, switched on.
-    const ALL: [(&str, &str); 18] = [
+    const ALL: [(&str, &str); 19] = [
         ("PROVISIONING", "on"),
         ("PLAN", "paid"),
         ("RENEW_INVITATIONS_AFTER_DAYS", "14"),
@@ -270,6 +270,7 @@ mod tests {
         ("S3_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
         ("S3_SECRET_ACCESS_KEY", "wJalrXUtnFEMI"),
         ("JOURNAL_DAYS", "30"),
+        ("ENFORCE_EXPIRY", "on"),
     ];
 
     fn changed(changes: &[(&str, &str)]) -> Result<Settings, NotConfigured> {
@@ -291,7 +292,7 @@ mod tests {
             it.push.as_mut().unwrap().connector = None;
         };
         let rules: Undo = |it| it.rules = Rules::parse("{");
-        let cases: [(&str, &str, Undo); 21] = [
+        let cases: [(&str, &str, Undo); 23] = [
             ("PLAN", "enterprise", |it| it.plan = Plan::Free),
             ("RENEW_INVITATIONS_AFTER_DAYS", "soon", |it| it.provision.renew_invitations_after_days = None),
             ("APPROVAL_RULES", "{", rules),
@@ -310,9 +311,11 @@ mod tests {
             ("S3_ADDRESSING", "dns", no_push),
             ("S3_SESSION_TOKEN", "a b", no_push),
             ("AZURE_SAS_URL", "https://acme.blob.core.windows.net/x", no_push),
-            ("JOURNAL_DAYS", "for ever", |it| it.journal_days = 548),
-            ("AUDIT_FEED", "no", |it| it.audit.feed = false),
-            ("LAST_LOGINS", "false", |it| it.audit.logins = false),
+            ("JOURNAL_DAYS", "for ever", |it| it.journal_days = 3650),
+            ("ENFORCE_EXPIRY", "yes", |it| it.enforce_expiry = false),
+            ("OVERDUE_REVOKE_MINUTES", "1440m", |it| it.enforce_expiry = false),
+            ("AUDIT_FEED", "no", |it| it.audit.feed = None),
+            ("LAST_LOGINS", "false", |it| it.audit.logins = None),
         ];
         for (name, value, off) in cases {
             let got = changed(&[(name, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));

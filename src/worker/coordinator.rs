@@ -26,7 +26,7 @@ use crate::coordinator::{self, Ask, Command, Reply};
 use crate::routes::{NotConfigured, Settings};
 
 /// The Durable Object class.
-#[durable_object]
+#[durable_object(alarm)]
 pub struct Coordinator {
     state: State,
     env: Env,
@@ -260,6 +260,16 @@ impl Alarm for ObjectPorts<'_> {
 
 impl Sql for ObjectPorts<'_> {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        io::of_sql(self.state.storage().sql().as_ref(), statement, params).map_err(|error| sql_error(&error))
+        io::of_sql(self.state.as_raw(), statement, params).map_err(|error| sql_error(&error))
+    }
+
+    fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+        let mut came_to = Ok(());
+        let done = io::all_or_nothing(self.state.as_raw(), &mut || {
+            came_to = work();
+            came_to.is_ok()
+        });
+        came_to?;
+        done.map_err(|error| sql_error(&error))
     }
 }

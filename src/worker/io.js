@@ -184,13 +184,20 @@ const isApart = (value) => (typeof value === "string" ? value.length >= LONG : v
  * Runs a statement of the database. The parameters come as JSON, and the rows go as JSON. What is handed over as it is stands in `apart`, and
  * its place there, in a list of one, where it belongs.
  */
-export function query(sql, statement, parameters, apart) {
+export function query(state, statement, parameters, apart) {
   const values = JSON.parse(parameters).map((value) => (Array.isArray(value) ? apart[value[0]] : value));
-  const rows = sql.exec(statement, ...values).raw().toArray();
+  const rows = state.storage.sql.exec(statement, ...values).raw().toArray();
   apart.length = 0;
   // Most rows have nothing of that, and are written several times as fast without a look at each value.
   if (!rows.some((row) => row.some(isApart))) return JSON.stringify(rows);
   return JSON.stringify(rows, (_, value) => (isApart(value) ? [apart.push(value) - 1] : value));
+}
+
+/** Does some work with the database; where it is not done, or falls over, what it has written is undone. */
+export function whole(state, work) {
+  state.storage.transactionSync(() => {
+    if (!work()) throw new Error("it was undone");
+  });
 }
 
 // A variable or a secret: both are texts. Of what stands without quotes in wrangler.toml wrangler makes a binding of another kind: as JSON it is

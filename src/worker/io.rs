@@ -36,7 +36,9 @@ extern "C" {
     fn zstd(size: f64) -> Result<JsValue, JsValue>;
     fn compress(frame: &JsValue, bytes: &[u8], is_last: bool) -> Promise;
     #[wasm_bindgen(catch)]
-    fn query(sql: &JsValue, statement: &str, parameters: &str, apart: &Array) -> Result<String, JsValue>;
+    fn query(state: &JsValue, statement: &str, parameters: &str, apart: &Array) -> Result<String, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn whole(state: &JsValue, work: &mut dyn FnMut() -> bool) -> Result<(), JsValue>;
     pub(super) fn variable(env: &JsValue, name: &str) -> Option<String>;
 }
 
@@ -128,7 +130,7 @@ pub(super) async fn sha256_of(bytes: &[u8]) -> Option<[u8; 32]> {
 const LONG: usize = 4096;
 
 /// Runs a statement of a Durable Object's database.
-pub(super) fn of_sql(sql: &JsValue, statement: &str, parameters: &[SqlValue]) -> worker::Result<Vec<Vec<SqlValue>>> {
+pub(super) fn of_sql(state: &JsValue, statement: &str, parameters: &[SqlValue]) -> worker::Result<Vec<Vec<SqlValue>>> {
     let apart = Array::new();
     let aside = |value: JsValue| Value::Array(vec![(apart.push(&value) - 1).into()]);
     let parameters = parameters.iter().map(|value| match value {
@@ -140,8 +142,13 @@ pub(super) fn of_sql(sql: &JsValue, statement: &str, parameters: &[SqlValue]) ->
         SqlValue::Blob(bytes) => aside(Uint8Array::from(bytes.as_slice()).into()),
     });
     let parameters = Value::Array(parameters.collect()).to_string();
-    let rows = json::read_str(&query(sql, statement, &parameters, &apart)?)?;
+    let rows = json::read_str(&query(state, statement, &parameters, &apart)?)?;
     Ok(list(rows).map(|row| list(row).map(|value| of_json(value, &apart)).collect()).collect())
+}
+
+/// Does some work with a Durable Object's database, of which all that it writes stays or nothing; why it failed is the work's own to keep.
+pub(super) fn all_or_nothing(state: &JsValue, work: &mut impl FnMut() -> bool) -> worker::Result<()> {
+    Ok(whole(state, work)?)
 }
 
 fn list(value: Value) -> std::vec::IntoIter<Value> {

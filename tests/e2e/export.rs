@@ -42,7 +42,7 @@ fn expected(truth: &Truth) -> Listed {
 }
 
 /// The database in a `.c1z`.
-fn database(file: &[u8]) -> Connection {
+pub(crate) fn database(file: &[u8]) -> Connection {
     let frame = file.strip_prefix(b"C1ZF\0").unwrap();
     assert_eq!(zstd::zstd_safe::find_frame_compressed_size(frame), Ok(frame.len()), "one frame");
     let content = zstd::stream::decode_all(frame).unwrap();

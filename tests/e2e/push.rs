@@ -191,8 +191,10 @@ async fn what_s3_refuses_is_told_with_what_to_do_in_the_status_and_by_the_doctor
         assert!(message.ends_with("POST /v1/push."), "{message}");
         assert!(!message.contains("not-the-secret"));
         let doctor = deployment.get("/v1/doctor").await;
-        assert_eq!(doctor.status, 503);
-        assert!(doctor.text().contains("S3_BUCKET"), "{}", doctor.text());
+        assert_eq!(doctor.status, 200, "the connector works without it");
+        let checks = doctor.json()["checks"].as_array().unwrap().clone();
+        let check = checks.iter().find(|check| check["name"] == "S3_BUCKET").unwrap();
+        assert_eq!(check["ok"], false, "{check}");
         deployment.worker.set_var(name, &right);
     }
     deployment.worker.restart().await.unwrap();
@@ -276,7 +278,7 @@ async fn what_azure_refuses_is_told_with_what_to_do_before_it_expires_too() {
         let message = given_up(&deployment).await;
         assert!(message.contains(told), "{message}");
         let doctor = deployment.get("/v1/doctor").await;
-        assert_eq!(doctor.status, 503);
+        assert_eq!(doctor.status, 200, "the connector works without it");
         assert!(doctor.text().contains(told), "{}", doctor.text());
     }
     // Where the clock here does not say so, Azure does.

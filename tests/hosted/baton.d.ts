@@ -357,6 +357,8 @@ declare module "@baton/types" {
     readonly credentialDetail?: string
     readonly createdAt?: string
     readonly expiresAt?: string
+    readonly lastUsedAt?: string
+    readonly createdById?: ResourceId
     readonly profile?: Profile
   }
   interface Options {

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _, SqlValue};
 use c1_cloudflare::coordinator::{self, Command, Coordinator, Reply, Settings};
 use c1_cloudflare::model::ask::Action::{self, Grant, Revoke};
 use c1_cloudflare::model::ask::Subject;
 use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::operation::{Origin, Outcome, Request, Target};
-use c1_cloudflare::snapshot::{self, RunOutcome, Scan};
+use c1_cloudflare::snapshot::{self, GenerationId, RunOutcome, Scan};
 use c1_cloudflare::sync;
 use sim::cloudflare::{Access, Atom, Cloudflare, KnownPermissionGroup, PolicySpec, Spec, Truth};
 use tokio::sync::watch;
@@ -24,10 +24,14 @@ use crate::lives::world as base;
 /// C1 asks again for about this long.
 const PATIENCE: Duration = Duration::from_hours(30);
 
+/// So long is granted what is granted for a time: longer than a life lasts.
+const ENDS_AFTER_SECS: i64 = 90 * 86_400;
+
 /// What is asked for, one after the other.
 #[derive(Clone, Debug)]
 struct Task {
     what: &'static str,
+    duration_secs: Option<i64>,
     action: Action,
     target: Target,
     subject: Subject,
@@ -53,10 +57,12 @@ impl Story {
             let mut known = story.account().truth();
             let first = story.sync().await;
             known = story.check_published(first.as_ref(), known, &mut wrong).await;
+            let at_first = (first.and_then(|run| run.generation), story.published().await.grants);
             for (number, task) in story.tasks().into_iter().enumerate() {
                 let before = story.everybody();
                 let outcome = story.deliver(number, &task).await;
                 story.check(&task, &outcome, &before, trap.as_ref(), &mut wrong);
+                story.check_end(&task, &outcome, &mut wrong);
             }
             // Somebody else changes something, which the second sync finds.
             let whole = story.account().account_resource_group();
@@ -70,6 +76,7 @@ impl Story {
             let last = story.sync().await;
             let truth = story.account().truth();
             story.check_published(last.as_ref(), truth, &mut wrong).await;
+            story.check_ledger(at_first, &mut wrong).await;
             let status = story.status().await;
             if !matches!(last.as_ref().map(|run| run.outcome), Some(RunOutcome::Published | RunOutcome::Unchanged)) {
                 wrong.push(format!("the sync after it is not well: {last:?}"));
@@ -134,9 +141,10 @@ impl Story {
         let groups = self.account().permission_groups();
         let of_zones = groups.iter().find(|group| !group.account_wide).unwrap();
         let scoped = Target::Entitlement(format!("scoped_role:{}-{zone}:member", of_zones.id).parse().unwrap());
-        let task = |what, action, target, subject| Task { what, action, target, subject };
+        let task = |what, action, target, subject| Task { what, duration_secs: None, action, target, subject };
+        let for_a_time = |task| Task { duration_secs: Some(ENDS_AFTER_SECS), ..task };
         vec![
-            task("a role is granted", Grant, role(4), somebody(0)),
+            for_a_time(task("a role is granted", Grant, role(4), somebody(0))),
             task("a role is revoked", Revoke, role(1), somebody(1)),
             task("a group is joined", Grant, group(), somebody(2)),
             task("a group is left", Revoke, group(), somebody(3)),
@@ -216,6 +224,46 @@ impl Story {
             }
             Outcome::Refused { .. } => {}
             Outcome::NotNow { .. } => wrong.push(format!("{}: C1 was told nothing: {outcome:?}", task.what)),
+        }
+    }
+
+    /// The end of what was granted for a time is known, once.
+    fn check_end(&self, task: &Task, outcome: &Outcome, wrong: &mut Vec<String>) {
+        if task.duration_secs.is_none() || !matches!(outcome, Outcome::Done { .. }) {
+            return;
+        }
+        let email = self.account().membership_of(&task.subject.emails[0]).map(|member| member.email);
+        let ends = self.world.inner.query("SELECT ends_at FROM expiry WHERE email = ?", &[email.into()]).unwrap();
+        let ends: Vec<_> = ends.iter().filter_map(|row| row[0].integer()).collect();
+        let now = self.world.now().millis() + ENDS_AFTER_SECS * 1_000;
+        if !matches!(ends[..], [end] if end <= now) {
+            wrong.push(format!("{}: it ends {ends:?}, not by {now}", task.what));
+        }
+    }
+
+    /// Whatever is published otherwise than at first, the ledger tells, or that it does not know.
+    async fn check_ledger(&self, (first, before): (Option<GenerationId>, BTreeSet<String>), wrong: &mut Vec<String>) {
+        let text = |value: &SqlValue| value.text().unwrap_or_default().to_owned();
+        let marks =
+            self.world.inner.query("SELECT kind, generation FROM ledger_mark ORDER BY generation", &[]).unwrap();
+        let marks: Vec<(String, String)> = marks.iter().map(|row| (text(&row[0]), text(&row[1]))).collect();
+        let begins = marks.first().map(|(_, generation)| generation.clone());
+        if marks.iter().any(|(kind, _)| kind == "gap") || first.map(|id| id.to_string()) != begins {
+            return;
+        }
+        let told = "SELECT entitlement || ':' || principal, gained FROM ledger ORDER BY id";
+        let mut by_ledger = before.clone();
+        for row in self.world.inner.query(told, &[]).unwrap() {
+            let (grant, gained) = (text(&row[0]), row[1].integer() == Some(1));
+            let is_news = if gained { by_ledger.insert(grant.clone()) } else { by_ledger.remove(&grant) };
+            if !is_news {
+                wrong.push(format!("the ledger tells twice that {grant} was gained, or lost: {gained}"));
+            }
+        }
+        let after = self.published().await.grants;
+        if by_ledger != after {
+            let odd: Vec<_> = by_ledger.symmetric_difference(&after).take(3).collect();
+            wrong.push(format!("by the ledger it is otherwise: {odd:?}, marks {marks:?}"));
         }
     }
 
@@ -399,7 +447,7 @@ impl Story {
             action: task.action,
             target: task.target.clone(),
             subject: task.subject.clone(),
-            origin: Origin { by: "webhook".to_owned(), ..Origin::default() },
+            origin: Origin { by: "webhook".to_owned(), duration_secs: task.duration_secs, ..Origin::default() },
         };
         let told = tokio::time::timeout(PATIENCE, async {
             loop {
@@ -423,10 +471,11 @@ impl Story {
             }
         })
         .await;
-        match told {
-            Ok(outcome) => outcome,
-            Err(_) => self.settled(&key).await,
+        if let Ok(outcome) = told {
+            return outcome;
         }
+        let message = format!("never told, though it is {:?}", self.settled(&key).await);
+        Outcome::NotNow { message, retry_at: None }
     }
 
     /// What the journal says of an operation.

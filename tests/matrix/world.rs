@@ -297,6 +297,10 @@ impl Sql for World {
             _ => self.inner.query(statement, params),
         }
     }
+
+    fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+        self.inner.whole(work)
+    }
 }
 
 impl Alarm for World {

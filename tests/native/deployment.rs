@@ -171,8 +171,14 @@ impl Deployment {
 
     /// Runs a sync to its end, whatever that is; gives the status.
     pub(crate) async fn cron_and_wait(&self) -> Value {
-        assert!(self.cron().await, "a sync is running");
-        self.wait_for_sync().await
+        // A while after a failure it begins none.
+        for _ in 0..20 {
+            if self.cron().await {
+                return self.wait_for_sync().await;
+            }
+            self.wait(Duration::from_mins(1)).await;
+        }
+        panic!("no sync begins");
     }
 
     /// Starts a sync through the API and waits for its end; gives the run as the status remembers it.

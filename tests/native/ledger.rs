@@ -164,6 +164,29 @@ async fn as_of_every_past_instant_the_ledger_says_what_was_so_with_kills_and_los
     }
 }
 
+/// The mark says that the ledger has a generation: it does not stand alone, or what changed with that one would be gone without a gap.
+#[tokio::test]
+async fn a_statement_that_fails_leaves_no_generation_without_its_changes() {
+    for statement in ["INSERT INTO ledger (", "INSERT INTO former_name"] {
+        let world = World::new(Spec { members: 12, ..Spec::default() });
+        world.sync().await;
+        let jane = world.cloudflare.memberships().into_iter().find(|one| one.status == "accepted").unwrap();
+        let role = roles(&world.cloudflare).into_iter().last().unwrap();
+        world.cloudflare.add_policy(&jane.id, holds(&world.cloudflare, &role));
+        world.cloudflare.change_email(&jane.id, "other.name@example.com");
+        world.advance(900);
+        world.sql_faults.replace(Some((statement.to_owned(), 1)));
+        world.sync().await;
+        world.advance(900);
+        world.sync().await;
+        assert_eq!(world.sql_faults.borrow().as_ref().unwrap().1, 0, "{statement}: it failed once");
+        let told = world.query("SELECT 1 FROM ledger WHERE gained = 1", &[]).unwrap();
+        assert_eq!((told.len(), count(&world, "former_name")), (1, 1), "{statement}");
+        let gaps = world.query("SELECT 1 FROM ledger_mark WHERE kind = 'gap'", &[]).unwrap();
+        assert!(gaps.is_empty(), "{statement}");
+    }
+}
+
 #[tokio::test]
 async fn what_lies_back_too_far_is_forgotten_and_the_ledger_says_where_it_begins() {
     let world = World::new(Spec { members: 5, roles: 12, ..Spec::default() });

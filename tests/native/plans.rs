@@ -30,6 +30,10 @@ impl Sql for Planned<'_> {
         }
         self.desk.query(statement, params)
     }
+
+    fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+        self.desk.whole(work)
+    }
 }
 
 #[test]

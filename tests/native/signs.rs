@@ -21,7 +21,7 @@ fn world(members: usize) -> World {
 /// What the Coordinator does between two syncs; cut off as often as it takes.
 async fn read(world: &World) {
     for _ in 0..2_000 {
-        logins::read_on(world, &world.config.cloudflare, true).await.unwrap();
+        logins::read_on(world, &world.config.cloudflare, Some(true)).await.unwrap();
         if logins::state(world).unwrap().is_some_and(|state| state.reading.is_none()) {
             return;
         }
@@ -115,7 +115,7 @@ async fn where_last_logins_are_not_wanted_nothing_is_asked_and_what_was_read_is_
     assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"));
     let asked = world.cloudflare.requests(Route::ListAccessUsers);
     let set = async |is_wanted: bool| {
-        logins::read_on(&world, &world.config.cloudflare, is_wanted).await.unwrap();
+        logins::read_on(&world, &world.config.cloudflare, Some(is_wanted)).await.unwrap();
         world.advance(40);
     };
     set(false).await;
@@ -293,7 +293,7 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
     // Until the list is read to its end, nothing of it is shown.
     world.cloudflare.fail_next(Route::ListAccessUsers, 2, Fault::Html { status: 502 });
     for operation in 1..40 {
-        world.cut_off(operation, logins::read_on(&world, &world.config.cloudflare, true)).await;
+        world.cut_off(operation, logins::read_on(&world, &world.config.cloudflare, Some(true))).await;
         world.advance(70);
     }
     read(&world).await;
@@ -303,7 +303,7 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
     world.advance(86_400);
     world.cloudflare.fail_next(Route::ListAccessUsers, 200, Fault::Html { status: 502 });
     for _ in 0..20 {
-        logins::read_on(&world, &world.config.cloudflare, true).await.unwrap();
+        logins::read_on(&world, &world.config.cloudflare, Some(true)).await.unwrap();
         world.advance(60);
     }
     world.sync().await;
@@ -316,11 +316,80 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
     for _ in 0..6 {
         world.cloudflare.fail_later(Route::ListAccessUsers, 2, Fault::status(400, 1));
         for _ in 0..5 {
-            logins::read_on(&world, &world.config.cloudflare, true).await.unwrap();
+            logins::read_on(&world, &world.config.cloudflare, Some(true)).await.unwrap();
             world.advance(800);
         }
     }
     assert!(pages() <= 2, "{}", pages());
+}
+
+#[tokio::test]
+async fn a_list_that_is_cut_short_or_empty_takes_the_place_of_none_that_is_believed() {
+    type Cut = fn(&mut serde_json::Value);
+    let cuts: [(&str, &str, Cut); 3] = [
+        ("the second page is empty", "page=2&", |told| told["result"] = json!([])),
+        ("the second page is null, and tells nothing of the list", "page=2&", |told| {
+            *told = json!({ "success": true, "errors": [], "messages": [], "result": null });
+        }),
+        ("there is nobody on the list", "page=1&", |told| {
+            let info = json!({ "page": 1, "per_page": 1_000, "count": 0, "total_count": 0, "total_pages": 0 });
+            *told = json!({ "success": true, "errors": [], "messages": [], "result": [], "result_info": info });
+        }),
+    ];
+    for (what, page, cut) in cuts {
+        let world = world(12);
+        let [first, last] = [0, 1].map(|n| people(&world)[n].email.clone());
+        world.cloudflare.set_access_user(&first, Some("2026-12-01T08:00:00Z"));
+        for n in 0..1_100 {
+            world.cloudflare.set_access_user(&format!("n{n}@elsewhere.example"), Some("2026-12-01T00:00:00Z"));
+        }
+        world.cloudflare.set_access_user(&last, Some("2026-12-03T08:00:00Z"));
+        read(&world).await;
+        let asked = format!("/access/users?{page}");
+        *world.bends.borrow_mut() = Some(Box::new(move |path, told| {
+            if path.contains(&asked) {
+                cut(told);
+            }
+        }));
+        tomorrow(&world).await;
+        world.sync().await;
+        assert_eq!(login(&world, &first).await.as_deref(), Some("2026-12-01"), "{what}");
+        assert_eq!(login(&world, &last).await.as_deref(), Some("2026-12-03"), "{what}");
+        // The control: a whole one takes its place.
+        *world.bends.borrow_mut() = None;
+        world.cloudflare.set_access_user(&last, Some(&world.now().to_string()));
+        let today = day(&world, 0);
+        tomorrow(&world).await;
+        world.sync().await;
+        assert_eq!(login(&world, &last).await, Some(today), "{what}");
+    }
+}
+
+/// What Cloudflare counts may be wrong for good.
+#[tokio::test]
+async fn a_list_that_gives_fewer_than_it_tells_each_day_is_believed_where_no_other_is() {
+    let world = world(12);
+    let jane = people(&world)[0].email.clone();
+    world.cloudflare.set_access_user(&jane, Some("2026-12-03T08:00:00Z"));
+    *world.bends.borrow_mut() = Some(Box::new(|path, told| {
+        if path.contains("/access/users?") {
+            told["result_info"]["total_count"] = json!(2);
+        }
+    }));
+    // A reading waits for a sync, and the next one may not: three days on, the one before is believed for some minutes more.
+    let later = 60 * 60;
+    for round in 0..7 {
+        world.advance(86_400 - 2_400 - later);
+        hear(&world).await;
+        read(&world).await;
+        for _ in 0..2 {
+            // Something is published.
+            world.cloudflare.invite(&format!("{}@example.com", world.now().secs()), Vec::new());
+            world.sync().await;
+            assert_eq!(login(&world, &jane).await.as_deref(), Some("2026-12-03"), "{round}");
+            world.advance(later / 2);
+        }
+    }
 }
 
 /// For how many days somebody is silent, by logins, by changes, and by both.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sim::cloudflare::{Cloudflare, PolicySpec, Spec, Truth};
+use sim::cloudflare::{Cloudflare, Oddity, On, PolicySpec, Spec, Truth};
 
 use crate::deployment::Deployment;
 use crate::looks::{holds, roles};
@@ -56,6 +56,22 @@ pub(crate) fn scoped_role_of_no_group(truth: &Truth) -> String {
     truth.scoped_roles.iter().find(|id| !of_group(id)).unwrap().clone()
 }
 
+/// Adds somebody of a status that no document knows, and somebody who has accepted and whose login is not told, and syncs: both are told as
+/// invitations. Gives their ids.
+pub(crate) async fn with_odd_statuses(deployment: &Deployment) -> [String; 2] {
+    let cloudflare = &deployment.cloudflare;
+    let add = |email: &str| cloudflare.add_member(email, vec![holds(cloudflare, &roles(cloudflare)[2])]);
+    let [odd, came] = [ODD, CAME].map(add);
+    cloudflare.set_status(&odd, "suspended");
+    cloudflare.make_odd(On::Reads, &came, Oddity::UserText("id", ""));
+    resync(deployment).await;
+    [odd, came]
+}
+
+/// Who they are.
+pub(crate) const ODD: &str = "unknown.status@example.com";
+pub(crate) const CAME: &str = "no.login.told@example.com";
+
 /// What a connector found, as C1 would keep it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
@@ -63,6 +79,8 @@ pub(crate) struct Found {
     pub(crate) resources: BTreeMap<String, BTreeMap<String, String>>,
     /// E-mail addresses of users and invitations, by id.
     pub(crate) emails: BTreeMap<String, String>,
+    /// Whether they are enabled, and the word for their status, by id.
+    pub(crate) statuses: BTreeMap<String, (bool, String)>,
     pub(crate) entitlements: BTreeSet<String>,
     pub(crate) grants: BTreeSet<String>,
 }
@@ -103,6 +121,8 @@ impl Found {
         for member in deployment.cloudflare.memberships() {
             let id = id_of(&deployment.cloudflare, &member.email);
             assert_eq!(self.emails.get(&id), Some(&member.email));
+            let word = if member.status == "accepted" { "Accepted" } else { "Pending" };
+            assert_eq!(self.statuses.get(&id), Some(&(true, word.to_owned())), "{}", member.email);
         }
     }
 }

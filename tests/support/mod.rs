@@ -237,4 +237,8 @@ impl Sql for World {
         }
         self.desk.query(statement, params)
     }
+
+    fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
+        self.desk.whole(work)
+    }
 }

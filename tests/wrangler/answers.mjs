@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 
 const [READER, WRITER, GROUP] = ["role:reader:member", "role:writer:member", "group:crew:member"];
 const person = (id, entitlements) => ({ id, resource_type: "user", member_id: id, email: `${id}@example.com`, display_name: "", status: "accepted", active: true, two_factor: null, entitlements });
-const invitation = (id) => ({ ...person(id, []), resource_type: "invitation" });
+const invitation = (id, status) => ({ ...person(id, []), resource_type: "invitation", status, active: false });
 const operation = (id, email) => ({ id, state: "settled", email, request: { action: "grant", origin: { by: "page" }, subject: { emails: [email] } }, attempts: 1, trail: [], received_at: "2026-08-21T00:30:00Z" });
 const job = (more) => ({ kind: "findings", subject: "1", state: "done", attempts: 0, last_done_at: "2026-08-21T00:30:00Z", ...more });
 const refuse = (status, detail) => ({ status, body: { code: "of_the_test", detail } });
@@ -493,6 +493,43 @@ export async function told({ page, base, heading }) {
       await minutes(1);
       await page.getByRole("status").filter({ hasText: "Connected." }).waitFor();
       assert.deepEqual(await page.locator(".told li").allTextContents(), ["changed line 1", "changed line 2"]);
+    },
+
+    async "somebody whose status is not known, or who has accepted, is not said to be invited"() {
+      const odd = invitation("odd", "other");
+      await come("people", { "GET /v1/invitations": [invitation("waits", "pending"), odd, invitation("came", "accepted")], "GET /v1/invitations/odd": odd });
+      await row("waits@").filter({ hasText: "invited" }).waitFor();
+      await row("odd@").filter({ hasText: "other" }).waitFor();
+      await row("came@").filter({ hasText: "accepted" }).waitFor();
+      await choose("Invited");
+      await row("waits@").waitFor();
+      await settled();
+      assert.equal(await rows().count(), 1);
+      await page.goto(`${base}/#/people/invitation%3Aodd`);
+      await page.locator("dd").filter({ hasText: /^other$/ }).waitFor();
+      assert.equal(await page.getByText("not accepted yet").count(), 0);
+    },
+
+    async "no name turns the text around it, be it in a refusal or the doctor's"() {
+      const [name, shown] = ["jane\u202emoc.elpmaxe", "jane\ufffdmoc.elpmaxe"];
+      const counts = { users: 1, invitations: 0, roles: 1, scoped_roles: 0, groups: 0, tokens: 0, entitlements: 1, grants: 1 };
+      await come("people", { "GET /v1/users": [{ ...person("jane", []), display_name: name }], "GET /v1/invitations": refuse(403, `no invitation of ${name}`) });
+      await row(shown).waitFor();
+      await alert(`no invitation of ${shown}`);
+      await come("now", {
+        "GET /v1/status": { ...STATUS, generations: [{ generation: FIRST, published_at: "2026-08-21T00:00:00Z", counts }] },
+        "GET /v1/days": [],
+        "GET /v1/export/users.csv": refuse(403, `no file of ${name}`),
+        "GET /v1/doctor": { status: 503, body: { ok: false, checks: [{ name: "token", ok: false, required: true, message: `of ${name} is no more` }] } },
+      });
+      await page.getByRole("button", { name: "Examine now" }).click();
+      await page.locator(".checks .bad").filter({ hasText: `of ${shown} is no more` }).waitFor();
+      await page.getByRole("button", { name: "People as CSV" }).click();
+      await alert(`no file of ${shown}`);
+      answers["GET /v1/doctor"] = refuse(403, `the doctor is not for ${name}`);
+      await page.getByRole("button", { name: "Examine now" }).click();
+      await alert(`the doctor is not for ${shown}`);
+      assert.ok(!(await page.locator("body").innerText()).includes("\u202e"));
     },
 
     async "what has no view of its own leads nowhere"() {

@@ -1095,6 +1095,7 @@ async fn a_workers_own_address_counts_before_the_files(project: &Project, rename
     let account = project.cloudflare.account_id();
     let alone = format!("CLOUDFLARE_API_TOKEN={}", project.cloudflare.token());
     project.configure(renamed);
+    let namespace = project.hosting.add_namespace("kept");
     let leads_to = |worker: &str| {
         let domain = [account.as_str(), "c1.example.com", worker].map(str::to_owned);
         *project.api.domains.lock().unwrap() = Some(vec![domain]);
@@ -1107,7 +1108,7 @@ async fn a_workers_own_address_counts_before_the_files(project: &Project, rename
         ("", "c1-second", "https://c1.example.com"),
     ] {
         let vars = [("PUBLIC_URL".to_owned(), has.to_owned())].into();
-        project.hosting.add_worker("c1-second", Deployed { vars, ..of_namespace("f00") });
+        project.hosting.add_worker("c1-second", Deployed { vars, ..of_namespace(&namespace) });
         leads_to(worker);
         let told = project.run("down", &["--reach", ""], "").await;
         let undo = format!("URL={expected} UNDO=1 npm run connect");
@@ -1182,7 +1183,8 @@ async fn wrangler_goes_nowhere_else_than_up_and_down_look() {
     let project = Project::new("up-elsewhere", Spec { members: 6, roles: 3, ..Spec::default() }).await;
     let (account, pristine, secrets) = (project.cloudflare.account_id(), project.configuration(), project.secrets());
     project.hosting.also_sees(ANOTHER, "Another");
-    project.hosting.add_worker(NAME, of_namespace("f00"));
+    let namespace = project.hosting.add_namespace("kept");
+    project.hosting.add_worker(NAME, of_namespace(&namespace));
     project.hosting.add_worker_abroad(ANOTHER, NAME, of_namespace("f00"));
     let tenant = ["--tenant", "acme.conductor.one", "--account"];
     for line in [format!("account_id = \"{account}\""), format!("'account_id'='{account}' # ours")] {
@@ -1211,6 +1213,76 @@ async fn wrangler_goes_nowhere_else_than_up_and_down_look() {
     assert_eq!(down.status, Some(0), "{}", down.text);
     let is_there = |name| project.hosting.worker(name).is_some();
     assert_eq!((is_there(NAME), is_there("c1-eu")), (false, true), "{}", down.text);
+}
+
+/// wrangler binds the KV namespace once more that a Worker has, and the one that the file names, be they there or not.
+#[tokio::test]
+async fn a_kv_namespace_that_is_gone_is_told_with_the_way_out() {
+    let project = Project::new("up-gone", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let (account, secrets) = (project.cloudflare.account_id(), project.secrets());
+    let parameters = ["--tenant", "acme.conductor.one", "--account", account.as_str()];
+    let first = project.run("up", &parameters, &secrets).await;
+    assert_eq!(first.status, Some(0), "{}", first.text);
+    let id = project.worker().namespace.unwrap();
+    // It goes while an upload is under way: Cloudflare refuses that one.
+    let code = project.scratch.path("build/index.js");
+    std::fs::write(&code, std::fs::read_to_string(&code).unwrap() + "\n").unwrap();
+    let goes = id.clone();
+    project.meanwhile("/tokens/verify", move |hosting| hosting.remove_namespace(&goes));
+    let refused = project.run("up", &parameters, &secrets).await;
+    assert!(refused.status == Some(1) && refused.text.contains("10041"), "{}", refused.text);
+    // From then on it is known before.
+    let changes = project.hosting.changes();
+    let gone = project.run("up", &parameters, &secrets).await;
+    let told = [
+        format!("the KV namespace {id}, which the Worker c1-cloudflare has, is gone: make one"),
+        "(npx wrangler kv namespace create c1-cloudflare-state), and name it in wrangler.toml".to_owned(),
+        "; nothing was deployed".to_owned(),
+    ];
+    assert!(gone.status == Some(1) && told.iter().all(|it| gone.text.contains(it)), "{}", gone.text);
+    assert_eq!(project.hosting.changes(), changes);
+    // The way out, which is the control: with one that is there it goes on.
+    let other = project.hosting.add_namespace("c1-cloudflare-state");
+    let (written, line) = (project.configuration(), format!("id = \"{other}\""));
+    project.configure(&written.replace("binding = \"STATE\"\n", &format!("binding = \"STATE\"\n{line}\n")));
+    assert_ne!(project.configuration(), written);
+    let bound = project.run("up", &parameters, &secrets).await;
+    assert_eq!(bound.status, Some(0), "{}", bound.text);
+    assert_eq!(project.worker().namespace.as_deref(), Some(other.as_str()));
+    // What somebody wrote into the file stays there, is told, and stops what comes next.
+    let out = format!("take the line {line} out");
+    let down = project.run("down", &["--yes"], "").await;
+    assert!(down.status == Some(0) && down.text.contains(&out), "{}", down.text);
+    assert!(project.hosting.namespaces().is_empty() && project.configuration().contains(&line), "{}", down.text);
+    let stopped = project.run("up", &parameters, &secrets).await;
+    let told = format!("{other}, which wrangler.toml names, is not in the account {account}: {out}, and a deployment");
+    assert!(stopped.status == Some(1) && stopped.text.contains(&told), "{}", stopped.text);
+    project.configure(&project.configuration().replace(&format!("{line}\n"), ""));
+    let goes_on = project.run("up", &parameters, "").await;
+    assert!(goes_on.text.contains("CLOUDFLARE_API_TOKEN is missing"), "{}", goes_on.text);
+}
+
+/// wrangler goes by a proxy that the environment has; Node's own calls may not, and then to try again would lead nowhere.
+#[tokio::test]
+async fn a_proxy_that_node_does_not_go_by_is_told_where_nobody_answers() {
+    let project = Project::new("up-proxy", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    // Nobody listens there any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let run = async |program: &str, proxy: &str| {
+        let mut command = Command::new("env");
+        command.args(["-u", "HTTPS_PROXY", "-u", "NODE_USE_ENV_PROXY", "TOKEN=x"]).arg(format!("https_proxy={proxy}"));
+        command.args(["URL", "CLOUDFLARE_API_BASE_URL"].map(|name| format!("{name}=https://127.0.0.1:{port}")));
+        command.arg("node");
+        project.said(command, program, &[], "").await
+    };
+    for (program, otherwise) in [("up", "does not answer (ECONNREFUSED): try again"), ("connect", "(ECONNREFUSED)")] {
+        let told = run(program, &format!("http://127.0.0.1:{port}")).await;
+        assert!(told.status == Some(1) && told.text.contains("https_proxy is set, and Node "), "{}", told.text);
+        assert!(told.text.contains("ECONNREFUSED") && !told.text.contains(otherwise), "{}", told.text);
+        let told = run(program, "").await;
+        assert!(told.status == Some(1) && told.text.contains(otherwise), "the control: {}", told.text);
+    }
+    assert_eq!(project.hosting.changes(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -1356,6 +1428,8 @@ fn make_lists_the_options_of_each_command() {
     {
         let listed = command(name).lines().next().unwrap();
         let variables = passed.split("$(").filter_map(|rest| rest.split_once(')')).map(|(name, _)| name);
+        // `$(call said,URL)` is the variable as well.
+        let variables = variables.map(|name| name.rsplit(',').next().unwrap());
         let given = variables.filter(|name| name.chars().all(|each| each.is_ascii_uppercase() || each == '_'));
         let mut count = 0;
         for variable in given {
@@ -1363,6 +1437,73 @@ fn make_lists_the_options_of_each_command() {
             assert!(listed.contains(&format!("{variable}=")), "make {name} takes {variable}: {listed}");
         }
         assert!(count > 1, "{passed}");
+    }
+}
+
+/// A shell may have exported URL for `make connect`, and others for something else.
+#[tokio::test]
+async fn make_up_and_make_down_go_by_the_command_line_and_not_by_what_a_shell_exports() {
+    let options = [
+        ("up", "ACCOUNT=f00", "--account f00"),
+        ("up", "TENANT=acme.conductor.one", "--tenant acme.conductor.one"),
+        ("up", "PROVISIONING=on", "--provisioning on"),
+        ("up", "PLAN=paid", "--plan paid"),
+        ("up", "URL=https://c1.example.com", "--url https://c1.example.com"),
+        ("up", "TAKE=file", "--take file"),
+        ("up", "NEW_TOKENS=1", "--new-tokens"),
+        ("down", "ACCOUNT=f00", "--account f00"),
+        ("down", "YES=1", "--yes"),
+    ];
+    let run = async |target: &str, exported: &str, said: &str| {
+        let mut command = Command::new("make");
+        command.args(["-n", target, said]).current_dir(PROJECT);
+        // What runs the tests may be make itself, with options of its own.
+        for name in ["MAKEFLAGS", "MFLAGS"] {
+            command.env_remove(name);
+        }
+        for (_, option, _) in options {
+            command.env_remove(option.split_once('=').unwrap().0);
+        }
+        let (name, value) = exported.split_once('=').unwrap();
+        let output = command.env(name, value).output().await.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text.lines().find(|line| line.contains(&format!("scripts/{target}.mjs"))).unwrap().to_owned()
+    };
+    for (target, option, flag) in options {
+        let exported = run(target, option, "OTHER=1").await;
+        assert!(!exported.contains("--"), "{option} in the environment: {exported}");
+        let said = run(target, "OTHER=1", option).await;
+        assert!(said.trim_end().ends_with(flag), "{option} on the command line: {said}");
+    }
+    for (target, option) in [("up", "NEW_TOKENS=0"), ("down", "YES=no"), ("up", "URL=")] {
+        let said = run(target, "OTHER=1", option).await;
+        assert!(!said.contains("--"), "{option}: {said}");
+    }
+}
+
+/// What goes to `make dev` has a token in it and is not encrypted; and Node ends at once with a proxy that has no scheme.
+#[tokio::test]
+async fn nothing_that_is_for_this_machine_goes_by_a_proxy() {
+    for (proxy, known, goes_by_it) in [
+        ("http://proxy.corp:3128", "", "NODE_USE_ENV_PROXY=1"),
+        ("proxy.corp:3128", "", "NODE_USE_ENV_PROXY="),
+        ("http://proxy.corp:3128", "intern.corp", "NODE_USE_ENV_PROXY=1"),
+    ] {
+        let mut make = Command::new("make");
+        make.args(["-s", "-f", "-", "connect"]).current_dir(PROJECT);
+        for name in ["MAKEFLAGS", "MFLAGS", "NODE_USE_ENV_PROXY", "https_proxy", "no_proxy"] {
+            make.env_remove(name);
+        }
+        make.env("HTTPS_PROXY", proxy).env("NO_PROXY", known);
+        make.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut make = make.spawn().unwrap();
+        make.stdin.take().unwrap().write_all(b"include Makefile\nconnect: ; @env\n").await.unwrap();
+        let told = make.wait_with_output().await.unwrap();
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        for line in [goes_by_it, &format!("no_proxy=localhost,127.0.0.1,[::1],{known}")] {
+            assert!(told.lines().any(|it| it == line), "{proxy}, {line}: {told}");
+        }
     }
 }
 

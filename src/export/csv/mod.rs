@@ -115,7 +115,7 @@ impl Csv {
                     let mut line = Line::new(lines);
                     person(&mut line, principal, member);
                     line.text(resource.kind().facts().short_title);
-                    line.text(&resource.display_name());
+                    line.text(&name(resource));
                     line.text(&offer.entitlement.to_string());
                     line.text(&offer.display_name);
                     line.text(SLUG);
@@ -128,8 +128,13 @@ impl Csv {
 
     fn names(&self, held: &[PersonGrant], wanted: impl Fn(Kind) -> bool) -> Vec<String> {
         let resources = held.iter().filter_map(|held| self.directory.resource(held.entitlement));
-        resources.filter(|row| wanted(row.kind())).map(Row::display_name).collect()
+        resources.filter(|row| wanted(row.kind())).map(name).collect()
     }
+}
+
+/// The name by which C1 knows a resource from one file to the next: a resource group's own, whatever is in it today.
+fn name(resource: &Row) -> String {
+    resource.names().pop().unwrap_or_default()
 }
 
 fn person(line: &mut Line<'_>, principal: Principal, member: &Member) {

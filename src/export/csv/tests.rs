@@ -4,7 +4,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use crate::export::file::PIECE;
 use crate::export::testing::{
-    WHOLE, account, atom, grants, group, hex, invited, member, pieces, published, role, whole,
+    WHOLE, account, atom, grants, group, hex, invited, member, pieces, published, role, scoped, whole,
 };
 use crate::export::{ExportError, File};
 use crate::model::id::UserId;
@@ -109,6 +109,34 @@ fn a_grant_is_told_in_full() {
     assert_eq!(lines[0], expected.map(|(name, cell)| (name.to_owned(), cell)).into());
     assert_eq!(lines[1]["Resource Type"], "Group");
     assert_eq!(lines[1]["Entitlement"], format!("group:{}:member", hex::<UserId>(50)));
+}
+
+/// C1 knows an entitlement by its type, name and id, and one of `users.csv` by its name alone.
+#[test]
+fn a_domain_more_in_a_resource_group_is_the_same_entitlement_in_other_words() {
+    let read = |domains: &[&str]| {
+        let Row::ScopedRole(mut scoped) = scoped(30, 40) else { unreachable!("a scoped role") };
+        for domain in domains {
+            scoped.scope.0.insert(format!("com.cloudflare.api.account.zone.{domain}"), (*domain).to_owned());
+        }
+        let rows = vec![Row::ScopedRole(scoped), Row::member(member(5, &[atom(30, 40)], &[]))];
+        let [grant, user] = [File::GrantsCsv, File::UsersCsv].map(|file| lines(rows.clone(), file).remove(0));
+        let known = ["Resource Type", "Resource Name", "Entitlement"].map(|column| grant[column].clone());
+        let words = ["Entitlement Display Name", "Entitlement Description"].map(|column| grant[column].clone());
+        (known, user["Roles"].clone(), words)
+    };
+    let id = format!("scoped_role:{}-{}:member", hex::<UserId>(30), hex::<UserId>(40));
+    let name = "Domain Role 30 on zone40.example";
+    for (domains, told) in [
+        (&["b.example"][..], "b.example"),
+        (&["a.example", "b.example"][..], "a.example and 1 more"),
+        (&[][..], "zone40.example"),
+    ] {
+        let (known, role, [title, description]) = read(domains);
+        assert_eq!((known, role.as_str()), (["Scoped Role", name, &id].map(str::to_owned), name), "{domains:?}");
+        assert_eq!(title, format!("Domain Role 30 on {told} Member Role"));
+        assert_eq!(description, format!("Has the role Domain Role 30 on {told} in Cloudflare"));
+    }
 }
 
 #[test]

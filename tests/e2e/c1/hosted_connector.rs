@@ -2,12 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use c1_cloudflare::base::time::Timestamp;
 use serde_json::{Value, json};
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use super::hosted::Hosted;
+use super::pb;
 use crate::deployment::{Deployment, atom, roles};
-use crate::found::{EVE, Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
+use crate::export::database;
+use crate::found::{
+    EVE, Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group, with_odd_statuses,
+};
 
 async fn hosted(deployment: &Deployment, name: &str) -> Hosted {
     let config =
@@ -37,6 +42,9 @@ async fn sync(connector: &Hosted) -> (Found, Vec<Value>, Vec<String>) {
         if let Some(person) = annotation(resource, "UserTrait") {
             assert_eq!(person["emails"][0]["address"], person["login"]);
             found.emails.insert(id.clone(), text(&person["login"]));
+            let (status, word) = (&person["status"], text(&person["profile"]["status"]));
+            assert_eq!(status["details"], word.as_str(), "{resource}");
+            found.statuses.insert(id.clone(), (status["status"] == "STATUS_ENABLED", word));
         }
         of.push(json!({ "type": kind, "id": id, "displayName": resource["displayName"] }));
     }
@@ -89,8 +97,61 @@ async fn the_hosted_connector_finds_the_account_in_large_and_small_pages_without
     let person = annotation(joe, "UserTrait").unwrap();
     assert_eq!(person["status"]["status"], "STATUS_ENABLED");
     assert_eq!(person["profile"]["member_id"], deployment.cloudflare.membership_of(JOE).unwrap().id);
-    let token = resources.iter().find(|resource| resource["id"]["resourceType"] == "api_token").unwrap();
-    assert!(annotation(token, "SecretTrait").is_some(), "{token}");
+}
+
+/// What `sync.c1z` has.
+async fn of_the_file(deployment: &Deployment) -> Vec<pb::Resource> {
+    let file = deployment.get("/v1/export/sync.c1z").await.body;
+    let connection = database(&file);
+    let mut statement = connection.prepare("SELECT data FROM v1_resources").unwrap();
+    let rows: Vec<Vec<u8>> = statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    rows.iter().map(|data| pb::read(data)).collect()
+}
+
+#[tokio::test]
+async fn the_hosted_connector_tells_of_tokens_and_of_peoples_status_what_the_file_does() {
+    let deployment = deployed().await;
+    let cloudflare = &deployment.cloudflare;
+    for (name, creator) in
+        [("Of somebody invited", JANE), ("Of a member", JOE), ("Of nobody any more", "gone@example.com")]
+    {
+        cloudflare.add_token(name, Some(creator), &json!({ "last_used_on": "2026-08-20T09:08:07Z" }));
+    }
+    let [odd, came] = with_odd_statuses(&deployment).await;
+    let (found, resources, _) = sync(&hosted(&deployment, "traits").await).await;
+    let jane = id_of(cloudflare, JANE);
+    for (id, is_enabled, word) in [(&odd, false, "Other"), (&came, true, "Accepted"), (&jane, true, "Pending")] {
+        assert_eq!(found.statuses[id], (is_enabled, word.to_owned()));
+    }
+    let at = |time: Option<pb::Timestamp>| time.map(|time| time.seconds);
+    let read = |time: &Value| time.as_str().map(|time| Timestamp::parse(time).unwrap().secs());
+    let (mut people, mut makers, mut used) = (0, BTreeSet::new(), 0);
+    for told in of_the_file(&deployment).await {
+        let id = told.id.unwrap();
+        if let Some(status) = told.status.filter(|_| id.resource_type != "api_token") {
+            assert_eq!(found.statuses[&id.resource], (status.status == 1, status.details), "{}", id.resource);
+            people += 1;
+        }
+        if id.resource_type != "api_token" {
+            continue;
+        }
+        let secret: pb::SecretTrait = told.annotations[0].unpack("SecretTrait");
+        let wanted = json!({ "resourceType": id.resource_type, "resource": id.resource });
+        let resource = resources.iter().find(|resource| resource["id"] == wanted).unwrap();
+        let handed = annotation(resource, "SecretTrait").unwrap();
+        let times = ["createdAt", "expiresAt", "lastUsedAt"].map(|name| read(&handed[name]));
+        used += usize::from(secret.last_used_at.is_some());
+        assert_eq!(times, [secret.created_at, secret.expires_at, secret.last_used_at].map(at), "{resource}");
+        let maker = secret.created_by_id.map(|id| json!({ "resourceType": id.resource_type, "resource": id.resource }));
+        assert_eq!(handed.get("createdById"), maker.as_ref(), "{resource}");
+        makers.extend(maker.map(|maker| maker.to_string()));
+    }
+    assert_eq!(people, found.statuses.len());
+    for (kind, id) in [("invitation", jane), ("user", id_of(cloudflare, JOE))] {
+        let maker = json!({ "resourceType": kind, "resource": id }).to_string();
+        assert!(makers.contains(&maker), "the control: {makers:?}");
+    }
+    assert!(used >= 3, "the control: {used}");
 }
 
 fn change(at: &str, (kind, id): (&str, &str), (principal, of): (&str, &str)) -> Value {

@@ -4,3 +4,6 @@
 #[path = "../../hosted/mod.rs"]
 mod hosted;
 mod hosted_connector;
+#[path = "../../../src/export/baton/pb.rs"]
+#[allow(dead_code, reason = "not all that the file has is looked at here")]
+mod pb;

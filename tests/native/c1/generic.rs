@@ -1,7 +1,11 @@
 //! `c1/baton-http.yaml`.
 
+use serde_json::json;
+
 use super::http::Connector;
-use crate::found::{Found, JANE, JOE, deployed, group_of, id_of, resync, scoped_role_of_no_group};
+use crate::found::{
+    CAME, Found, JANE, JOE, ODD, deployed, group_of, id_of, resync, scoped_role_of_no_group, with_odd_statuses,
+};
 use crate::looks::{assert_is_problem, atom, holds, roles};
 
 #[tokio::test(start_paused = true)]
@@ -19,6 +23,32 @@ async fn baton_http_finds_the_account_in_large_and_small_pages_without_a_call_to
     connector.configuration.connect.pagination.page_size = 3;
     assert_eq!(connector.sync().await, whole, "in small pages");
     assert_eq!(deployment.cloudflare.total_requests(), 0, "all of it is read from the snapshot");
+}
+
+/// By the connector, in the lists that it reads, by SCIM, and as a file.
+#[tokio::test(start_paused = true)]
+async fn somebody_whose_status_is_not_known_is_disabled_in_every_feed_and_who_has_accepted_is_not_pending() {
+    let deployment = deployed().await;
+    let [odd, came] = with_odd_statuses(&deployment).await;
+    let [jane, joe] = [JANE, JOE].map(|email| id_of(&deployment.cloudflare, email));
+    let found = Connector::new(&deployment).sync().await;
+    let csv = deployment.get("/v1/export/users.csv").await.text();
+    for (kind, id, email, status, is_enabled) in [
+        ("invitation", &odd, ODD, "other", false),
+        ("invitation", &came, CAME, "accepted", true),
+        ("invitation", &jane, JANE, "pending", true),
+        ("user", &joe, JOE, "accepted", true),
+    ] {
+        let listed = deployment.json(&format!("/v1/{kind}s/{id}")).await;
+        assert_eq!((&listed["email"], &listed["status"]), (&json!(email), &json!(status)));
+        let (enabled, word) = &found.statuses[id];
+        assert_eq!((*enabled, word.to_lowercase().as_str()), (is_enabled, status), "baton-http: {email}");
+        let id = if kind == "user" { id.clone() } else { format!("{kind}-{id}") };
+        let user = deployment.json(&format!("/scim/v2/Users/{id}")).await;
+        assert_eq!((&user["userName"], &user["active"]), (&json!(email), &json!(is_enabled)), "SCIM");
+        let line = csv.lines().find(|line| line.contains(email)).unwrap();
+        assert_eq!(line.contains("disabled"), !is_enabled, "CSV: {line}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

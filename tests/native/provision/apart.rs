@@ -8,7 +8,7 @@ use futures::future::join_all;
 use sim::cloudflare::{Cloudflare, Fault, Latency, Oddity, On, Route};
 use std::time::Duration;
 
-use super::{Bench, JANE, assert_done, assert_refused, atom, holds, member, roles, target};
+use super::{Bench, JANE, assert_done, assert_not_now, assert_refused, atom, holds, member, roles, target};
 
 fn without_groups(account: &Cloudflare) {
     for group in account.truth().groups.into_keys() {
@@ -92,6 +92,91 @@ async fn what_a_group_that_was_made_since_gives_stays_the_groups() {
     // And again where it gives more, right after a grant that found everything to be the member's own.
     account.set_group_policies(&group, vec![holds(account, &known[5]), holds(account, &known[6])]);
     grants(&bench, 2).await;
+    assert_eq!(bench.atoms(&jane).len(), 3);
+}
+
+/// Jane in the one group that there is, where records show what groups give; and the group's id, and hers.
+async fn in_a_group() -> (Bench, String, String) {
+    let prepare = |account: &Cloudflare| {
+        without_groups(account);
+        showing(account);
+        let group = giving(account);
+        let jane = account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+        account.join_group(&group, &jane);
+    };
+    let bench = Bench::with(prepare, |_| {}).await;
+    let jane = bench.account().membership_of(JANE).unwrap();
+    let group = jane.groups.into_iter().next().unwrap();
+    (bench, group, jane.id)
+}
+
+fn gives_another(account: &Cloudflare, group: &str) {
+    account.set_group_policies(group, vec![holds(account, &roles(account)[6])]);
+}
+
+#[tokio::test]
+async fn what_a_group_gives_is_not_the_members_own_where_a_sync_is_not_told_of_the_groups() {
+    type Trouble = fn(&Cloudflare, String);
+    let troubles: [(&str, Trouble); 4] = [
+        ("the control", |account, group| gives_another(account, &group)),
+        ("no list", |account, group| {
+            gives_another(account, &group);
+            account.fail_next(Route::ListUserGroups, 100, Fault::status(404, 7_003));
+        }),
+        ("no list once the members are read", |account, group| {
+            account.after_page(Route::ListUserGroups, 1, move |account, _| gives_another(account, &group));
+            account.fail_later(Route::ListUserGroups, 1, Fault::status(404, 7_003));
+        }),
+        ("an empty list once the members are read", |account, group| {
+            account.after_page(Route::ListUserGroups, 1, move |account, _| gives_another(account, &group));
+            account.after_page(Route::ListMembers, 1, |account, _| account.answer_null(Route::ListUserGroups));
+        }),
+    ];
+    for (what, trouble) in troubles {
+        let (bench, group, jane) = in_a_group().await;
+        let account = bench.account();
+        let known = roles(account);
+        // Whom the list does not tell in full is read, and shows what the group gives.
+        account.make_odd(Route::ListMembers, &jane, Oddity::Without("policies"));
+        trouble(account, group);
+        bench.world.sync().await;
+        account.clear_faults();
+        account.make_even();
+        grants(&bench, 1).await;
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_group_gives_is_not_written_while_the_list_of_the_groups_that_are_known_is_not_there() {
+    let (bench, group, jane) = in_a_group().await;
+    let account = bench.account();
+    let known = roles(account);
+    gives_another(account, &group);
+    account.fail_next(Route::ListUserGroups, 100, Fault::status(404, 7_003));
+    // It is not there for the last sync either.
+    bench.world.sync().await;
+    let before = bench.atoms(&jane);
+    let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+    assert_not_now(&bench.attempt(grant).await, "lists no user groups");
+    assert_eq!(bench.atoms(&jane), before);
+    account.clear_faults();
+    bench.world.advance(10);
+    assert_done(&bench.settle(grant).await, Effect::Granted);
+    assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into());
+}
+
+#[tokio::test]
+async fn what_members_have_is_their_own_for_certain_once_the_account_has_no_groups_any_more() {
+    let (bench, group, jane) = in_a_group().await;
+    let account = bench.account();
+    account.remove_group(&group);
+    account.add_policy(&jane, holds(account, &roles(account)[4]));
+    // The first one doubts the empty list.
+    for _ in 0..2 {
+        bench.world.sync().await;
+    }
+    assert_eq!(grants(&bench, 1).await, 3);
     assert_eq!(bench.atoms(&jane).len(), 3);
 }
 

@@ -1,8 +1,8 @@
 //! What others do to a member while an operation works on it, and writes of ours that come late.
 
 use c1_cloudflare::account::apps::Apps;
-use c1_cloudflare::audit::feed;
-use c1_cloudflare::base::ports::Clock as _;
+use c1_cloudflare::audit::{entries, feed};
+use c1_cloudflare::base::ports::{Clock as _, Secret};
 use c1_cloudflare::model::operation::Target;
 use c1_cloudflare::provision::incident::{self, IncidentKind};
 use c1_cloudflare::provision::{Provisioning, aftercare, journal};
@@ -99,6 +99,37 @@ async fn our_own_writes_are_nobody_elses_and_many_are_looked_up_at_once() {
     bench.later(125).await;
     assert_eq!(incident::latest(&bench.world).unwrap(), []);
     assert_eq!(account.requests(Route::ListAuditLogs), 1);
+}
+
+#[tokio::test]
+async fn what_the_token_before_wrote_until_another_was_set_is_our_own_and_what_it_writes_since_is_not() {
+    let (mut bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account().clone();
+    bench.world.advance(10);
+    let before = bench.world.now().plus_secs(-5);
+    for role in &known[1..3] {
+        assert_done(&bench.operate(Action::Grant, target(role), member(&jane)).await, Effect::Granted);
+    }
+    bench.later(125).await;
+    bench.world.config.cloudflare.token = Secret::new(account.user_token());
+    bench.later(2_000).await;
+    assert_eq!(aftercare::next_due(&bench.world).unwrap(), None, "each was looked up again");
+    assert_eq!(incident::latest(&bench.world).unwrap(), []);
+    let author = entries::author_of(&bench.world, Some(&jane), None, before, bench.world.now()).unwrap();
+    assert_eq!(author.unwrap().who, "", "this connector");
+
+    for (n, token) in [account.token_id(), "c".repeat(32)].into_iter().enumerate() {
+        bench.world.advance(600);
+        let grant = bench.arrive(Action::Grant, target(&known[n + 3]), member(&jane));
+        assert_done(&bench.settle(grant).await, Effect::Granted);
+        let entry = serde_json::json!({
+            "raw": { "uri": format!("/accounts/a/members/{jane}") },
+            "actor": { "context": "api_token", "type": "account", "token_id": token, "token_name": "another" },
+        });
+        account.log_entry(Some(bench.world.now().secs()), 0, entry);
+        bench.later(125).await;
+        assert_eq!(bench.entry(grant).incidents.len(), 1, "{token}");
+    }
 }
 
 #[tokio::test]

@@ -482,7 +482,8 @@ async fn what_an_invitation_held_by_another_version_is_not_guessed_and_the_opera
         // Others are not kept waiting for it.
         let other = bench.operate(Action::Grant, Target::Account, person("other@example.com")).await;
         assert_done(&other, Effect::Invited);
-        assert_eq!(super::journal::settle_unreadable(&bench.world, bench.world.now()).unwrap(), [id]);
+        super::journal::settle_unreadable(&bench.world, bench.world.now()).unwrap();
+        assert!(super::journal::outcome(&bench.world, id).unwrap().is_some());
         let entry = bench.entry(id);
         assert_refused(&entry.outcome.unwrap(), Refusal::GaveUp, "cannot read");
     }

@@ -225,6 +225,54 @@ async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_
     assert!(comment(&told, "deny").contains("duties-apart"), "under way: {told}");
 }
 
+/// Whoever is new stands under no address as long as nobody could look for them.
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_waits_for_somebody_new_counts_against_another_however_the_address_is_written() {
+    let known = roles(&sim::cloudflare::Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    let when = json!({ "roles": [dns.name], "holds": [billing.name] });
+    let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+    let rules = json!({ "low_risk_roles": [billing.name, dns.name], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    desk.deployment.set_var("PROVISIONING", "on");
+    desk.deployment.cloudflare.fail_next(Route::ListMembers, 1_000, Fault::status(503, 1));
+    let grant = |role: &KnownPermissionGroup, email: &str| {
+        Task::grant(Entitlement::role(role.governed_as(), &role.name), Person::newcomer(email))
+    };
+    let taken = desk.deployment.send(&desk.deployment.c1.task(&grant(&billing, "JÖRG@müller.example"))).await;
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    for (task, email, verdict) in [
+        ("2task1", "JÖRG@müller.example", "deny"),
+        ("2task2", "jörg@xn--mller-kva.example", "deny"),
+        ("2task3", "joe@müller.example", "approve"),
+    ] {
+        let asked = grant(&dns, email).id(task).awaiting_approval();
+        let told = Box::pin(desk.decided(&asked)).await;
+        assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{told}");
+    }
+    let waits = desk.deployment.world().one("SELECT COUNT(*) FROM operation WHERE email IS NULL", &[]).unwrap();
+    assert_eq!(waits.as_ref().and_then(SqlValue::integer), Some(1), "it still does");
+}
+
+/// Until somebody is seen to hold it, a role may be known by its permission group alone.
+#[tokio::test(start_paused = true)]
+async fn what_was_approved_under_the_permission_groups_id_counts_against_another_once_the_roles_own_is_learned() {
+    let known = roles(&sim::cloudflare::Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    assert_ne!(billing.governed_as(), billing.id);
+    let when = json!({ "roles": [dns.name], "holds": [billing.name] });
+    let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+    let rules = json!({ "low_risk_roles": [billing.name, dns.name], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    comment(&asked_of(&desk, &billing, "2task1").await, "approve");
+    for (role, task, verdict) in [(&billing, "2task2", "deny"), (&known[6], "2task3", "approve")] {
+        let before = "UPDATE decision SET record = json_set(record, '$.entitlement', ?)";
+        desk.deployment.world().query(before, &[format!("role:{}:member", role.id).into()]).unwrap();
+        let told = asked_of(&desk, &dns, task).await;
+        assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{told}");
+    }
+}
+
 /// What is asked for does not keep itself from who asks: another step of the task, or the same once more.
 #[tokio::test(start_paused = true)]
 async fn two_steps_of_a_task_are_approved_where_one_rule_keeps_all_of_its_roles_apart() {

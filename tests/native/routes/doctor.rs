@@ -68,8 +68,10 @@ async fn what_holds_until_a_mistake_is_mended_is_told() {
     let deployment = Deployment::start().await;
     let audience = "0".repeat(64);
     for (set, value, name, told) in [
-        ("JOURNAL_DAYS", "for ever", "JOURNAL_DAYS", "its default holds until then"),
+        ("JOURNAL_DAYS", "for ever", "JOURNAL_DAYS", "what it is for is off until then"),
+        ("OVERDUE_REVOKE_MINUTES", "1440m", "OVERDUE_REVOKE_MINUTES", "and ENFORCE_EXPIRY is off until it is"),
         ("FINDINGS_DOMAINS", "@example.com", "FINDINGS_DOMAINS", "its default holds until then"),
+        ("FINDINGS_DOMAINS", "https://example.com", "FINDINGS_DOMAINS", "its default holds until then"),
         ("LAST_LOGINS", "no", "LAST_LOGINS", "what it is for is off until then"),
         ("ACCESS_AUD", &audience, "ACCESS_TEAM_DOMAIN", "is missing"),
         ("ACCESS_EDITORS", "jane@example.com", "ACCESS_EDITORS", "set ACCESS_TEAM_DOMAIN and ACCESS_AUD too"),
@@ -181,6 +183,18 @@ async fn said(deployment: &Deployment, name: &str) -> String {
     let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{report}"));
     assert!(check["ok"] == false && check["required"] == true, "{check}");
     check["message"].as_str().unwrap().to_owned()
+}
+
+/// A deployment binds the namespace once more that the Worker has, be it there or not.
+#[tokio::test(start_paused = true)]
+async fn a_kv_namespace_that_cannot_be_read_is_told_with_what_binds_another_one() {
+    let deployment = Deployment::start().await;
+    deployment.world().desk.fail_reads("current", 10);
+    let told = said(&deployment, "STATE").await;
+    assert!(told.contains("make another one and name its id below binding = \"STATE\" in the wrangler.toml"), "{told}");
+    assert!(!told.contains("deploy again"), "{told}");
+    deployment.world().desk.fail_reads("current", 0);
+    assert_eq!(deployment.get("/v1/doctor").await.status, 200, "the control");
 }
 
 /// It asks some twenty things each time.

@@ -278,6 +278,97 @@ async fn what_somebody_else_took_away_is_not_overdue_for_ever() {
     assert_eq!(overdue(&jane).await, 1, "the control: who still holds it is overdue");
 }
 
+/// Long before its end: C1 closes the grant that is gone, and what is given after that by hand is another one.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_took_away_and_gave_again_does_not_end_with_the_grant_of_before() {
+    // What is given again, and whether it is held after the first end: by hand, and by a grant of its own until then.
+    for (given, stays) in [(None, false), (Some("by hand"), true), (Some("by ConductorOne"), false)] {
+        let jane = Jane::start().await;
+        let deployment = &jane.deployment;
+        deployment.set_var("ENFORCE_EXPIRY", "on");
+        deployment.set_var("AUDIT_FEED", "on");
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        let grant = || Task::grant(entitlement(&jane), person(&jane)).for_seconds(4 * 3_600);
+        deliver(&jane, grant(), "grant").await;
+        deployment.wait(Duration::from_mins(30)).await;
+        let cloudflare = &deployment.cloudflare;
+        if given.is_some() {
+            cloudflare.set_policies(&jane.member, vec![holds_role(cloudflare, &jane.has)]);
+            deployment.wait(Duration::from_mins(2)).await;
+            deployment.sync().await;
+        }
+        if given == Some("by ConductorOne") {
+            deliver(&jane, grant(), "again").await;
+        }
+        deployment.wait(Duration::from_mins(40)).await;
+        if given.is_some() {
+            let history = deployment.json(&format!("/v1/history?person={EMAIL}")).await;
+            let lost = history["items"].as_array().unwrap().iter().find(|change| change["what"] == "lost");
+            assert_eq!(lost.unwrap()["cause"], "foreign", "{history}");
+        }
+        if given == Some("by hand") {
+            cloudflare.add_policy(&jane.member, holds_role(cloudflare, &jane.lacks));
+        }
+        deployment.sync().await;
+        assert!(holds(&jane), "{given:?}");
+        deployment.wait(Duration::from_hours(5)).await;
+        deployment.sync().await;
+        assert_eq!((holds(&jane), overdue(&jane).await), (stays, 0), "{given:?}");
+        assert_eq!(asked(&jane).await, usize::from(!stays), "{given:?}");
+    }
+}
+
+/// Whatever statement fails where an operation is settled, its end is known and ConductorOne is told: all of it is done again.
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_could_not_be_settled_is_settled_with_its_end_and_its_callback() {
+    for statement in ["INSERT ON expiry", "UPDATE ON callback"] {
+        let jane = Jane::start().await;
+        let deployment = &jane.deployment;
+        // It takes longer than ConductorOne waits for the answer.
+        let busy = Fault::TooManyRequests { retry_after: Some(20), headers: false };
+        deployment.cloudflare.fail_next(Route::UpdateMember, 1, busy);
+        let task = Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600);
+        let delivery = deployment.c1.task(&task);
+        assert_eq!(deployment.send_as(&delivery, "grant").await.status, 202, "{statement}");
+        let fails = format!("CREATE TRIGGER fails BEFORE {statement} BEGIN SELECT RAISE(ABORT, 'on purpose'); END");
+        deployment.world().query(&fails, &[]).unwrap();
+        deployment.wait(Duration::from_mins(2)).await;
+        assert!(holds(&jane), "{statement}");
+        deployment.world().query("DROP TRIGGER fails", &[]).unwrap();
+        let told = deployment.callback(&delivery).await;
+        let ends = deployment.world().query("SELECT 1 FROM expiry", &[]).unwrap();
+        assert_eq!(ends.len(), 1, "{statement}: {told:?}");
+    }
+}
+
+/// Who is in a user group may only not be told: somebody made the group unreadable, and an operator accepted what is gone by that.
+#[tokio::test(start_paused = true)]
+async fn that_a_user_group_lists_nobody_any_more_forgets_no_end_whoever_changed_it() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    deployment.set_var("AUDIT_FEED", "on");
+    let platform = deployment.cloudflare.add_group("Platform", vec![holds_role(&deployment.cloudflare, &jane.has)]);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    deliver(
+        &jane,
+        Task::grant(Entitlement::new(&format!("group:{platform}:member"), "Platform Member"), person(&jane))
+            .for_seconds(4 * 3_600),
+        "grant",
+    )
+    .await;
+    deployment.wait(Duration::from_mins(30)).await;
+    deployment.cloudflare.leave_group(&platform, &jane.member);
+    deployment.wait(Duration::from_mins(2)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(40)).await;
+    let history = deployment.json(&format!("/v1/history?person={EMAIL}")).await;
+    assert_eq!(history["items"][0]["cause"], "foreign", "the control: {history}");
+    let ends = deployment.world().query("SELECT 1 FROM expiry", &[]).unwrap();
+    assert_eq!(ends.len(), 1);
+}
+
 /// Who was known by the address alone has a membership by that grant, and may have another address when it ends.
 #[tokio::test(start_paused = true)]
 async fn what_was_granted_with_an_invitation_ends_for_that_membership_whatever_address_it_has_by_then() {
@@ -473,6 +564,23 @@ async fn what_is_refused_for_now_is_asked_for_again() {
     }
 }
 
+/// Each of them would be refused, and asked for once more after three hours.
+#[tokio::test(start_paused = true)]
+async fn no_end_is_asked_for_while_nothing_may_be_removed() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    jane.deployment.set_var("MAX_REMOVALS_PER_HOUR", "0");
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    jane.deployment.wait(Duration::from_hours(24)).await;
+    assert!(holds(&jane) && overdue(&jane).await == 1);
+    assert_eq!(asked(&jane).await, 0);
+    jane.deployment.set_var("MAX_REMOVALS_PER_HOUR", "1");
+    jane.deployment.sync().await;
+    jane.deployment.wait(Duration::from_hours(1)).await;
+    assert!(!holds(&jane) && overdue(&jane).await == 0, "the control");
+    assert_eq!(asked(&jane).await, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn few_ends_are_under_way_at_once_and_the_alarm_rests_meanwhile() {
     let jane = Jane::start().await;
@@ -610,6 +718,24 @@ async fn enforce_expiry_that_is_off_ends_nothing() {
     jane.deployment.sync().await;
     jane.deployment.wait(Duration::from_hours(1)).await;
     assert!(!holds(&jane) && overdue(&jane).await == 0, "the control");
+}
+
+/// By the default, access that was to stay for a day would be gone after an hour.
+#[tokio::test(start_paused = true)]
+async fn enforce_expiry_ends_nothing_while_overdue_revoke_minutes_cannot_be_read() {
+    for (minutes, ends) in [("1440m", false), ("", true)] {
+        let jane = Jane::start().await;
+        jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+        jane.deployment.set_var("OVERDUE_REVOKE_MINUTES", minutes);
+        deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+        jane.deployment.sync().await;
+        jane.deployment.wait(Duration::from_hours(3)).await;
+        assert_eq!((!holds(&jane), overdue(&jane).await), (ends, usize::from(!ends)), "{minutes:?}");
+        jane.deployment.set_var("OVERDUE_REVOKE_MINUTES", "60");
+        jane.deployment.sync().await;
+        jane.deployment.wait(Duration::from_mins(5)).await;
+        assert!(!holds(&jane) && overdue(&jane).await == 0, "mended, it goes on: {minutes:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -278,6 +278,36 @@ async fn who_holds_more_than_when_that_was_accepted_is_found_again_and_who_holds
     }
 }
 
+/// Of more than 200 it is kept how many there are, and not which.
+#[tokio::test(start_paused = true)]
+async fn one_super_administrator_more_than_was_accepted_is_more_however_many_there_are() {
+    let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await;
+    let cloudflare = &deployment.cloudflare;
+    let minimal = PolicySpec::allow(
+        cloudflare.permission_group("minimal_account_access").unwrap().id,
+        cloudflare.account_resource_group(),
+    );
+    let members: Vec<String> =
+        (0..203).map(|n| cloudflare.add_member(&format!("admin{n}@example.com"), vec![minimal.clone()])).collect();
+    let path = "/v1/findings/too-many-super-administrators:account";
+    let state = async |count: usize| {
+        are_super_administrators(cloudflare, &members[..count]);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        let finding = deployment.json(path).await;
+        assert!(finding["evidence"].as_str().unwrap().starts_with(&format!("{count}, ")), "{finding}");
+        finding["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state(202).await, "open");
+    let body = json!({ "reason": "so agreed", "until": "2027-03-01" });
+    assert_eq!(deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await.status, 200);
+    // The controls: as many, fewer, and as many again.
+    for count in [202, 201, 202] {
+        assert_eq!(state(count).await, "accepted", "{count}");
+    }
+    assert_eq!(state(203).await, "open");
+}
+
 /// A later version was in use, and this one is put back.
 #[tokio::test(start_paused = true)]
 async fn what_a_rule_of_a_later_version_found_is_left_to_that() {

@@ -781,6 +781,45 @@ async fn what_changed_since_a_generation_is_not_told_from_an_older_one() {
     }
 }
 
+/// Whoever polls may go on from the generation that any page names, be it the last one.
+#[tokio::test(start_paused = true)]
+async fn no_page_of_changes_names_a_newer_generation_than_the_first_page_did() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await.synced().await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    let publish = async |name: &str| {
+        let policies = vec![holds(&deployment.cloudflare, &role)];
+        deployment.cloudflare.add_member(&format!("{name}@example.com"), policies);
+        deployment.wait(Duration::from_mins(20)).await;
+        deployment.sync().await;
+    };
+    let changes = async |query: &str| deployment.json(&format!("/v1/changes?{query}")).await;
+    let named = |page: &Value| page["generation"].as_str().unwrap().to_owned();
+    let first = named(&changes("limit=1").await);
+    publish("one").await;
+    publish("two").await;
+    let mut page = changes(&format!("since={first}&limit=1")).await;
+    let began = named(&page);
+    // Published while somebody is on the way from page to page.
+    publish("three").await;
+    let third = named(&changes("limit=1").await);
+    assert!(first < began && began < third, "the control: {first}, {began}, {third}");
+    let (mut told, mut last) = (Vec::new(), began.clone());
+    loop {
+        last = named(&page).min(last);
+        assert!(named(&page) <= began, "{page}");
+        told.extend(page["items"].as_array().unwrap().iter().map(named));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        page = changes(&format!("since={first}&limit=1&cursor={cursor}")).await;
+    }
+    assert!(told.len() == 2 && told[0] == began && told[1] < began, "what the walk is of, each once: {told:?}");
+    assert!(last > first, "whoever goes on from there comes on: {last}");
+    for since in [&last, &began] {
+        let later = items(&deployment, &format!("/v1/changes?since={since}")).await;
+        assert!(later.iter().any(|change| named(change) == third), "{since}: {later:?}");
+    }
+    assert_eq!(items(&deployment, &format!("/v1/changes?since={third}")).await, Vec::<Value>::new());
+}
+
 /// KV takes a minute to show everywhere what was written to it: a generation that is not at this place yet is not one that is gone.
 #[tokio::test(start_paused = true)]
 async fn what_changed_until_a_generation_that_is_not_at_this_place_yet_is_to_be_asked_for_again() {

@@ -17,6 +17,7 @@ mod grants;
 mod history;
 mod invitations;
 mod lists;
+mod mistyped;
 mod page;
 mod permissions;
 mod public_url;

@@ -25,6 +25,20 @@ fn into_bucket(options: Options) -> Options {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bucket_that_is_out_of_order_is_told_by_the_doctor_and_the_connector_works_without_it() {
+    for (buckets, is_there) in [(&[BUCKET][..], true), (&["elsewhere"], false)] {
+        let front = Front::new(S3::with_buckets(buckets).unwrap());
+        let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
+        let deployment = Deployment::beside_host(small(), into_bucket, Some(host)).await;
+        let doctor = deployment.get("/v1/doctor").await;
+        let report = doctor.json();
+        let check = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "S3_BUCKET").unwrap();
+        assert_eq!((doctor.status, &report["ok"]), (200, &json!(true)), "{report}");
+        assert_eq!((&check["ok"], &check["required"]), (&json!(is_there), &json!(false)), "{check}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_again_when_they_change() {
     let store = S3::with_buckets(&[BUCKET]).unwrap();
     let front = Front::new(store.clone());

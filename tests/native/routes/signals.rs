@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{InboundFault, Proof};
 use sim::harness::Options;
 
+use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::base::time::Timestamp;
 
 use crate::deployment::Deployment;
-use crate::looks::{holds, small};
+use crate::looks::{assert_is_problem, holds, small};
 use crate::signal_case::{SECRET, SignalCase, statuses, url};
 
 #[tokio::test(start_paused = true)]
@@ -200,6 +202,38 @@ async fn findings_are_told_when_they_open_and_when_they_are_over_as_their_severi
     }
 }
 
+/// Cloudflare has carried the write out and said so, and then does not tell of the member. Who asked by REST does not come again by itself.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_by_rest_and_could_not_be_read_back_is_looked_at_once_more_and_is_nobody_elses() {
+    for (unread, told) in [(1, "done"), (2, "not_now")] {
+        let desk = SignalCase::with(|options| {
+            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+            options.var("SIGNALS", "foreign_change").var("PROVISIONING", "on")
+        })
+        .await;
+        let deployment = &desk.deployment;
+        deployment.cloudflare.after_next(Route::UpdateMember, move |cloudflare, _| {
+            cloudflare.fail_next(Route::GetMember, unread, Fault::status(503, 10_000));
+        });
+        let path = format!("/v1/roles/{}/members/{}", desk.roles[3].governed_as(), desk.user);
+        let answer = deployment.request("PUT", &path, &[], None).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, &path).as_str()), (503, "not_now"));
+        assert!(answer.text().contains("goes on by itself"), "{}", answer.text());
+        deployment.wait(Duration::from_mins(10)).await;
+        let entry = deployment.json("/v1/operations?limit=1").await["items"][0].clone();
+        assert_eq!((&entry["state"], &entry["outcome"]["outcome"]), (&json!("settled"), &json!(told)), "{entry}");
+        assert_eq!(deployment.cloudflare.requests(Route::UpdateMember), 1, "it is written once");
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        assert_eq!(desk.events(), [""; 0], "{told}");
+        // The control: what somebody else gives.
+        desk.given(&desk.roles[4]);
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        assert_eq!(desk.events(), ["foreign_change"], "{told}");
+    }
+}
+
 /// Somebody gives Jane in the dashboard what an operation of this connector gave her a few minutes before, and what she did not keep.
 #[tokio::test(start_paused = true)]
 async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_our_own_grant() {
@@ -290,6 +324,31 @@ async fn what_is_still_accepted_is_no_news_when_it_comes_back_and_is_once_it_is_
         let opened = |event: &Value| event["event"] == "finding" && event["summary"]["opened"] == 1;
         assert_eq!(events.iter().filter(|event| opened(event)).count(), usize::from(!is_accepted), "{events:?}");
     }
+}
+
+/// A statement that fails leaves none of those before it behind, or what was opened would be known, and never told.
+#[tokio::test(start_paused = true)]
+async fn a_finding_whose_signal_cannot_be_kept_is_told_once_it_can() {
+    let desk = SignalCase::with(|options: Options| {
+        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+        options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "medium")
+    })
+    .await;
+    desk.deployment.wait(Duration::from_mins(1)).await;
+    let before = desk.deployment.c1.events().len();
+    desk.deployment.cloudflare.add_token("ci", None, &json!({}));
+    let world = desk.deployment.world();
+    world
+        .query("CREATE TRIGGER fails BEFORE INSERT ON signal BEGIN SELECT RAISE(ABORT, 'on purpose'); END", &[])
+        .unwrap();
+    desk.synced().await;
+    desk.deployment.wait(Duration::from_mins(1)).await;
+    assert_eq!(desk.deployment.c1.events().len(), before);
+    world.query("DROP TRIGGER fails", &[]).unwrap();
+    desk.deployment.wait(Duration::from_mins(10)).await;
+    let events = desk.deployment.c1.events()[before..].to_vec();
+    let opened: Vec<_> = events.iter().map(|event| event["summary"]["opened"].clone()).collect();
+    assert_eq!(opened, [json!(1)], "{events:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,10 @@
 //! `POST /v1/sync` and `GET /v1/status`: how a run ends, as they tell it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use sim::cloudflare::{Permission, Spec};
+use sim::harness::Options;
 
 use crate::deployment::Deployment;
 use crate::looks::{assert_is_account, small, snapshot};
@@ -64,4 +67,32 @@ async fn a_token_that_is_refused_is_an_error_with_a_sentence_and_the_old_snapsho
     deployment.cloudflare.add_member("late.comer@example.com", Vec::new());
     assert_eq!(deployment.run(&Value::Null).await["outcome"], "published", "a person need not wait");
     assert_eq!(snapshot(&deployment, 1000).await, deployment.cloudflare.truth());
+}
+
+/// However rare syncs are while the log is heard.
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_the_cron_trigger_begins_no_sync_for_a_while_and_a_person_begins_one_at_once() {
+    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "1440");
+    let deployment = Deployment::with(small(), options).await.synced().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert!(!deployment.cron().await, "the control");
+    let fails = async || {
+        deployment.cloudflare.revoke_permission(Permission::Members);
+        assert_eq!(deployment.run(&Value::Null).await["outcome"], "failed");
+        for _ in 0..2 {
+            deployment.wait(Duration::from_mins(4)).await;
+            assert!(!deployment.cron().await, "it is too soon");
+            let status = deployment.json("/v1/status").await;
+            assert_eq!((&status["state"], &status["running"]), (&json!("error"), &Value::Null), "{status}");
+        }
+        deployment.cloudflare.allow_permission(Permission::Members);
+    };
+    fails().await;
+    let run = deployment.run(&Value::Null).await;
+    assert_ne!(run["outcome"], "failed", "{run}");
+    fails().await;
+    deployment.wait(Duration::from_mins(8)).await;
+    assert!(deployment.cron().await, "the pause is over");
+    let status = deployment.wait_for_sync().await;
+    assert_eq!((&status["state"], &status["runs"][0]["by"]), (&json!("connected"), &json!("cron")), "{status}");
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use c1_cloudflare::base::ports::Sql as _;
+use futures::future::join;
 use serde_json::{Value, json};
-use sim::cloudflare::PolicySpec;
+use sim::cloudflare::{Access, PolicySpec};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::jane::{EMAIL, Jane};
-use crate::looks::assert_is_problem;
+use crate::looks::{assert_is_problem, holds};
 
 async fn ask(jane: &Jane, change: &str, role: &str) -> Value {
     jane.deployment.json(&format!("/v1/what-if?principal=user:{}&{change}={role}", jane.user)).await
@@ -51,27 +52,80 @@ async fn what_would_be_done_is_told_and_nothing_is_written_or_asked() {
 #[tokio::test(start_paused = true)]
 async fn each_rule_says_before_what_it_says_when_it_is_asked() {
     type Case = (&'static str, &'static str, &'static str);
-    let cases: [Case; 4] = [
+    let cases: [Case; 6] = [
         ("PROTECTED_MEMBERS", EMAIL, "protected_member"),
         ("PROVISIONING", "off", "provisioning_off"),
         ("MAX_REMOVALS_PER_HOUR", "0", "removal_cap"),
         ("LAST_ROLE", "refuse", "last_role"),
+        ("LAST_ROLE", "remove_member", "last_role"),
+        ("LAST_ROLE", "minimal_access", "last_role"),
     ];
     for (variable, value, code) in cases {
-        let jane = Jane::start().await;
+        let mut jane = Jane::start().await;
         jane.deployment.set_var(variable, value);
-        // The last access goes with the last case alone.
+        let cloudflare = &jane.deployment.cloudflare;
+        let more = holds(cloudflare, &jane.lacks);
+        // The last access goes with the last cases alone.
         if code != "last_role" {
-            let whole = jane.deployment.cloudflare.account_resource_group();
-            jane.deployment.cloudflare.add_policy(&jane.member, PolicySpec::allow(jane.lacks.id.clone(), whole));
-            jane.deployment.sync().await;
+            cloudflare.add_policy(&jane.member, more);
+        } else if value == "remove_member" {
+            let group = cloudflare.add_group("Platform", vec![more]);
+            cloudflare.join_group(&group, &jane.member);
+        } else if value == "minimal_access" {
+            jane.has = cloudflare.permission_group("minimal_account_access").unwrap();
+            cloudflare.set_policies(&jane.member, vec![holds(cloudflare, &jane.has)]);
         }
+        jane.deployment.sync().await;
         let told = ask(&jane, "revoke", &entitlement(&jane.has)).await;
         assert_eq!(told["refused_by"]["code"], code, "{told}");
         assert_eq!(told["changes"], false);
         let done = jane.call("DELETE", &jane.has).await;
         assert_eq!(assert_is_problem(&done, code), code);
         assert!(done.text().contains(told["refused_by"]["message"].as_str().unwrap()), "{}\n{told}", done.text());
+    }
+}
+
+/// A user group that gives nothing keeps nobody.
+#[tokio::test(start_paused = true)]
+async fn what_the_revoke_of_the_last_access_does_is_foreseen() {
+    for (last_role, provisioning) in [("minimal_access", "on"), ("minimal_access", "off"), ("remove_member", "on")] {
+        let jane = Jane::with(1, provisioning).await;
+        let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+        deployment.set_var("LAST_ROLE", last_role);
+        if last_role == "remove_member" {
+            let denies = PolicySpec { access: Access::Deny, ..holds(cloudflare, &jane.lacks) };
+            cloudflare.join_group(&cloudflare.add_group("Barred", vec![denies]), &jane.member);
+        }
+        deployment.sync().await;
+        let minimal = cloudflare.permission_group("minimal_account_access").unwrap();
+        let told = ask(&jane, "revoke", &entitlement(&jane.has)).await;
+        let done = jane.call("DELETE", &jane.has).await;
+        if provisioning == "off" {
+            assert_eq!(told["refused_by"]["code"], "provisioning_off", "{told}");
+            assert!(done.text().contains(told["refused_by"]["message"].as_str().unwrap()), "{}\n{told}", done.text());
+            continue;
+        }
+        assert_eq!((&told["changes"], &told["refused_by"]), (&json!(true), &Value::Null), "{told}");
+        assert_eq!(done.status, 200, "{}", done.text());
+        let removes = last_role == "remove_member";
+        assert_eq!(
+            (&told["removes_member"], cloudflare.membership(&jane.member).is_none()),
+            (&json!(removes), removes)
+        );
+        let ids = |what: &str| -> Vec<String> {
+            told[what]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["entitlement_id"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert!(ids("loses").contains(&entitlement(&jane.has)), "{told}");
+        let left = if removes { Vec::new() } else { vec![entitlement(&minimal)] };
+        assert_eq!(ids("gains"), left, "{told}");
+        if !removes {
+            jane.changed(&[jane.atom(&minimal)], &[jane.atom(&jane.has)]);
+        }
     }
 }
 
@@ -102,6 +156,33 @@ async fn too_few_super_administrators_and_what_a_group_gives_are_foreseen() {
     let lost: BTreeSet<&str> =
         told["loses"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(lost, BTreeSet::from(["Platform", jane.lacks.name.as_str()]), "{told}");
+}
+
+/// It is worked out where grants and revokes have their turn.
+#[tokio::test(start_paused = true)]
+async fn one_question_is_answered_at_a_time_and_after_one_that_took_long_none_for_a_while() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    let path = format!("/v1/what-if?principal=user:{}&revoke=account", jane.user);
+    let status = async || Box::pin(deployment.get(&path)).await.status;
+    for _ in 0..3 {
+        assert_eq!(status().await, 200, "the control: one after the other");
+    }
+    let (one, other) = join(Box::pin(deployment.get(&path)), Box::pin(deployment.get(&path))).await;
+    let (answered, refused) = if one.status == 200 { (one, other) } else { (other, one) };
+    assert_eq!((answered.status, refused.status), (200, 503), "{}", refused.text());
+    assert_eq!(assert_is_problem(&refused, &path), "not_now");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(status().await, 200, "the control");
+
+    deployment.world().kv_takes.set(Duration::from_millis(100));
+    let began = deployment.millis();
+    assert_eq!(status().await, 200);
+    let took = u64::try_from(deployment.millis() - began).unwrap();
+    assert!(took > 500, "{took}");
+    assert_eq!(status().await, 503, "right after it");
+    deployment.wait(Duration::from_millis(4 * took)).await;
+    assert_eq!(status().await, 200);
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,7 +346,7 @@ async fn the_removal_of_the_tokens_owner_is_foreseen_with_the_words_of_its_guard
         let all = cloudflare.memberships();
         let member = all.iter().find(|one| one.user_id.as_ref() == Some(&owner)).unwrap();
         if !is_admin {
-            cloudflare.set_policies(&member.id, vec![crate::looks::holds(cloudflare, &jane.has)]);
+            cloudflare.set_policies(&member.id, vec![holds(cloudflare, &jane.has)]);
             deployment.sync().await;
         }
         let told = deployment.json(&format!("/v1/what-if?principal=user:{owner}&revoke=account")).await;

@@ -213,14 +213,7 @@ async fn a_token_that_may_not_read_members_fails_the_run_and_touches_nothing() {
         assert!(!run.message.contains(&world.cloudflare.token()));
         assert_same(&published(&world).await, &before, expected);
         assert_eq!(sync::status(&world).unwrap().state, SyncState::Error);
-
-        // The clock waits a while before it tries again; a person need not.
-        world.cloudflare.reset_log();
-        sync::begin(&world, &world.config.cloudflare, Trigger { by: "cron".to_owned(), accept_removals: false })
-            .unwrap();
-        let next = sync::step(&world, &world.config.cloudflare, world.config.plan).await;
-        assert_eq!(next, sync::Next::At(run.not_before.unwrap()));
-        assert_eq!(world.cloudflare.total_requests(), 0);
+        assert!(run.not_before > Some(run.finished_at), "the clock waits a while before it tries again");
     }
 }
 

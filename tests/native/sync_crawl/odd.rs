@@ -1,5 +1,6 @@
 //! Records that are not as the contract has them: what is absent is unknown and not empty, and one odd record stops nobody else.
 
+use c1_cloudflare::account::inherited;
 use c1_cloudflare::snapshot::Capability;
 use c1_cloudflare::sync::{self, RunOutcome};
 use serde_json::json;
@@ -451,6 +452,36 @@ async fn what_a_user_group_gives_is_nobodys_own_where_it_changes_while_a_sync_re
     world.sync().await;
     let own = own_roles(&world.cloudflare.truth(), &world, &late);
     assert_eq!(own_roles(&published(&world).await, &world, &late), own, "another member");
+}
+
+/// What the others give is told all the same.
+#[tokio::test]
+async fn what_a_user_group_gives_is_nobodys_own_where_it_changes_beside_one_that_does_not_tell() {
+    let (world, member, group, [_, other]) = inheriting().await;
+    let silent = world.cloudflare.add_group("Silent", vec![]);
+    world.cloudflare.make_odd(Route::ListUserGroups, &silent, Oddity::Null("policies"));
+    world.cloudflare.after_page(Route::ListUserGroups, 1, move |cloudflare, _| {
+        cloudflare.set_group_policies(&group, vec![other]);
+    });
+    world.sync().await;
+    let own = own_roles(&world.cloudflare.truth(), &world, &member);
+    assert_eq!(own_roles(&published(&world).await, &world, &member), own);
+}
+
+/// What an operation noted while the crawl read would be taken for the members' own.
+#[tokio::test]
+async fn what_is_known_to_be_a_user_groups_is_forgotten_only_where_all_groups_are_told_once_more() {
+    const NOTED: &str = "noted meanwhile";
+    let (world, ..) = inheriting().await;
+    let mut known = inherited::group_policies(&world).unwrap();
+    known.insert(NOTED.to_owned());
+    inherited::note_group_policies(&world, &known).unwrap();
+    let is_known = || inherited::group_policies(&world).unwrap().contains(NOTED);
+    world.cloudflare.fail_later(Route::ListUserGroups, 1, Fault::status(503, 1));
+    world.sync().await;
+    assert!(is_known(), "the list failed once the members were read");
+    world.sync().await;
+    assert!(!is_known(), "the control");
 }
 
 #[tokio::test]

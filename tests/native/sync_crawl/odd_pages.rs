@@ -1,8 +1,10 @@
 //! Pages that tell wrongly, or not at all, how long their list is: nothing of it is published as gone by that.
 
+use std::cell::Cell;
+
 use c1_cloudflare::sync::{RunOutcome, Trigger};
 use serde_json::{Value, json};
-use sim::cloudflare::{Limits, Spec};
+use sim::cloudflare::{Limits, Route, Spec};
 
 use super::oracle::{manifest, published};
 use crate::support::World;
@@ -177,6 +179,34 @@ async fn what_a_list_tells_of_and_never_gave_is_among_the_warnings() {
         *world.bends.borrow_mut() = None;
         assert_eq!(world.sync().await.warnings, Vec::<String>::new(), "{list}");
     }
+}
+
+/// What the first sync makes of 100 members whose second page is empty, and tells nothing of the list, so many times: how many pages it reads, how
+/// many people it publishes, and its warnings.
+async fn second_page_empty(times: usize) -> (usize, usize, Vec<String>) {
+    let world = World::new(Spec { members: 100, ..Spec::default() });
+    let left = Cell::new(times);
+    *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        if asked.contains("/members?page=2&") && !asked.contains("/user_groups/") && left.get() > 0 {
+            left.set(left.get() - 1);
+            *told = json!({ "success": true, "errors": [], "messages": [], "result": [] });
+        }
+    }));
+    let run = world.sync().await;
+    let now = published(&world).await;
+    (world.cloudflare.requests(Route::ListMembers), now.users.len() + now.invitations.len(), run.warnings)
+}
+
+#[tokio::test]
+async fn members_whom_the_first_page_alone_tells_of_are_looked_for_and_warned_of() {
+    assert_eq!(second_page_empty(0).await, (2, 100, Vec::new()), "the control");
+    assert_eq!(second_page_empty(1).await, (4, 100, Vec::new()));
+    let (pages, people, warnings) = second_page_empty(usize::MAX).await;
+    assert_eq!((pages, people), (4, 50));
+    assert!(
+        warnings.iter().any(|warning| warning.contains("says that there are 100 members, and gives 50")),
+        "{warnings:?}"
+    );
 }
 
 /// What the sync makes of a list of 300 that leaves out so many members each time, and tells of all.

@@ -598,7 +598,7 @@ async fn what_stays_laid_over_the_next_generation_has_its_groups_and_signs_but_f
         account.join_group(&theirs, &member.id);
         account.set_access_user(&member.email, Some("2026-12-03T10:00:00Z"));
         while logins::state(&world).unwrap().is_none_or(|state| state.reading.is_some()) {
-            logins::read_on(&world, &world.config.cloudflare, true).await.unwrap();
+            logins::read_on(&world, &world.config.cloudflare, Some(true)).await.unwrap();
             world.advance(2);
         }
         all_read(&world).await;

@@ -53,6 +53,8 @@ pub struct Deployed {
 struct State {
     workers: BTreeMap<String, Deployed>,
     namespaces: BTreeMap<String, String>,
+    /// How many namespaces were made: no two have the same id, though one be gone.
+    made: usize,
     uploaded: BTreeMap<String, Bytes>,
     manifest: BTreeMap<String, String>,
     others: Vec<(String, String)>,
@@ -105,6 +107,11 @@ impl Hosting {
     /// Makes a KV namespace that belongs to something else.
     pub fn add_namespace(&self, title: &str) -> String {
         self.state().add_namespace(title)
+    }
+
+    /// Takes a KV namespace away, whoever is bound to it, as the dashboard does.
+    pub fn remove_namespace(&self, id: &str) {
+        self.state().namespaces.remove(id);
     }
 
     /// Has something in a KV namespace.
@@ -196,7 +203,8 @@ impl Handler for Hosting {
 
 impl State {
     fn add_namespace(&mut self, title: &str) -> String {
-        let id = format!("{:032x}", 0xabc0 + self.namespaces.len());
+        let id = format!("{:032x}", 0xabc0 + self.made);
+        self.made += 1;
         self.namespaces.insert(id.clone(), title.to_owned());
         id
     }
@@ -377,6 +385,13 @@ impl State {
                     worker.bindings.insert(binding_name, kind);
                 }
                 "inherit" => match before.bindings.get(&binding_name) {
+                    // wrangler asks for it wherever there was a binding, and has not looked what to.
+                    Some(inherited)
+                        if inherited == "kv_namespace"
+                            && before.namespace.as_ref().is_none_or(|id| !self.namespaces.contains_key(id)) =>
+                    {
+                        return Err(refused(400, 10_041, "KV namespace not found"));
+                    }
                     Some(inherited) => drop(worker.bindings.insert(binding_name, inherited.clone())),
                     None => return Err(refused(400, 10_057, "there is no binding to inherit")),
                 },

@@ -134,7 +134,7 @@ pub(super) struct UserTraits {
     pub(super) email: String,
     pub(super) login: String,
     pub(super) status: String,
-    profile: Texts,
+    pub(super) profile: Texts,
 }
 
 #[derive(Debug, Deserialize)]

@@ -71,7 +71,10 @@ impl<'a> Connector<'a> {
                 found.resource(kind, &resource.id, &resource.name);
                 if let Some(person) = &mapping.user_traits {
                     assert!(of.traits.contains(&"user".to_owned()), "{kind}");
-                    assert!(["enabled", "disabled"].contains(&text(&person.status).as_str()), "{kind}");
+                    let status = text(&person.status);
+                    assert!(["enabled", "disabled"].contains(&status.as_str()), "{kind}");
+                    let status = (status == "enabled", text(&person.profile["status"]));
+                    found.statuses.insert(resource.id.clone(), status);
                     assert_eq!(text(&person.login), text(&person.email));
                     found.emails.insert(resource.id.clone(), text(&person.email));
                 }
