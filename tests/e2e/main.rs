@@ -50,5 +50,6 @@ mod signals;
 mod sync;
 #[path = "../support/doctor.rs"]
 mod told_by_doctor;
+mod undone;
 mod walk;
 mod webhook;

@@ -207,3 +207,24 @@ async fn a_callback_that_c1_does_not_take_is_tried_for_eight_days_and_then_given
     deployment.wait(Duration::from_hours(24)).await;
     assert_eq!(deployment.c1.callback_posts().len(), posts, "C1 waits no longer");
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged() {
+    // C1 has it after all where an answer was lost, and says the same to the next try.
+    for (fault, given_up) in [(None, 1), (Some(CallbackFault::KeptButFailed(502)), 0)] {
+        let jane = Jane::start().await;
+        let deployment = &jane.deployment;
+        deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+        let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+        let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
+        let delivery = deployment.c1.task(&task);
+        assert_eq!(deployment.send_as(&delivery, "one").await.status, 202);
+        match fault {
+            Some(fault) => deployment.c1.fail_callbacks(fault, 1),
+            None => deployment.c1.close_callback(&delivery),
+        }
+        deployment.wait(Duration::from_hours(1)).await;
+        let told = deployment.logs().iter().filter(|line| line.contains("callback given up")).count();
+        assert_eq!((callbacks_waiting(&jane).await, told), (0.into(), given_up), "{fault:?}");
+    }
+}
