@@ -57,7 +57,7 @@ export class Worker {
     });
     const response = await call.catch((error) => {
       const hint = proxyHint(this.base);
-      throw hint === undefined ? error : new Error(`${error.cause?.code ?? error.name}; ${hint}`);
+      throw hint === undefined ? error : new Error(`${reason(error)}; ${hint}`);
     });
     const text = await response.text();
     try {

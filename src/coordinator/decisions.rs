@@ -14,6 +14,7 @@ use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
 use crate::model::address;
 use crate::model::grant::{Entitlement, Holding, Principal};
+use crate::provision::journal;
 
 /// Decides a question, or finds how it was decided.
 pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Reply {
@@ -70,11 +71,11 @@ fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Option<Entit
     // By the index of approvals: however much else is decided, what was approved for this one is among it.
     let statement = format!(
         "SELECT entitlement FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
-            AND (email = ?1 OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(COALESCE( \
-                json_extract(request, '$.folded'), json_extract(request, '$.subject.emails'))) WHERE lower(value) = ?1)) \
+            AND (email = ?1 OR email IS NULL AND {}) \
          UNION SELECT json_extract(record, '$.entitlement') FROM decision \
          WHERE {APPROVED} AND json_extract(record, '$.email') = ?1 AND at >= ?2 AND version = 1 \
-            AND json_extract(record, '$.action') = 'grant'"
+            AND json_extract(record, '$.action') = 'grant'",
+        journal::names_by("request", "?1")
     );
     let rows = sql.query(&statement, &[email.into(), now.plus_millis(-COMING_MILLIS).into()])?;
     let read = |text: &str| if text == Holding::ACCOUNT { Some(None) } else { text.parse().ok().map(Some) };

@@ -490,10 +490,10 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
     match ports.send(request).await {
         Ok(response) if (200..300).contains(&response.status) => callback::done(ports, operation),
         // Delivered before, or expired: C1 says 400 to both, and 410 says that for good by its own meaning. What was not sent before, nobody was told.
-        Ok(response) if matches!(response.status, 400 | 410) && callback.attempts == 0 => {
-            drop_it("C1 waits no longer, or was told already")
-        }
-        Ok(response) if matches!(response.status, 400 | 410) => callback::done(ports, operation),
+        Ok(response) if matches!(response.status, 400 | 410) => match callback.attempts {
+            0 => drop_it("C1 waits no longer, or was told already"),
+            _ => callback::done(ports, operation),
+        },
         Ok(response) => try_again(&format!("HTTP status {}", response.status)),
         Err(error) => try_again(&error.to_string()),
     }

@@ -78,10 +78,9 @@ impl Settings {
         let signing_key = signal::settings::signing_key(reader);
         let signal = signal::Settings::read(reader, conductorone.as_ref(), signing_key.as_ref());
         let push = push::Settings::read(reader, conductorone.as_ref());
-        let journal_days = reader.optional("JOURNAL_DAYS", number(1, MOST_JOURNAL_DAYS));
         // What is forgotten cannot be had again, so that of days that cannot be read as many are kept as can be set.
         let unread = if reader.text("JOURNAL_DAYS").is_none() { JOURNAL_DAYS } else { MOST_JOURNAL_DAYS };
-        let journal_days = journal_days.unwrap_or(unread);
+        let journal_days = reader.optional("JOURNAL_DAYS", number(1, MOST_JOURNAL_DAYS)).unwrap_or(unread);
         let audit = audit::Settings::read(reader);
         let sweep_minutes = reader.or("SWEEP_MINUTES", number(0, 1_440), 0);
         let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);

@@ -172,18 +172,18 @@ fn write_one(sql: &dyn Sql, chapter: &Chapter) -> Result<(), SqlError> {
     for names in chapter.names.chunks(AT_ONCE) {
         sql.query(
             "INSERT INTO former_name (at, generation, principal, former, name) \
-                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') \
-                 FROM json_each(?3)",
+             SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') \
+             FROM json_each(?3)",
             &[chapter.at.into(), generation.as_str().into(), json!(names).to_string().into()],
         )?;
     }
     for changes in chapter.changes.chunks(AT_ONCE) {
         sql.query(
-                "INSERT INTO ledger (at, generation, gained, principal, member, name, entitlement, cause) \
-                 SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), \
-                    json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?3)",
-                &[chapter.at.into(), generation.as_str().into(), json!(changes).to_string().into()],
-            )?;
+            "INSERT INTO ledger (at, generation, gained, principal, member, name, entitlement, cause) \
+             SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), \
+                json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?3)",
+            &[chapter.at.into(), generation.as_str().into(), json!(changes).to_string().into()],
+        )?;
     }
     Ok(())
 }

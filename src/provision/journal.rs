@@ -225,16 +225,23 @@ pub(super) fn granted_since(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId
     contrary_since(sql, id, true)
 }
 
+/// That a request names somebody by an address, which is folded: for an operation that stands under no address yet. What an earlier version stored has
+/// the addresses as they were written, alone.
+pub fn names_by(request: &str, email: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM json_each(COALESCE(json_extract({request}, '$.folded'), json_extract({request}, '$.subject.emails'))) \
+            WHERE lower(value) = {email})"
+    )
+}
+
 fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Option<EntryId>, SqlError> {
-    let (newer, older) = (age("newer"), age("older"));
+    let (newer, older, names) = (age("newer"), age("older"), names_by("newer.request", "older.email"));
     // None is older than its own id says, so that only the latest rows of the table are looked at.
     let statement = format!(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer \
             ON newer.id > {older} AND {newer} > {older} \
                 AND (newer.email = older.email OR (newer.member = older.member AND older.member <> '') \
-                    OR (newer.member = '' AND EXISTS (SELECT 1 FROM json_each(COALESCE( \
-                        json_extract(newer.request, '$.folded'), json_extract(newer.request, '$.subject.emails'))) \
-                        WHERE lower(value) = older.email))) \
+                    OR (newer.member = '' AND {names})) \
          WHERE older.id = ?1 \
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action') \
             AND json_extract(newer.request, '$.target') <> 'renewal' \
@@ -636,6 +643,7 @@ pub fn that_did(
         ("revoke", "revoked removed renewed", "granted already_granted invited")
     };
     // Two searches by index rather than one through the whole journal. Who is being invited stands under no address yet.
+    let names = names_by("request", "?3");
     let statement = format!(
         "SELECT * FROM ( \
          SELECT id, request, email, entitlement, received_at, settled_at, {EFFECT} FROM operation \
@@ -649,9 +657,7 @@ pub fn that_did(
          SELECT id, request, email, entitlement, received_at, NULL, NULL FROM operation \
          WHERE due_at IS NOT NULL AND outcome IS NULL AND wrote = 1 AND COALESCE(wrote_at, received_at) <= ?2 \
             AND (entitlement = ?5 OR entitlement = ?6) \
-            AND (email = ?3 OR member = ?4 \
-                OR email IS NULL AND EXISTS (SELECT 1 FROM json_each(COALESCE( \
-                    json_extract(request, '$.folded'), json_extract(request, '$.subject.emails'))) WHERE lower(value) = ?3)) \
+            AND (email = ?3 OR member = ?4 OR email IS NULL AND {names}) \
             AND (json_extract(request, '$.action') = ?10 OR json_extract(request, '$.target') = 'renewal')) \
          ORDER BY entitlement = ?5 DESC, id DESC LIMIT 1"
     );
@@ -864,7 +870,13 @@ mod tests {
         desk.advance(30);
         let due: Vec<_> = due(&desk, desk.now(), 10).unwrap().iter().map(|entry| entry.id).collect();
         assert_eq!(due, [good]);
+        let settled = || desk.query("SELECT id, settled_at FROM operation WHERE outcome IS NOT NULL", &[]).unwrap();
         super::settle_unreadable(&desk, desk.now()).unwrap();
+        let first = settled();
+        assert_eq!(first.iter().map(|row| row[0].integer()).collect::<Vec<_>>(), [Some(odd.0)]);
+        desk.advance(30);
+        super::settle_unreadable(&desk, desk.now()).unwrap();
+        assert_eq!(settled(), first, "it is settled once");
         let outcome = super::outcome(&desk, odd).unwrap();
         assert!(matches!(outcome, Some(Outcome::Refused { code: Refusal::GaveUp, .. })), "{outcome:?}");
         assert_eq!(super::outcome(&desk, good).unwrap(), None);
