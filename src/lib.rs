@@ -34,25 +34,40 @@ pub mod worker;
 #[cfg(target_arch = "wasm32")]
 mod entry {
     use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-    use worker::{Context, Env, Request, Response, event};
+    use web_sys::ReadableStream;
+    use worker::{Context, Env, event, worker_sys};
+
+    use crate::worker::Request;
 
     #[event(start)]
     fn start() {
         console_error_panic_hook::set_once();
     }
 
-    #[event(fetch)]
-    async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-        crate::worker::respond(request, &env, &context).await
+    /// Exported by hand: the macro's handler brings all of the errors that the crate `worker` knows, with their texts.
+    #[wasm_bindgen]
+    #[allow(unreachable_pub, reason = "exported to JavaScript")]
+    pub async fn fetch(
+        method: String,
+        url: String,
+        headers: JsValue,
+        body: Option<ReadableStream>,
+        env: Env,
+        context: worker_sys::Context,
+    ) -> Result<JsValue, JsValue> {
+        let request = Request { method: &method, url: &url, headers: &headers, body };
+        crate::worker::respond(request, &env, &Context::new(context))
+            .await
+            .map_err(|message| JsValue::from_str(&message))
     }
 
     /// Exported by hand: the macro's handler cannot fail, and a cron that could not start a sync should show as failed.
     #[wasm_bindgen]
     #[allow(unreachable_pub, reason = "exported to JavaScript")]
     pub async fn scheduled(
-        _event: worker::worker_sys::ScheduledEvent,
+        _event: worker_sys::ScheduledEvent,
         env: Env,
-        _context: worker::worker_sys::ScheduleContext,
+        _context: worker_sys::ScheduleContext,
     ) -> Result<JsValue, JsValue> {
         crate::worker::cron(&env).await.map(|()| JsValue::UNDEFINED).map_err(|message| JsValue::from_str(&message))
     }

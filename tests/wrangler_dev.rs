@@ -72,30 +72,40 @@ async fn start(scratch: &Scratch, variables: &str) -> (Wrangler, String) {
     start_at(scratch, variables, "0").await
 }
 
+/// How many times a port is tried that somebody else may have for a moment.
+const TRIES: usize = 20;
+
 /// The same at a port; 0 is any.
 async fn start_at(scratch: &Scratch, variables: &str, port: &str) -> (Wrangler, String) {
     let file = scratch.path("variables");
     std::fs::write(&file, variables).unwrap();
     let state = scratch.path("state");
-    let mut dev = Wrangler::start(
-        scratch,
-        [
-            "dev".as_ref(),
-            "--local".as_ref(),
-            "--test-scheduled".as_ref(),
-            "--ip=127.0.0.1".as_ref(),
-            format!("--port={port}").as_ref(),
-            "--inspector-port=0".as_ref(),
-            "--show-interactive-dev-session=false".as_ref(),
-            "--persist-to".as_ref(),
-            state.as_os_str(),
-            // In the place of the developer's own .dev.vars.
-            "--env-file".as_ref(),
-            file.as_os_str(),
-        ],
-    );
-    let address = tokio::time::timeout(PATIENCE, ready(&mut dev)).await.expect("wrangler is ready in time");
-    (dev, address)
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut dev = Wrangler::start(
+            scratch,
+            [
+                "dev".as_ref(),
+                "--local".as_ref(),
+                "--test-scheduled".as_ref(),
+                "--ip=127.0.0.1".as_ref(),
+                format!("--port={port}").as_ref(),
+                "--inspector-port=0".as_ref(),
+                "--show-interactive-dev-session=false".as_ref(),
+                "--persist-to".as_ref(),
+                state.as_os_str(),
+                // In the place of the developer's own .dev.vars.
+                "--env-file".as_ref(),
+                file.as_os_str(),
+            ],
+        );
+        match tokio::time::timeout(PATIENCE, ready(&mut dev)).await.expect("wrangler is ready in time") {
+            Ok(address) => return (dev, address),
+            Err(said) => assert!(port != "0" && tries < TRIES, "wrangler ended before it served:\n{said}"),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 /// Whether nobody listens there any more; a killed process may take a moment to let go of its port.
@@ -133,8 +143,8 @@ fn variables_file(cloudflare: &Cloudflare, account: &Server, tenant: &Server) ->
 }
 
 /// Reads what wrangler prints until it names the address it serves on; what comes later is read and thrown away, so that
-/// wrangler never waits for a full pipe.
-async fn ready(dev: &mut Wrangler) -> String {
+/// wrangler never waits for a full pipe. Where it ends before that, all that it printed.
+async fn ready(dev: &mut Wrangler) -> Result<String, String> {
     let mut stderr = BufReader::new(dev.child.stderr.take().unwrap()).lines();
     let mut stdout = BufReader::new(dev.child.stdout.take().unwrap()).lines();
     let errors = tokio::spawn(async move {
@@ -149,12 +159,12 @@ async fn ready(dev: &mut Wrangler) -> String {
     while let Ok(Some(line)) = stdout.next_line().await {
         if let Some((_, address)) = line.split_once("Ready on http://") {
             tokio::spawn(drain(stdout));
-            return address.trim().to_owned();
+            return Ok(address.trim().to_owned());
         }
         said.push_str(&line);
         said.push('\n');
     }
-    panic!("wrangler ended before it served:\n{said}\n{}", errors.await.unwrap());
+    Err(format!("{said}\n{}", errors.await.unwrap()))
 }
 
 async fn drain<R: tokio::io::AsyncRead + Unpin>(mut lines: Lines<BufReader<R>>) {

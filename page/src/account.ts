@@ -183,13 +183,20 @@ export function useNewest(): number {
 }
 
 /** What a route answers, again with each turn. Nothing is asked where there is no path. */
-export function useAsked<T>(path: string | null, turn: unknown = null): { value: T | null; error: unknown } {
+export function useAsked<T>(path: string | null, turn: unknown = null): Read<T> {
   return useRead(path, (of) => ask<T>("GET", of), turn);
 }
 
+/** What was read, or what went wrong with that, and how many times in a row it did. */
+export interface Read<T> {
+  value: T | null;
+  error: unknown;
+  failures: number;
+}
+
 /** What is read of something, by its name, again with each turn; what passes is read again by itself. */
-export function useRead<T>(name: string | null, read: (name: string) => Promise<T>, turn: unknown = null): { value: T | null; error: unknown } {
-  const [answer, setAnswer] = useState<{ of: string | null; value: T | null; error: unknown }>({ of: null, value: null, error: null });
+export function useRead<T>(name: string | null, read: (name: string) => Promise<T>, turn: unknown = null): Read<T> {
+  const [answer, setAnswer] = useState<Read<T> & { of: string | null }>({ of: null, value: null, error: null, failures: 0 });
   useEffect(() => {
     let again: ReturnType<typeof setTimeout> | undefined;
     let over = false;
@@ -197,11 +204,11 @@ export function useRead<T>(name: string | null, read: (name: string) => Promise<
     const attempt = async (name: string): Promise<void> => {
       try {
         const value = await read(name);
-        if (!over) setAnswer({ of: name, value, error: null });
+        if (!over) setAnswer({ of: name, value, error: null, failures: 0 });
       } catch (failed) {
         if (over) return;
-        setAnswer((before) => ({ of: name, value: before.of === name ? before.value : null, error: failed }));
-        failures += 1;
+        const times = (failures += 1);
+        setAnswer((before) => ({ of: name, value: before.of === name ? before.value : null, error: failed, failures: times }));
         if (failed instanceof Refused && failed.passes) again = setTimeout(() => void attempt(name), retryMillis(failures));
       }
     };
@@ -212,7 +219,7 @@ export function useRead<T>(name: string | null, read: (name: string) => Promise<
     };
   }, [name, turn]);
   // What was read of another is not shown, not even for the moment until this one is read.
-  return answer.of === name ? answer : { value: null, error: null };
+  return answer.of === name ? answer : { value: null, error: null, failures: 0 };
 }
 
 /** A list, again whenever it has grown. */

@@ -173,7 +173,7 @@ function Changed({ items, dated }: { items: Change[]; dated: boolean }): JSX.Ele
             {change.grants_added.map((id) => grant(change, id, "+"))}
             {change.grants_removed.map((id) => grant(change, id, "−"))}
             {change.fields.map((field) => (
-              <li key={field}>{field.replaceAll("_", " ")} is another one</li>
+              <li key={field}>{field === "atoms" ? "what policies deny" : field.replaceAll("_", " ")} is another one</li>
             ))}
           </ul>
         </li>

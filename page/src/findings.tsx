@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { open, Source, useAsked, useList, useNewest, viewOf } from "./account.js";
 import { ask, type Session } from "./api.js";
+import { seen, sweeps } from "./now.js";
 import { Caution, Confirm, Empty, Name, Problem, Time, number } from "./parts.js";
 import type { Finding, Status } from "./types.js";
 
@@ -61,15 +62,20 @@ function Looked({ isNothing }: { isNothing: boolean }): JSX.Element | null {
   const { value: status, error } = useAsked<Status>("/v1/status", useNewest());
   if (status === null) return isNothing ? error === null ? <Empty>Looking…</Empty> : <Problem error={error} /> : null;
   const job = status.jobs.find(({ kind }) => kind === "findings");
-  const last = job?.last_done_at == null ? null : <Time at={job.last_done_at} />;
+  const [current] = status.generations;
+  const looked = job?.last_done_at ?? null;
+  // What was read is looked through each day once more, however long ago that was.
+  const read = current === undefined ? looked : seen(status, current.published_at);
+  const oldest = looked !== null && read !== null && read < looked ? read : looked;
+  const last = oldest === null ? null : <Time at={oldest} />;
+  const cannot = (what: string, why: string | undefined): JSX.Element => (
+    <Caution>
+      The account could not be {what}{last === null ? "" : <> since {last}{isNothing ? ", when nothing was found wrong" : ""}</>}{why ? `: ${why}` : "."}
+    </Caution>
+  );
   // One that was merely cut off has no reason to tell, and is made again.
-  if (job !== undefined && (job.state === "failed" || (job.attempts > 0 && job.message != null))) {
-    return (
-      <Caution>
-        The account could not be looked through{last === null ? "" : <> since {last}{isNothing ? ", when nothing was found wrong" : ""}</>}{job.message ? `: ${job.message}` : "."}
-      </Caution>
-    );
-  }
+  if (job !== undefined && (job.state === "failed" || (job.attempts > 0 && job.message != null))) return cannot("looked through", job.message);
+  if (status.state === "error") return cannot("synced", sweeps(status)[0]?.message);
   if (!isNothing) return null;
   return <Empty>{last === null ? "The account was not looked through yet: that follows the first sync, which Now runs." : <>Nothing is found wrong, as of {last}.</>}</Empty>;
 }

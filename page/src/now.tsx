@@ -17,12 +17,12 @@ const STATES: Record<Status["state"], string> = {
 };
 
 /** The runs that were to look through the whole account: all but small publications. */
-function sweeps(status: Status): Status["runs"] {
+export function sweeps(status: Status): Status["runs"] {
   return status.runs.filter(({ by }) => by !== "audit log");
 }
 
 /** When the data was last found to be so: what was found unchanged is as new as what was published. Where no run found it, it is older than all. */
-function seen(status: Status, published: string): string {
+export function seen(status: Status, published: string): string {
   const good = sweeps(status).find(({ outcome }) => outcome === "published" || outcome === "unchanged");
   return (good ?? status.runs.at(-1))?.finished_at ?? published;
 }

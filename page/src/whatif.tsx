@@ -2,8 +2,12 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { groups, joined, roles, useAsked, useList } from "./account.js";
+import { Refused } from "./api.js";
 import { Caution, Problem, ReadingOn } from "./parts.js";
 import type { Thought } from "./types.js";
+
+/** After so many answers that it cannot be told now, a change may be made without: some fifteen seconds. */
+const PATIENCE = 3;
 
 export interface Wish {
   principal: string;
@@ -15,9 +19,12 @@ export interface Wish {
 /** What a wish would change, once the Worker has thought about it; it is ready where that is told, or why it cannot be. */
 export function useThought(wish: Wish | null): { ready: boolean; thought: JSX.Element | null } {
   const query = wish === null ? "" : `principal=${encodeURIComponent(wish.principal)}&${wish.action}=${encodeURIComponent(wish.entitlement)}`;
-  const { value: thought, error } = useAsked<Thought>(query === "" ? null : `/v1/what-if?${query}`);
+  const { value: thought, error, failures } = useAsked<Thought>(query === "" ? null : `/v1/what-if?${query}`);
   if (query === "") return { ready: false, thought: null };
-  if (error !== null) return { ready: true, thought: <Problem error={error} /> };
+  // While the Worker is at another question it is only late with the answer: it is asked again in a moment. Where it goes on having none, nobody is kept waiting.
+  if (error !== null) {
+    return { ready: !(error instanceof Refused && error.code === "not_now" && failures < PATIENCE), thought: <Problem error={error} /> };
+  }
   if (thought === null) return { ready: false, thought: <p role="status">Working out what it would change…</p> };
   return { ready: true, thought: <Told thought={thought} /> };
 }

@@ -24,7 +24,7 @@ export const READS = [
   ["resource groups", "/iam/resource_groups", "Account Settings", true],
   ["roles (deprecated list)", "/roles?per_page=5", "Account Settings", false],
   ["user groups", "/iam/user_groups?per_page=5", "Account Settings", false],
-  ["account API tokens", "/tokens?per_page=5", "Account API Tokens", false],
+  ["account API tokens", "/tokens?per_page=50", "Account API Tokens", false],
   ["OAuth clients", "/oauth_clients", "OAuth Client", false],
   ["domains that log in through an identity provider", "/sso_connectors", "SSO Connector", false],
   ["names of domains", "/zones", "Zone", false],

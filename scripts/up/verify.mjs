@@ -19,11 +19,19 @@ function address(account, path) {
   return `/accounts/${account}/logs/audit?since=${since}&before=${until}&limit=1`;
 }
 
-/** Whether a list has nothing but the token that asks, which may list no others: Cloudflare does not say that it leaves them out. */
-function isItselfAlone(tokens, own) {
-  if (!Array.isArray(tokens) || tokens.length !== 1 || own === undefined || tokens[0].id !== own) return false;
-  const groups = (tokens[0].policies ?? []).flatMap((policy) => policy.permission_groups ?? []);
-  return !groups.some(({ name }) => /^account api tokens (read|write)$/i.test(name ?? ""));
+/** How many tokens a page has at most: what is not among fewer is not on the list. */
+const PAGE = 50;
+
+/**
+ * Whether a list may be short, which Cloudflare does not say: it has nothing but the token that asks, which may list no others, or not even that
+ * one, which is the account's.
+ */
+function maybeShort(tokens, own, isAccounts) {
+  if (!Array.isArray(tokens) || own === undefined) return false;
+  const itself = tokens.find(({ id }) => id === own);
+  if (itself === undefined) return isAccounts && tokens.length < PAGE;
+  const groups = (itself.policies ?? []).flatMap((policy) => policy.permission_groups ?? []);
+  return tokens.length === 1 && !groups.some(({ name }) => /^account api tokens (read|write)$/i.test(name ?? ""));
 }
 
 /** Says of each thing whether the token may do it, by the permission's name. Gives what is missing and needed, as a text. */
@@ -39,7 +47,8 @@ export async function verify(token, account, provisioning) {
     }
   };
   let itself = await attempt("GET", `/accounts/${account}/tokens/verify`);
-  if (itself.refused !== undefined) itself = await attempt("GET", "/user/tokens/verify");
+  const isAccounts = itself.refused === undefined;
+  if (!isAccounts) itself = await attempt("GET", "/user/tokens/verify");
   if (itself.refused !== undefined) {
     return `Cloudflare does not take the token: ${plain(itself.refused.message)}; was it copied whole, and made in the account ${account}?`;
   }
@@ -56,7 +65,8 @@ export async function verify(token, account, provisioning) {
       if (required) unasked.push(`${what}: ${plain(refused.message)}`);
       continue;
     }
-    const lacks = refused?.message ?? (permission === TOKENS && isItselfAlone(result, itself.result?.id) ? "the list has this token alone" : undefined);
+    const isShort = permission === TOKENS && maybeShort(result, itself.result?.id, isAccounts);
+    const lacks = refused?.message ?? (isShort ? "the list has this token alone, or lacks it" : undefined);
     if (lacks === undefined) say(`  ok       it may read ${what}`);
     else say(`  ${required ? "MISSING" : "off    "}  it may not read ${what}: ${plain(lacks)}; the permission is ${permission}: Read${required ? "" : " (optional)"}`);
     if (lacks !== undefined && required) missing.push(`${permission}: Read`);

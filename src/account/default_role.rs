@@ -8,7 +8,8 @@ use crate::model::id::{PermissionGroupId, RoleId, UserGroupId};
 use crate::model::name;
 use crate::snapshot::{Catalogue, CatalogueEntry};
 
-/// The label of the permission group with the least access there is: the first role where no other is configured.
+/// The permission group with the least access there is: the first role where no other is configured. Its name is known, *Minimal Account Access*; that
+/// this is its label no document says for certain.
 pub const MINIMAL_ACCESS: &str = "minimal_account_access";
 
 /// What a setting calls a role.
@@ -52,9 +53,10 @@ impl Configured {
         }
     }
 
-    /// Whether a role's name or label is the one that is meant.
+    /// Whether a role's name or label is the one that is meant; the name also where it has the words of a label.
     pub fn is_called(&self, name: &str, label: Option<&str>) -> bool {
-        matches!(self, Self::Name(text) if name::same(name, text) || label == Some(text.as_str()))
+        let Self::Name(text) = self else { return false };
+        name::same(name, text) || label == Some(text.as_str()) || name::same(name, &text.replace('_', " "))
     }
 
     /// The entitlement that is meant, as a generation has it. An id is one whether the generation has it or not.
@@ -118,5 +120,21 @@ mod tests {
             assert_eq!(Configured::read(none).in_catalogue(&catalogue), None, "{none}");
         }
         assert_eq!(Configured::default().in_catalogue(&catalogue), None, "no minimal access here");
+    }
+
+    #[test]
+    fn the_role_with_the_least_access_is_known_by_its_name_and_by_its_label() {
+        let minimal = Configured::default();
+        for (name, label, is_it) in [
+            ("Minimal Account Access", Some("account_minimal"), true),
+            ("minimal account access", None, true),
+            ("Least", Some("minimal_account_access"), true),
+            ("Least", Some("account_minimal"), false),
+            ("Minimal Account Access Read", None, false),
+        ] {
+            assert_eq!(minimal.is_called(name, label), is_it, "{name} {label:?}");
+        }
+        // What is typed as a name is no label for that.
+        assert!(!Configured::read("Minimal Account Access").is_called("Least", Some("minimal_account_access")));
     }
 }

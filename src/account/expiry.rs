@@ -72,6 +72,19 @@ pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// Has what was asked for asked for again, unless the revoke of it is under way.
+pub fn ask_again(sql: &dyn Sql) -> Result<(), SqlError> {
+    sql.query(
+        &format!(
+            "UPDATE expiry SET asked = 2 WHERE asked = 1 \
+                AND operation NOT IN (SELECT {} FROM operation WHERE outcome IS NULL AND key LIKE '{EXPIRY_KEY}%')",
+            granted_by("key")
+        ),
+        &[],
+    )?;
+    Ok(())
+}
+
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
 /// grant without a time has none any more, and what is revoked has ended. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end; who has that address since then is another. An invitation
@@ -127,6 +140,17 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
             &[email.clone(), member.clone(), entitlement.clone(), id.0.into(), now.plus_secs(secs).into()],
         )?;
     }
+    Ok(())
+}
+
+/// Takes note that ConductorOne, which waited for the callback of an operation, is told of it just now: it counts the time of a grant from then. What
+/// is cut off after this may be done again.
+pub fn told(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE expiry SET ends_at = ?2 + 1000 * json_extract(operation.request, '$.origin.duration_secs') FROM operation, callback \
+         WHERE expiry.operation = ?1 AND operation.id = ?1 AND callback.operation = ?1",
+        &[id.0.into(), now.into()],
+    )?;
     Ok(())
 }
 
@@ -201,7 +225,7 @@ pub fn over(sql: &dyn Sql, overdue: &Overdue, known: Timestamp) -> Result<(), Sq
 pub fn unasked(sql: &dyn Sql, before: Timestamp, now: Timestamp, limit: i64) -> Result<Vec<Overdue>, SqlError> {
     read(
         sql,
-        "ends_at <= ? AND asked <> 1 AND asked <= ? ORDER BY ends_at LIMIT ?",
+        &format!("{UNREVOKED} AND ends_at <= ? AND asked <> 1 AND asked <= ? ORDER BY ends_at LIMIT ?"),
         &[before.into(), now.into(), limit.into()],
     )
 }
@@ -215,17 +239,16 @@ pub fn asked(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// A revoke that was refused for now is asked for again after this; one because of what was granted since after a day.
+/// A revoke that was refused for now is asked for again after this; one because of what was granted since, or by a guard, after a day.
 const AGAIN_SECS: i64 = 3 * 60 * 60;
 const AFTER_OTHERS_SECS: i64 = 24 * 60 * 60;
 
-/// Takes note of an operation that was refused: where it was a revoke of our own, and was refused for now, it is asked for again later. What else
-/// refuses it is a guard or a record that somebody has to look at.
+/// Takes note of an operation that was refused: where it was a revoke of our own, it is asked for again later. Somebody may have mended by then what
+/// a guard refused, and nobody says so.
 pub fn refused(sql: &dyn Sql, id: EntryId, code: Refusal, now: Timestamp) -> Result<(), SqlError> {
     let secs = match code {
         Refusal::ProvisioningOff | Refusal::Cloudflare | Refusal::GaveUp | Refusal::RemovalCap => AGAIN_SECS,
-        Refusal::Superseded => AFTER_OTHERS_SECS,
-        _ => return Ok(()),
+        _ => AFTER_OTHERS_SECS,
     };
     sql.query(
         &format!(
@@ -244,17 +267,26 @@ pub fn next_end(sql: &dyn Sql, late_secs: i64) -> Result<Option<Timestamp>, SqlE
     let value = sql.one(
         // Each ring of the alarm asks for it: of those that were not asked for yet the first by the index is enough.
         &format!(
-            "SELECT MIN(at) FROM (SELECT MIN(ends_at) + ?1 AS at FROM expiry WHERE asked = 0 AND {READABLE} \
-             UNION ALL SELECT MIN(MAX(ends_at + ?1, asked)) FROM expiry WHERE asked > 1 AND {READABLE})"
+            "SELECT MIN(at) FROM (SELECT MIN(ends_at) + ?1 AS at FROM expiry WHERE asked = 0 AND {READABLE} AND {UNREVOKED} \
+             UNION ALL SELECT MIN(MAX(ends_at + ?1, asked)) FROM expiry WHERE asked > 1 AND {READABLE} AND {UNREVOKED})"
         ),
         &[(late_secs * 1_000).into()],
     )?;
     Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }
 
-/// Of this version, and not set aside.
+/// Of this version, not set aside, and of what ConductorOne waits to be told of no more: it counts the time from then. A callback that is set aside
+/// is never sent, and hides no end.
 const READABLE: &str = "version = 1 AND NOT EXISTS ( \
-    SELECT 1 FROM set_aside WHERE of_table = 'expiry' AND id = email || ' ' || entitlement)";
+    SELECT 1 FROM set_aside WHERE of_table = 'expiry' AND id = email || ' ' || entitlement) \
+    AND NOT EXISTS (SELECT 1 FROM callback WHERE callback.operation = expiry.operation \
+        AND CAST(callback.operation AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'callback'))";
+
+/// Of which no revoke is under way: one of ConductorOne's that waits, as for room among the removals, has come all the same.
+const UNREVOKED: &str = "NOT EXISTS (SELECT 1 FROM operation AS revoke \
+    WHERE revoke.due_at IS NOT NULL AND revoke.outcome IS NULL AND revoke.entitlement = expiry.entitlement \
+        AND (revoke.email = expiry.email OR (revoke.member = expiry.member AND revoke.member <> '')) \
+        AND CASE WHEN json_valid(revoke.request) THEN json_extract(revoke.request, '$.action') END = 'revoke')";
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overdue>, SqlError> {
     let statement = format!(
@@ -284,8 +316,7 @@ mod tests {
 
     #[test]
     fn an_end_of_what_cannot_be_read_is_set_aside_and_never_taken_for_the_account() {
-        let desk = Desk::new();
-        init(&desk).unwrap();
+        let desk = with_operations();
         for (email, entitlement, ends_at) in
             [("joe@example.com", "role:of-a-newer-kind", 1), ("jane@example.com", "account", 2)]
         {
@@ -307,15 +338,17 @@ mod tests {
         assert_eq!(overdue(&desk, desk.now()).unwrap(), due);
     }
 
-    /// The columns of the journal that are read here.
+    /// What is read here of the journal, in which whatever is not settled is due, and of the callbacks.
     fn with_operations() -> Desk {
         let desk = Desk::new();
         init(&desk).unwrap();
-        desk.query(
-            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT, wrote INTEGER)",
-            &[],
-        )
-        .unwrap();
+        for statement in [
+            "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT, wrote INTEGER,
+                due_at INTEGER AS (CASE WHEN outcome IS NULL THEN 0 END))",
+            "CREATE TABLE callback (operation INTEGER PRIMARY KEY)",
+        ] {
+            desk.query(statement, &[]).unwrap();
+        }
         desk
     }
 
@@ -377,8 +410,7 @@ mod tests {
 
     #[test]
     fn what_is_to_be_asked_for_next_is_asked_for_at_that_time() {
-        let desk = Desk::new();
-        init(&desk).unwrap();
+        let desk = with_operations();
         // Refused for now, and meanwhile a longer wait was configured.
         desk.query(
             "INSERT INTO expiry (email, entitlement, operation, ends_at, asked) VALUES
@@ -395,6 +427,58 @@ mod tests {
                 }
                 assert_eq!(unasked(&desk, at.plus_secs(-late), at, 9).unwrap().len(), count, "{late}");
             }
+        }
+    }
+
+    #[test]
+    fn an_end_is_none_before_conductorone_is_told_and_a_callback_that_is_set_aside_hides_none() {
+        let desk = with_operations();
+        settled(&desk, 1, &for_secs(60), "account", DONE, None, 1);
+        let late = desk.now().plus_secs(3_600);
+        for (statement, count) in [
+            ("INSERT INTO callback VALUES (2)", 1),
+            ("INSERT INTO callback VALUES (1)", 0),
+            ("INSERT INTO set_aside (of_table, id) VALUES ('callback', '1')", 1),
+            ("UPDATE set_aside SET of_table = 'job'", 0),
+            ("DELETE FROM callback", 1),
+        ] {
+            desk.query(statement, &[]).unwrap();
+            assert_eq!(overdue(&desk, late).unwrap().len(), count, "{statement}");
+            assert_eq!(unasked(&desk, late, late, 9).unwrap().len(), count, "{statement}");
+            assert_eq!(next_end(&desk, 0).unwrap().is_some(), count == 1, "{statement}");
+        }
+    }
+
+    #[test]
+    fn what_is_being_revoked_is_not_asked_for_once_more() {
+        const JANE: &str = "1950eaac6afff7eeb3d21899eb1b7c9a";
+        const ROLE: &str = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
+        let (revoke, grant, nothing) = (r#"{"action":"revoke"}"#, r#"{"action":"grant"}"#, SqlValue::Null);
+        for (request, email, member, what, outcome, is_asked) in [
+            (revoke, "jane@example.com", "", ROLE, &nothing, false),
+            (revoke, "jane.married@example.com", JANE, ROLE, &nothing, false),
+            // The controls: somebody else's, of something else, a grant, one that cannot be read, and one that is over.
+            (revoke, "joe@example.com", "", ROLE, &nothing, true),
+            (revoke, "jane@example.com", JANE, "account", &nothing, true),
+            (grant, "jane@example.com", JANE, ROLE, &nothing, true),
+            ("{", "jane@example.com", JANE, ROLE, &nothing, true),
+            (revoke, "jane@example.com", JANE, ROLE, &GAVE_UP.into(), true),
+        ] {
+            let desk = with_operations();
+            desk.query(
+                "INSERT INTO expiry (email, entitlement, operation, ends_at, member) VALUES ('jane@example.com', ?, 1, 1000, ?)",
+                &[ROLE.into(), JANE.into()],
+            )
+            .unwrap();
+            desk.query(
+                "INSERT INTO operation (id, request, email, member, entitlement, outcome) VALUES (2, ?, ?, ?, ?, ?)",
+                &[request.into(), email.into(), member.into(), what.into(), outcome.clone()],
+            )
+            .unwrap();
+            let told = format!("{request} {email} {what}");
+            assert_eq!(unasked(&desk, desk.now(), desk.now(), 9).unwrap().len(), usize::from(is_asked), "{told}");
+            assert_eq!(next_end(&desk, 0).unwrap().is_some(), is_asked, "{told}");
+            assert_eq!(overdue(&desk, desk.now()).unwrap().len(), 1, "{told}: it is overdue all the same");
         }
     }
 
@@ -539,6 +623,7 @@ mod tests {
         let desk = Desk::new();
         for statement in [
             "CREATE TABLE operation (id INTEGER PRIMARY KEY, member TEXT)",
+            "CREATE TABLE callback (operation INTEGER PRIMARY KEY)",
             "CREATE TABLE expiry (email TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1,
                 operation INTEGER NOT NULL, ends_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0,
                 PRIMARY KEY (email, entitlement)) WITHOUT ROWID",

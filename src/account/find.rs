@@ -19,6 +19,10 @@ use crate::snapshot::{Snapshot, SnapshotError};
 /// 50,000 members; the search gives up beyond that rather than spend all of provisioning's requests on one person.
 const MAX_PAGES: u32 = 1_000;
 
+/// For how long a list that tells of more than it shows is left alone before it is read again: a page may have come without some of what is on it, and what
+/// was made by somebody else a moment ago may be counted and not listed yet (`reference/cloudflare.md` 2.4: reads catch up within seconds).
+const PAUSE_MILLIS: u32 = 5_000;
+
 /// Whom a request means in a generation: the member whom provisioning would change.
 pub async fn in_snapshot<P: KeyValue>(
     ports: &P,
@@ -83,7 +87,7 @@ pub async fn by_snapshot<P: KeyValue>(
 /// address in its place is no proof where the order is another; of a grant where it `must_read_all`, as where Cloudflare says that somebody has
 /// the address. Where nothing but the list speaks of them, none of their memberships being known and `seen` to be gone, it is read twice:
 /// who slips from one page to another while it is read is on none, and where somebody leaves and somebody comes there are as many as before. So it
-/// is where one attempt was not enough: the longer the list takes, the sooner somebody slips.
+/// is where one attempt was not enough: the longer the list takes, the sooner somebody slips. And so it is where the list tells of more than it shows.
 pub async fn in_account<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     subject: &Subject,
@@ -99,6 +103,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
         members: None,
         counted: None,
         moved: false,
+        unseen: 0,
         ordered: action == Action::Grant && !seen.must_read_all,
         reading: Reading::First,
         operation: seen.operation,
@@ -114,7 +119,10 @@ pub async fn in_account<P: Http + Clock + Sql>(
     }
     pages.look().await?;
     // A grant to nobody is an invitation, which Cloudflare refuses where there is somebody.
-    if action == Action::Revoke && pages.proves_nobody() && (!seen.is_known || pages.is_resumed) {
+    if action == Action::Revoke
+        && pages.proves_nobody()
+        && (pages.unseen > 0 || (pages.total > 1 && (!seen.is_known || pages.is_resumed)))
+    {
         pages.look_once_more().await?;
     }
     if !pages.candidates.is_settled() {
@@ -134,7 +142,12 @@ pub async fn in_account<P: Http + Clock + Sql>(
         }
     }
     pages.begin_anew()?;
-    Ok(pages.candidates.meant(action))
+    let meant = pages.candidates.meant(action);
+    if matches!(meant, Meant::Nobody) && pages.unseen > 0 && seen.is_recent && !seen.is_known {
+        let message = "the list of members tells of more of them than it shows, and may not show yet who was made a member a moment ago";
+        return Err(Stopped::NotNow(message.to_owned()));
+    }
+    Ok(meant)
 }
 
 /// The membership that has an address.
@@ -155,6 +168,8 @@ pub struct Seen {
     pub must_read_all: bool,
     /// Whether a membership of theirs was known, and asked for by its id.
     pub is_known: bool,
+    /// Whether they are asked for since so short a while that somebody may be there whom the list, which is behind, only counts.
+    pub is_recent: bool,
     /// The operation that looks for them, which goes on where its last attempt was cut off. It looks for nobody else.
     pub operation: Option<EntryId>,
 }
@@ -170,6 +185,8 @@ struct Pages<'a, 'b, P> {
     counted: Option<u32>,
     /// Whether one of them changed, so that somebody may have slipped from one page to another.
     moved: bool,
+    /// How many more members it tells of than were seen on it.
+    unseen: u32,
     /// Whether the order of the addresses is known to be ours, and is to be relied on.
     ordered: bool,
     reading: Reading,
@@ -213,19 +230,25 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         Ok(())
     }
 
-    /// Whether all of several pages were read, and nobody on them is meant.
+    /// Whether all pages were read, and nobody on them is meant.
     fn proves_nobody(&mut self) -> bool {
         if self.is_enough() || !self.needs_all() || self.total > MAX_PAGES {
             return false;
         }
-        // Fewer than are told: a page came empty. Or who is on two pages has come from one to the other, as may have who is on none.
+        // Fewer than are told: a page came without some or all of its members. Or who is on two pages has come from one to the other, as may have who is
+        // on none. Or Cloudflare goes on counting whom it does not list, such as those who declined: then it shows the same ones again.
         let seen = u32::try_from(self.ids.len()).unwrap_or(u32::MAX).saturating_add(self.odd_ones);
-        self.moved |= self.members.is_some_and(|told| told > seen);
-        !self.moved && self.total > 1
+        self.unseen = self.members.map_or(0, |told| told.saturating_sub(seen));
+        !self.moved
     }
 
     /// Reads the list once more, from its end: the same have to be on it.
     async fn look_once_more(&mut self) -> Result<(), ApiError> {
+        if self.unseen > 0 {
+            // Whoever waits sits on no seat.
+            self.client.rest();
+            self.client.ports.sleep(PAUSE_MILLIS).await;
+        }
         let (before, total) = (std::mem::take(&mut self.ids), self.total);
         (self.odd_ones, self.reading, self.read) = (0, Reading::Again, BTreeSet::new());
         self.resume()?;

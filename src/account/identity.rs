@@ -1,7 +1,7 @@
 //! Whose API token the connector calls with: what tells its own entries of the audit log from others', and its own token in the list.
 
 use crate::base::hash::sha256_hex;
-use crate::base::ports::{Clock, Http, Sql, SqlError, SqlValue};
+use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, Settings, TokenKind};
 use crate::model::id::{TokenId, UserId};
 use crate::model::resource::Token;
@@ -70,14 +70,20 @@ fn secret(settings: &Settings) -> String {
     sha256_hex(settings.token.expose().as_bytes()).chars().take(32).collect()
 }
 
+/// What is known of the token, where nothing is left to be asked.
 fn kept(sql: &dyn Sql, secret: &str) -> Result<Option<Identity>, SqlError> {
+    Ok(asked(sql, secret)?.filter(|known| known.owner != Owner::Unknown))
+}
+
+fn asked(sql: &dyn Sql, secret: &str) -> Result<Option<Identity>, SqlError> {
     let rows = sql.query("SELECT token, owner FROM identity WHERE id = 1 AND secret = ?", &[secret.into()])?;
     let Some([token, owner]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
     let Some(token) = token.text().and_then(|token| token.parse().ok()) else { return Ok(None) };
-    Ok(match owner.text() {
-        None => Some(Identity { token, owner: Owner::Account }),
-        Some(owner) => owner.parse().ok().map(|owner| Identity { token, owner: Owner::User(owner) }),
-    })
+    let owner = match owner.text() {
+        None => Owner::Account,
+        Some(owner) => owner.parse().map_or(Owner::Unknown, Owner::User),
+    };
+    Ok(Some(Identity { token, owner }))
 }
 
 /// Whose token it is, as far as that was asked before.
@@ -85,30 +91,31 @@ pub(crate) fn known_owner(sql: &dyn Sql, settings: &Settings) -> Result<Option<O
     Ok(kept(sql, &secret(settings))?.map(|known| known.owner))
 }
 
-/// The id of the token that the connector calls with. Asked once for each token; `None` where it cannot be told now.
+/// The token that the connector calls with. Asked once for each token; `None` where it cannot be told now.
 pub(crate) async fn own_token<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
-) -> Result<Option<TokenId>, SqlError> {
-    let known =
-        ports.one("SELECT token FROM identity WHERE id = 1 AND secret = ?", &[secret(client.settings()).into()])?;
-    if let Some(token) = known.as_ref().and_then(SqlValue::text).and_then(|token| token.parse().ok()) {
-        return Ok(Some(token));
+) -> Result<Option<Identity>, SqlError> {
+    if let Some(known) = asked(ports, &secret(client.settings()))? {
+        return Ok(Some(known));
     }
     match identity(ports, client).await {
-        Ok(identity) => Ok(Some(identity.token)),
+        Ok(identity) => Ok(Some(identity)),
         Err(ApiError::Storage(error)) => Err(error),
         Err(_) => Ok(None),
     }
 }
 
-/// Whether the list of tokens has the connector's own alone, which lacks the permission to list others: then Cloudflare tells of no
-/// other, and does not say so (`reference/tokens.md` b.1). Where it is not known which is its own, the only one may be.
-pub(crate) fn sees_itself_alone(tokens: &[Token], own: Option<TokenId>) -> bool {
+/// Whether a list of tokens may be short, which Cloudflare does not say (`reference/tokens.md` b.1): it lacks the account's own that the connector
+/// calls with, or has the connector's own alone, which lacks the permission to list others. Where it is not known which is its own, the only one
+/// may be. A person's token is on no such list.
+pub(crate) fn may_be_short(tokens: &[Token], own: Option<Identity>) -> bool {
     const MAY_LIST: [&str; 2] = ["account api tokens read", "account api tokens write"];
-    let [only] = tokens else { return false };
+    let Some(only) = tokens.iter().find(|token| own.is_none_or(|own| own.token == token.id)) else {
+        return own.is_some_and(|own| own.owner == Owner::Account);
+    };
     let may_list = only.permission_groups().iter().any(|name| MAY_LIST.contains(&name.to_ascii_lowercase().as_str()));
-    own.is_none_or(|own| own == only.id) && !may_list && only.unlisted == 0
+    tokens.len() == 1 && !may_list && only.unlisted == 0
 }
 
 #[cfg(test)]

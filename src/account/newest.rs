@@ -2,6 +2,7 @@
 
 use super::Stopped;
 use crate::base::ports::{KeyValue, Sql};
+use crate::model::kind::Kind;
 use crate::snapshot::{self, Snapshot, SnapshotError, last_published};
 
 /// The newest generation that can be read.
@@ -9,7 +10,7 @@ use crate::snapshot::{self, Snapshot, SnapshotError, last_published};
 pub struct Newest {
     /// The generation; none where none can be read.
     pub snapshot: Option<Snapshot>,
-    /// Whether it is the one that was published last: what it does not have, the account did not have at the last sync.
+    /// Whether it is the one that was published last, or nothing ever was: what it does not have, the account did not have at the last sync.
     pub is_last: bool,
 }
 
@@ -23,23 +24,27 @@ impl Newest {
         }
     }
 
-    /// Whether the sync could read the list of the user groups: that there is no such list now may be so for a moment only.
-    pub fn listed_user_groups(&self) -> bool {
-        let known = self.snapshot.as_ref().and_then(|known| known.manifest().capabilities.get("user_groups"));
-        known.is_some_and(|list| list.on)
+    /// Whether there may be user groups though Cloudflare has no list of them now, which may be so for a moment only: the last sync read the list, or
+    /// met the same fault and kept what was known, or it cannot be read what that sync found.
+    pub fn may_have_user_groups(&self) -> bool {
+        let known = self.snapshot.as_ref().map(Snapshot::manifest);
+        !self.is_last
+            || known.is_some_and(|known| {
+                known.counts.of(Kind::Group) > 0 || known.capabilities.get("user_groups").is_some_and(|list| list.on)
+            })
     }
 }
 
 /// Opens the newest generation. Where KV still shows an older one, or none, the newer is opened by its own name.
 pub async fn newest<P: KeyValue + Sql>(ports: &P) -> Result<Newest, Stopped> {
-    let seen = match snapshot::latest(ports).await {
-        Ok(seen) => seen,
+    let (seen, is_here) = match snapshot::latest(ports).await {
+        Ok(seen) => (seen, true),
         // Named, and on its way.
-        Err(SnapshotError::NotReplicated(_)) => None,
+        Err(SnapshotError::NotReplicated(_)) => (None, false),
         Err(error) => return Err(error.into()),
     };
     let Some(last) = last_published(ports)? else {
-        return Ok(Newest { is_last: seen.is_some(), snapshot: seen });
+        return Ok(Newest { snapshot: seen, is_last: is_here });
     };
     if let Some(snapshot) = seen.as_ref().filter(|seen| seen.manifest().generation >= last) {
         return Ok(Newest { snapshot: Some(snapshot.clone()), is_last: true });

@@ -1,5 +1,7 @@
 //! Why an operation goes no further.
 
+use std::fmt;
+
 use crate::base::ports::SqlError;
 use crate::base::time::Timestamp;
 use crate::cloudflare::ApiError;
@@ -25,6 +27,16 @@ impl Stopped {
     /// A refusal.
     pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
         Self::Refused(Outcome::refused(code, message))
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(outcome) => f.write_str(outcome.message()),
+            Self::NotNow(why) | Self::Until(why, _) | Self::Storage(why) => f.write_str(why),
+            Self::Api(error) => error.fmt(f),
+        }
     }
 }
 

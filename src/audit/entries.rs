@@ -124,7 +124,7 @@ pub fn about(entry: &AuditEntry) -> Vec<About> {
     let token = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Token);
     // A person's own tokens are in no list of the account.
     let is_own = uri.starts_with("/user/") || uri.starts_with("/client/v4/user/");
-    let found: Vec<About> = if segments.contains(&"user_groups") {
+    let found: Vec<About> = if has("iam") && segments.contains(&"user_groups") {
         let (id, who) = (after(&segments, "user_groups").or(resource), member(after(&segments, "members")));
         match group(id) {
             Some(About::Group(id)) if segments.contains(&"members") && who.is_none() => vec![About::GroupMembers(id)],

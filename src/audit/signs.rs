@@ -59,7 +59,7 @@ pub struct Watch {
     logins: logins::Known,
     changes: BTreeMap<UserId, Timestamp>,
     /// Since when the log of changes is read without a gap; nothing where it was not read lately.
-    log_since: Option<Timestamp>,
+    pub(crate) log_since: Option<Timestamp>,
 }
 
 /// Since when somebody gave no sign of life, by each of the sources that can tell.

@@ -156,7 +156,10 @@ impl Record for Account {
         Ok(Self {
             id: id(wire.id.as_deref(), "id")?,
             name: wire.name.unwrap_or_default(),
-            enforce_two_factor: settings.get("enforce_twofactor").and_then(Value::as_bool),
+            // Where it was never set it is told as `null`, and is off.
+            enforce_two_factor: settings
+                .get("enforce_twofactor")
+                .and_then(|told| told.as_bool().or(told.is_null().then_some(false))),
             organization: told("parent_org_id").map(|id| (id, told("parent_org_name").unwrap_or_default())),
         })
     }

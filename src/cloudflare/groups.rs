@@ -22,6 +22,9 @@ pub struct UserGroup {
     pub name: String,
     /// What its members hold through it, as far as it could be read.
     pub policies: Policies,
+    /// Whether it was told without policies: it holds nothing then, unless that was an answer that left them out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_silent: bool,
 }
 
 /// A member of a user group.
@@ -104,11 +107,14 @@ impl Record for UserGroup {
     type Wire<'de> = GroupWire<'de>;
 
     fn read(wire: GroupWire<'_>) -> Result<Self, String> {
-        Ok(Self {
-            id: id(wire.id.as_deref(), "id")?,
-            name: required(filled(wire.name), "name")?,
-            policies: Policies::read(wire.policies, &mut Known::new()),
-        })
+        let is_silent = wire.policies.is_none();
+        // A group that holds nothing may be told without policies; that is so of nobody else.
+        let mut policies = Policies::read(Some(wire.policies.unwrap_or_default()), &mut Known::new());
+        // Only its id tells what a group gives from what the members who show it have of their own.
+        if policies.readable().iter().any(|policy| policy.id.is_none()) {
+            policies = policies.and_unread("policies[].id is missing");
+        }
+        Ok(Self { id: id(wire.id.as_deref(), "id")?, name: required(filled(wire.name), "name")?, policies, is_silent })
     }
 }
 

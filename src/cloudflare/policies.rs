@@ -1,5 +1,5 @@
 //! Policies as Cloudflare tells them. What is absent is unknown, not empty: a set of policies that is missing, or of which one
-//! cannot be read, is never taken for all that somebody holds.
+//! cannot be read, is never taken for all that somebody holds. A user group alone has none where none are told.
 
 use std::rc::Rc;
 
@@ -83,7 +83,7 @@ impl Policies {
 
     /// The same, known not to be all, for a reason. The first reason stays.
     #[must_use]
-    pub(super) fn and_unread(mut self, why: &str) -> Self {
+    pub fn and_unread(mut self, why: &str) -> Self {
         self.unread.get_or_insert_with(|| why.to_owned());
         self
     }

@@ -40,7 +40,7 @@ pub struct TokenVerification {
 }
 
 impl<P: Http + Clock + Sql> Client<'_, P> {
-    /// One page of the account's tokens. A token that may only list itself sees only itself here, without any sign of it.
+    /// One page of the account's tokens. A token that may only list its own sees those that it made, or itself, without any sign of it.
     pub async fn tokens_page(&self, page: u32) -> Result<ListPage<Token>, ApiError> {
         self.page_of(page, &SIZES, |page, size| {
             self.account_path(&format!("/tokens?page={page}&per_page={size}&direction=asc"))

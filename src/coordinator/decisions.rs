@@ -24,8 +24,9 @@ pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &
     }
 }
 
-/// The facts with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for it; and with what is on its way.
-fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Result<Facts, SqlError> {
+/// The facts, which were gathered since `began`, with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for
+/// it; and with what is on its way.
+fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts, began: Timestamp) -> Result<Facts, SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
     let Facts::Known(mut known) = facts else { return Ok(facts) };
     // Those of a generation before say nothing of this one.
@@ -42,7 +43,10 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
         known.idle_days = silence.since_login.and(silence.days(ports.now()));
     }
     if let Some(email) = &known.person.email {
-        let mut coming = coming(ports, &address::folded(email), ports.now())?;
+        let key = known.person.key.map(Principal::id);
+        let (mut coming, is_clear) = coming(ports, &address::folded(email), key, began)?;
+        // What cannot be told may be anything.
+        known.person.is_whole &= is_clear;
         // What was asked for before a role's own id was learned names its permission group.
         for it in coming.iter_mut().flatten() {
             *it = listed(&known.catalogue, *it).map_or(*it, |it| it.entitlement);
@@ -65,24 +69,37 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts) -> Resu
 /// What was approved counts as on its way for so long: C1 has it carried out right away, or other steps of the task come first.
 const COMING_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
-/// What is on its way to whoever has an address: grants under way, and what was approved of late; none is the account. Two that must not come together
-/// may be asked for at the same time.
-fn coming(sql: &dyn Sql, email: &str, now: Timestamp) -> Result<Vec<Option<Entitlement>>, SqlError> {
+/// What is on its way to whoever has an address, or is known by this id: grants that are under way, or were when the facts `began` to be gathered, which
+/// may have been before they were done; and what was approved of late. None is the account. Two that must not come together may be asked for at the
+/// same time. And whether that is all: what a renewal brings back, and what could not be looked up yet, has no id here.
+fn coming(
+    sql: &dyn Sql,
+    email: &str,
+    key: Option<String>,
+    began: Timestamp,
+) -> Result<(Vec<Option<Entitlement>>, bool), SqlError> {
     // By the index of approvals: however much else is decided, what was approved for this one is among it.
     let statement = format!(
-        "SELECT entitlement FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
-            AND (email = ?1 OR email IS NULL AND {}) \
+        "SELECT CASE WHEN json_extract(outcome, '$.effect') IS NOT 'renewed' AND id NOT IN (SELECT operation FROM renewal) THEN entitlement END \
+         FROM (SELECT * FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL \
+            UNION ALL SELECT * FROM operation WHERE settled_at >= ?3) \
+         WHERE json_extract(request, '$.action') = 'grant' AND (email = ?1 OR email IS NULL AND {} \
+            OR ?4 IN (json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.member_id'))) \
          UNION SELECT json_extract(record, '$.entitlement') FROM decision \
          WHERE {APPROVED} AND json_extract(record, '$.email') = ?1 AND at >= ?2 AND version = 1 \
             AND json_extract(record, '$.action') = 'grant'",
         journal::names_by("request", "?1")
     );
-    let rows = sql.query(&statement, &[email.into(), now.plus_millis(-COMING_MILLIS).into()])?;
+    let lately = began.plus_millis(-COMING_MILLIS);
+    let rows = sql.query(&statement, &[email.into(), lately.into(), began.into(), key.into()])?;
     let read = |text: &str| if text == Holding::ACCOUNT { Some(None) } else { text.parse().ok().map(Some) };
-    Ok(rows.iter().filter_map(|row| read(row.first()?.text()?)).collect())
+    let known: Vec<_> = rows.iter().filter_map(|row| read(row.first()?.text()?)).collect();
+    let is_clear = known.len() == rows.len();
+    Ok((known, is_clear))
 }
 
 async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
+    let began = ports.now();
     let before = question.key.as_deref().map_or(Ok(Before::Nothing), |key| record::find(ports, key))?;
     let apps = settings.provision.apps.or_connected(|| crate::connect::connected_apps(ports))?;
     let is_admitted = apps.admit(&question.origin).is_ok();
@@ -112,7 +129,7 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         known.what_if = what_if::line(ports, settings, &asked).await.ok();
     }
     // From here on nothing is awaited: two that are asked for in the same moment know of each other.
-    let facts = with_findings(ports, settings, facts)?;
+    let facts = with_findings(ports, settings, facts, began)?;
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = Record::new(question, &facts, &decision, ports.now());
     // What was decided first under the key stays what it was.
@@ -126,4 +143,89 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
     });
     ports.log(Level::Info, "approval decided", fields);
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::coming;
+    use crate::base::fakes::Desk;
+    use crate::base::ports::{Clock as _, Sql as _, SqlValue};
+    use crate::coordinator::init;
+
+    const JANE: &str = "jane@example.com";
+    const HER_ID: &str = "1950eaac6afff7eeb3d21899eb1b7c9a";
+    const ROLE: &str = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
+
+    /// How much is on its way to Jane, and whether that is all, where there is one operation: settled so many milliseconds after the facts began to be
+    /// gathered, with this effect, or under way; of a renewal or of none.
+    fn told(
+        request: &str,
+        email: Option<&str>,
+        what: Option<&str>,
+        settled: Option<(i64, &str)>,
+        renews: bool,
+    ) -> (usize, bool) {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let outcome = settled.map(|(_, effect)| format!(r#"{{"outcome":"done","effect":"{effect}"}}"#));
+        let (settled_at, due_at) = match settled {
+            Some((after, _)) => (SqlValue::from(desk.now().plus_millis(after)), SqlValue::Null),
+            None => (SqlValue::Null, desk.now().into()),
+        };
+        desk.query(
+            "INSERT INTO operation (id, key, state, request, email, entitlement, outcome, received_at, settled_at, due_at) \
+             VALUES (7, 't/7', 'received', ?, ?, ?, ?, 0, ?, ?)",
+            &[request.into(), email.into(), what.into(), outcome.into(), settled_at, due_at],
+        )
+        .unwrap();
+        if renews {
+            desk.query("INSERT INTO renewal (operation, member, email, held) VALUES (7, '', '', '')", &[]).unwrap();
+        }
+        let (known, is_clear) = coming(&desk, JANE, Some(HER_ID.to_owned()), desk.now()).unwrap();
+        (known.len(), is_clear)
+    }
+
+    #[test]
+    fn a_grant_is_on_its_way_until_the_facts_were_gathered_after_it() {
+        let (grant, revoke) = (r#"{"action":"grant"}"#, r#"{"action":"revoke"}"#);
+        for (request, email, settled, count) in [
+            (grant, JANE, None, 1),
+            (grant, JANE, Some(0), 1),
+            (grant, JANE, Some(3_000), 1),
+            (grant, JANE, Some(-1), 0),
+            (grant, "joe@example.com", None, 0),
+            (grant, "joe@example.com", Some(0), 0),
+            (revoke, JANE, None, 0),
+            (revoke, JANE, Some(0), 0),
+        ] {
+            let settled = settled.map(|after| (after, "granted"));
+            let found = told(request, Some(email), Some(ROLE), settled, false);
+            assert_eq!(found, (count, true), "{request} {email} {settled:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_id_yet_or_is_brought_back_by_a_renewal_may_be_anything() {
+        let grant = r#"{"action":"grant"}"#;
+        for (what, settled, renews, expected) in [
+            (Some("account"), None, false, (1, true)),
+            (Some("account"), None, true, (0, false)),
+            (Some("account"), Some((0, "renewed")), false, (0, false)),
+            (Some("account"), Some((-1, "renewed")), false, (0, true)),
+            (None, None, false, (0, false)),
+            (Some("role:of-a-newer-kind"), None, false, (0, false)),
+        ] {
+            assert_eq!(told(grant, Some(JANE), what, settled, renews), expected, "{what:?} {settled:?} {renews}");
+        }
+    }
+
+    #[test]
+    fn whom_a_grant_names_by_an_id_alone_has_no_address_yet() {
+        for (name, id, count) in
+            [("user_id", HER_ID, 1), ("member_id", HER_ID, 1), ("user_id", "2950eaac6afff7eeb3d21899eb1b7c9a", 0)]
+        {
+            let request = format!(r#"{{"action":"grant","subject":{{"emails":[],"{name}":"{id}"}}}}"#);
+            assert_eq!(told(&request, None, Some(ROLE), None, false), (count, true), "{request}");
+        }
+    }
 }

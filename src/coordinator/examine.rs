@@ -9,7 +9,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::remedy::SET_SECRET;
 use crate::cloudflare::Settings;
-use crate::cloudflare::{Account, ApiError, Client, ListPage, NamedObject, Purpose};
+use crate::cloudflare::{Account, ApiError, Client, ListPage, NamedObject, PER_PAGE, Purpose};
 use crate::push::Finding;
 
 /// One thing that was checked.
@@ -48,9 +48,12 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
     let domains = client.sso_domains().await;
     let tokens = client.tokens_page(1).await;
     let posture = posture(account.as_ref().ok(), domains.as_ref().ok());
-    let sees_itself_alone = match &tokens {
-        Ok(page) => identity::sees_itself_alone(&page.items, identity::own_token(ports, &client).await.ok().flatten()),
-        Err(_) => false,
+    let may_be_short = match &tokens {
+        // What is not on this page may be on another.
+        Ok(page) if page.odd.is_empty() && page.pages(1, PER_PAGE) <= 1 => {
+            identity::may_be_short(&page.items, identity::own_token(ports, &client).await.ok().flatten())
+        }
+        _ => false,
     };
     let reads = [
         ("the account", true, settings, account.map(drop)),
@@ -72,8 +75,8 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
         ),
     ];
     found.extend(reads.into_iter().map(|(what, required, permission, read)| check(what, required, permission, read)));
-    if let Some(tokens) = found.iter_mut().find(|check| sees_itself_alone && check.name.ends_with(TOKENS)) {
-        (tokens.ok, tokens.message) = (false, "the list has one token alone, which is the connector's own or may be, and may list no others, which Cloudflare does not say: edit it in Cloudflare's dashboard under API Tokens and add the permission Account API Tokens: Read".to_owned());
+    if let Some(tokens) = found.iter_mut().find(|check| may_be_short && check.name.ends_with(TOKENS)) {
+        (tokens.ok, tokens.message) = (false, "the list has one token alone, which is the connector's own or may be, or lacks the connector's own, so others may be left out of it, which Cloudflare does not say: edit the connector's token in Cloudflare's dashboard under API Tokens and add the permission Account API Tokens: Read".to_owned());
     }
     found.extend(posture);
     let now = ports.now();
@@ -140,7 +143,7 @@ async fn whose<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Opti
         Owner::Account => return None,
         Owner::User(user) => (
             true,
-            format!("the token belongs to the user {user}, whom this connector therefore never removes; an account's token would outlast them"),
+            format!("the token belongs to the user {user}, whom this connector therefore never removes; of the account's API tokens it may be told those alone that they made; an account's token would outlast them"),
         ),
         Owner::Unknown => (
             false,

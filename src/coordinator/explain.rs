@@ -183,7 +183,7 @@ async fn explain<P: Ports>(
             continue;
         }
         let UnexplainedChange { id, gained, principal, member, name, entitlement, after, at, .. } = &change;
-        let called = Some(name.as_str()).filter(|_| !is_group(principal));
+        let called = (!is_group(principal)).then_some(name.as_str());
         let told = record::told_before(ports, (principal, called, entitlement), *gained, *at)?;
         let earliest = after.plus_secs(-MARGIN_SECS);
         let from = told.map_or(earliest, |told| earliest.max(told));
@@ -206,6 +206,8 @@ async fn explain<P: Ports>(
         let of_group = |id: &str| id.strip_prefix("group:").map(|id| id.trim_end_matches(":member").to_owned());
         let group = of_group(principal).or_else(|| of_group(entitlement));
         let may_come = *at > told_until;
+        let since = record::changed_since(ports, (principal, entitlement), *at)?;
+        let from = since.map_or(from, |since| from.max(since));
         let author = entries::author_of(ports, member.as_deref(), group.as_deref(), from, *at)?;
         let nobody = || ("unknown", None, past::nobody());
         let (cause, happened_at, by) = match author {

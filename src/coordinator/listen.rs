@@ -16,7 +16,7 @@ use crate::cloudflare::{Client, Purpose};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::resource::Row;
 use crate::provision::{aftercare, heard};
-use crate::sync::reread::{self, Reread};
+use crate::sync::reread::{self, Reread, RereadError};
 use crate::sync::{self, RunOutcome, Trigger, refresh, room};
 
 /// While a sync is under way, it is looked this often whether that is over.
@@ -170,7 +170,7 @@ impl Coordinator {
             match heard::changed_in_group(ports, &settings.cloudflare, one.id).await {
                 Ok(Some(changed)) => unheard.members.extend(changed.into_iter().map(|member| (member, Some(one.id)))),
                 Ok(None) => came.needs_sweep = true,
-                Err(error) => came.fail(ports, "a user group's members", &one.id, &format!("{error:?}")),
+                Err(error) => came.fail(ports, "a user group's members", &one.id, &error.to_string()),
             }
         }
     }
@@ -194,7 +194,7 @@ impl Coordinator {
                 Ok(heard::Look::Doubtful) => came.is_done = false,
                 Ok(heard::Look::Gone) => gone.push(*member),
                 Ok(heard::Look::Sweep) => came.needs_sweep = true,
-                Err(error) => came.fail(ports, "a member", member, &format!("{error:?}")),
+                Err(error) => came.fail(ports, "a member", member, &error.to_string()),
             }
         }
         // Nobody is looked for where nobody is gone, and of so many at once a sweep asks whether that may be.
@@ -203,7 +203,7 @@ impl Coordinator {
             return;
         }
         if let Err(error) = heard::note_gone(ports, &self.locks, &gone).await {
-            came.fail(ports, "members who are gone", &gone.len(), &format!("{error:?}"));
+            came.fail(ports, "members who are gone", &gone.len(), &error.to_string());
         }
     }
 
@@ -234,12 +234,13 @@ impl Coordinator {
         }
         let client = Client::new(ports, &settings.cloudflare, Purpose::Sync);
         let mut rows = BTreeMap::new();
-        let mut take = |came: &mut Came, what: &str, id: &dyn fmt::Display, read: Result<Reread, _>| match read {
-            Ok(Reread::Row(key, row)) => drop(rows.insert(key, row.map(|row| *row))),
-            Ok(Reread::Nothing) => {}
-            Ok(Reread::Sweep) => came.needs_sweep = true,
-            Err(error) => came.fail(ports, what, id, &format!("{error:?}")),
-        };
+        let mut take =
+            |came: &mut Came, what: &str, id: &dyn fmt::Display, read: Result<Reread, RereadError>| match read {
+                Ok(Reread::Row(key, row)) => drop(rows.insert(key, row.map(|row| *row))),
+                Ok(Reread::Nothing) => {}
+                Ok(Reread::Sweep) => came.needs_sweep = true,
+                Err(error) => came.fail(ports, what, id, &error.to_string()),
+            };
         for one in groups {
             let read = reread::group(&client, one.id).await;
             take(came, "a user group", &one.id, read);

@@ -273,10 +273,12 @@ fn begin_sync<P: Ports>(
     sync::begin(ports, &settings.cloudflare, trigger)
 }
 
-/// What was open when a generation's evidence was first asked for; as long as something of it is not settled, of which it is.
+/// What was open when a generation's evidence was first asked for; as long as something of it is not settled, of which it is. Of a generation that is
+/// kept no more it is not known what that was, and it would be told as it is now.
 fn evidence<P: Ports>(ports: &P, generation: &crate::snapshot::GenerationId) -> Result<Reply, SqlError> {
     let looked_at = findings::looked_at(ports)?;
-    if looked_at.as_ref() >= Some(generation) && ledger::record::is_explained(ports, generation)? {
+    let is_done = looked_at.as_ref() >= Some(generation) && crate::snapshot::is_kept(ports, generation)?;
+    if is_done && ledger::record::is_explained(ports, generation)? {
         let reach = past::reach(ports, Some(generation))?;
         return Ok(Reply::Findings(findings::cut(ports, generation, &reach, ports.now())?));
     }

@@ -97,7 +97,7 @@ impl Coordinator {
         match journal::arrive(ports, request, now, now.plus_secs(WATCHDOG_SECS))? {
             // C1 asked again, so it has no answer yet: this is it, and the callback is not needed any more.
             Arrival::Settled(id, outcome) => {
-                callback::done(ports, id)?;
+                callback::told(ports, id, now)?;
                 Ok(Reply::Outcome(outcome))
             }
             Arrival::Underway(id) => match self.take_over(ports, id)? {
@@ -148,9 +148,12 @@ impl Coordinator {
         self.wake(ports, ports.now().plus_secs(WATCHDOG_SECS)).await;
         let attempted = self.attempt(ports, settings, place, request, received_at).await?;
         // No part of the alarm looks at what this left behind.
-        let next = match &attempted {
-            Outcome::NotNow { .. } => journal::next_due(ports)?,
-            _ => callback::next_due(ports)?,
+        let next = if let Outcome::NotNow { .. } = attempted {
+            journal::next_due(ports)?
+        } else {
+            // It may have been put off before, and who asked again is told now.
+            callback::told(ports, id, ports.now())?;
+            callback::next_due(ports)?
         };
         if let Some(at) = next.into_iter().chain(aftercare::next_due(ports)?).min() {
             self.wake(ports, at).await;
@@ -181,7 +184,7 @@ impl Coordinator {
         loop {
             let entry = journal::find(ports, &id.0.to_string())?;
             if let Some(outcome) = entry.and_then(|entry| entry.outcome) {
-                callback::done(ports, id)?;
+                callback::told(ports, id, ports.now())?;
                 return Ok(Reply::Outcome(outcome));
             }
             if !self.in_flight.has(id) || ports.now() >= until {
@@ -239,9 +242,8 @@ impl Coordinator {
         };
         // What nobody comes back for must not happen later by itself: when it was cut off, or has written what it could not read back, it is looked at
         // once more, and no more.
-        let comes_again = request.key.is_some()
-            || provision::must_go_on(ports, id)?
-            || (attempts == 1 && journal::has_written(ports, id)?);
+        let goes_on = request.key.is_some() || provision::must_go_on(ports, id)?;
+        let comes_again = goes_on || (attempts == 1 && journal::has_written(ports, id)?);
         if let (Outcome::NotNow { message, retry_at }, true) = (&outcome, comes_again) {
             let due_at = if was_turned_away {
                 retry_at.unwrap_or_else(|| after_others(received_at, now))
@@ -250,7 +252,8 @@ impl Coordinator {
                 retry_at.unwrap_or_else(|| now.plus_secs(1))
             } else if let Some(over_at) = over_at {
                 journal::waits(ports, id, message, now)?;
-                due_while(received_at, over_at, *retry_at, now)
+                // The only further look comes when it can tell.
+                due_while(received_at, over_at, if goes_on { *retry_at } else { Some(over_at) }, now)
             } else {
                 due_again(journal::came_to_nothing(ports, id, message, now)?, *retry_at, now)
             };
@@ -276,7 +279,7 @@ impl Coordinator {
     ) -> Result<Reply, SqlError> {
         // The alarm may have settled it since the attempt: nothing is awaited between this look and what is noted.
         if let Some(outcome) = journal::find(ports, &id.0.to_string())?.and_then(|entry| entry.outcome) {
-            callback::done(ports, id)?;
+            callback::told(ports, id, ports.now())?;
             return Ok(Reply::Outcome(outcome));
         }
         if let Some(url) = callback_url {
@@ -460,14 +463,15 @@ pub(super) fn document(outcome: &Outcome) -> Document {
 async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Callback) -> Result<(), SqlError> {
     let operation = callback.operation;
     let drop_it = |why: &str| {
-        ports.log(Level::Error, "callback given up", serde_json::json!({ "operation": operation.0, "why": why }));
+        ports.log(Level::Error, why, serde_json::json!({ "operation": operation.0 }));
+        journal::remark(ports, operation, why, ports.now())?;
         callback::done(ports, operation)
     };
     if ports.now() > callback.expires_at {
-        return drop_it("C1 waits no longer");
+        return drop_it("callback given up: C1 waits no longer");
     }
-    let try_again = |why: &str| {
-        let again = callback::failed(ports, callback, ports.now())?;
+    let try_again = |why: &str, may_be_told: bool| {
+        let again = callback::failed(ports, callback, may_be_told, ports.now())?;
         let tenant = &settings.conductorone.tenant;
         ports.log(
             Level::Warn,
@@ -477,7 +481,9 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         Ok(())
     };
     // A newer version may have noted one that cannot be read, and be back before C1 waits no longer.
-    let Some(outcome) = journal::outcome(ports, operation)? else { return try_again("its outcome cannot be read") };
+    let Some(outcome) = journal::outcome(ports, operation)? else {
+        return try_again("its outcome cannot be read", false);
+    };
     let request = HttpRequest {
         method: Method::Post,
         url: callback.url.clone(),
@@ -488,14 +494,18 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         max_bytes: 64 * 1024,
     };
     match ports.send(request).await {
-        Ok(response) if (200..300).contains(&response.status) => callback::done(ports, operation),
-        // Delivered before, or expired: C1 says 400 to both, and 410 says that for good by its own meaning. What was not sent before, nobody was told.
-        Ok(response) if matches!(response.status, 400 | 410) => match callback.attempts {
-            0 => drop_it("C1 waits no longer, or was told already"),
-            _ => callback::done(ports, operation),
+        Ok(response) if (200..300).contains(&response.status) => callback::told(ports, operation, ports.now()),
+        // Delivered before, or expired: C1 says 400 to both, and 410 says that for good by its own meaning. What it answered otherwise it does not have.
+        Ok(response) if matches!(response.status, 400 | 410) => match callback.attempts % 2 {
+            0 => drop_it("callback given up: C1 waits no longer, or was told already"),
+            _ => callback::told(ports, operation, ports.now()),
         },
-        Ok(response) => try_again(&format!("HTTP status {}", response.status)),
-        Err(error) => try_again(&error.to_string()),
+        Ok(response) => {
+            // By these somebody before C1 says that C1 did not answer.
+            let may_be_told = matches!(response.status, 502 | 504 | 520..=599);
+            try_again(&format!("HTTP status {}", response.status), may_be_told)
+        }
+        Err(error) => try_again(&error.to_string(), true),
     }
 }
 

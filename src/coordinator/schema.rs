@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     Step { version: 7, what: "how far a finding goes is kept, since no more is accepted with it", run: finding_extent },
     Step { version: 8, what: "when an operation first wrote is kept", run: wrote_at_column },
     Step { version: 9, what: "how far what was accepted goes is kept apart", run: accepted_extent },
+    Step { version: 10, what: "an end that was refused for good is asked for again", run: refused_ends },
 ];
 
 /// Under this name the database's version stands in the table `meta`.
@@ -173,6 +174,14 @@ fn accepted_extent(sql: &dyn Sql) -> Result<(), SqlError> {
     add_column(sql, "finding", "accepted_extent TEXT")
 }
 
+/// Version 10. Until then, an end that a guard had refused was asked for no more, whatever was mended since.
+fn refused_ends(sql: &dyn Sql) -> Result<(), SqlError> {
+    if !exists(sql, "expiry")? {
+        return Ok(());
+    }
+    crate::account::expiry::ask_again(sql)
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -306,6 +315,36 @@ mod tests {
         }
         assert_eq!(layout(&desk)["finding"], layout(&new)["finding"]);
         assert_eq!(desk.query("SELECT id, extent FROM finding", &[]).unwrap(), [["a".into(), SqlValue::Null]]);
+    }
+
+    #[test]
+    fn an_end_that_was_refused_for_good_is_asked_for_again_and_one_that_is_under_way_is_not() {
+        let desk = of_version(9);
+        crate::account::expiry::init(&desk).unwrap();
+        for (operation, asked) in [(101_i64, 1_i64), (102, 1), (103, 1), (104, 0), (105, 99)] {
+            desk.query(
+                "INSERT INTO expiry (email, entitlement, operation, ends_at, asked) VALUES (?1, 'account', ?1, 5, ?2)",
+                &[operation.into(), asked.into()],
+            )
+            .unwrap();
+        }
+        // The journal has forgotten the revoke of the first. Another grant has a number that begins alike.
+        for (key, outcome) in [
+            ("expiry/102/5", "{}".into()),
+            ("expiry/103/5", "{}".into()),
+            ("expiry/103/5/7", SqlValue::Null),
+            ("expiry/1021/5", SqlValue::Null),
+        ] {
+            desk.query(
+                "INSERT INTO operation (key, state, request, received_at, outcome) VALUES (?, 'received', '{}', 0, ?)",
+                &[key.into(), outcome],
+            )
+            .unwrap();
+        }
+        migrate(&desk).unwrap();
+        let asked = desk.query("SELECT asked FROM expiry ORDER BY operation", &[]).unwrap();
+        let asked: Vec<_> = asked.iter().map(|row| row[0].integer().unwrap()).collect();
+        assert_eq!(asked, [2, 2, 1, 0, 99]);
     }
 
     #[test]

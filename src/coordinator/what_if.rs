@@ -65,18 +65,7 @@ pub(super) enum NoAnswer {
 
 impl From<Stopped> for NoAnswer {
     fn from(stopped: Stopped) -> Self {
-        Self::NotNow(match stopped {
-            Stopped::NotNow(message) | Stopped::Until(message, _) | Stopped::Storage(message) => message,
-            Stopped::Api(error) => error.to_string(),
-            Stopped::Refused(outcome) => said(&outcome).to_owned(),
-        })
-    }
-}
-
-/// The sentence of an outcome.
-fn said(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Done { message, .. } | Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } => message,
+        Self::NotNow(stopped.to_string())
     }
 }
 
@@ -147,7 +136,7 @@ async fn worked_out<P: KeyValue + Clock + Sql>(
     }
     let refused = match &fate {
         Fate::Stopped(Outcome::Refused { code, message }) => json!({ "code": code, "message": message }),
-        Fate::Stopped(outcome) => json!({ "code": "not_now", "message": said(outcome) }),
+        Fate::Stopped(outcome) => json!({ "code": "not_now", "message": outcome.message() }),
         Fate::AlreadySo | Fate::Made(_) => Value::Null,
     };
     Ok(json!({
@@ -341,7 +330,7 @@ impl Known {
     async fn line<P: KeyValue>(&self, ports: &P, action: Action, fate: &Fate) -> Result<String, NoAnswer> {
         let (who, name) = (&self.member.email, &self.name);
         let after = match fate {
-            Fate::Stopped(outcome) => return Ok(format!("The connector would not do it: {}", said(outcome))),
+            Fate::Stopped(outcome) => return Ok(format!("The connector would not do it: {}", outcome.message())),
             Fate::AlreadySo if action == Action::Grant => return Ok(format!("{who} has {name} already.")),
             Fate::AlreadySo => return Ok(format!("{who} does not have {name}.")),
             Fate::Made(None) if self.entitlement.is_none() => {

@@ -215,6 +215,13 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
     Ok(is_more || (is_new && accepted.is_none()))
 }
 
+/// Takes over the name that what a finding is about goes by now: where all else is as it was, that is no news.
+pub(super) fn rename(sql: &dyn Sql, found: &Match) -> Result<(), SqlError> {
+    let params = [found.name.as_str().into(), found.id.as_str().into()];
+    sql.query("UPDATE finding SET name = ?1 WHERE id = ?2 AND name <> ?1", &params)?;
+    Ok(())
+}
+
 /// Ends what somebody said of a finding; that stays in its events.
 fn open_again(sql: &dyn Sql, id: &str, why: &str, now: Timestamp) -> Result<(), SqlError> {
     sql.query(

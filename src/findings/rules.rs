@@ -101,6 +101,9 @@ impl Whole {
 /// The name of the rule about Super Administrators who are fewer than are wanted.
 pub(super) const TOO_FEW: &str = "too-few-super-administrators";
 
+/// The name of the rule about privileged people who give no sign of life.
+pub(super) const IDLE: &str = "privileged-idle";
+
 /// The name of the rule about tokens that can do more than who made them.
 pub(super) const STRONGER: &str = "token-stronger-than-creator";
 
@@ -128,7 +131,7 @@ pub const RULES: &[Rule] = &[
         test: Test::Person(privileged_outside_domains),
     },
     Rule {
-        name: "privileged-idle",
+        name: IDLE,
         severity: Severity::Medium,
         title: "a privileged member gave no sign of life for a long time",
         remedy: "Ask whether the role is still needed, and take it away under Manage Account > Members where it is not. Who only reads leaves no entry in the audit log.",

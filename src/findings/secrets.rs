@@ -8,20 +8,22 @@ use crate::model::scope::{covers, told};
 
 /// What a token gives away where whoever has it is no administrator: its permission groups' names in small letters, and what they are for.
 /// `write` stands for `edit` too.
-const POWERS: [(&str, Power); 5] = [
+const POWERS: [(&str, Power); 6] = [
     ("account api tokens write", Power::Tokens),
     ("api tokens write", Power::Tokens),
     ("account settings write", Power::Members),
     ("memberships write", Power::Members),
+    // Cloudflare's API description has it without a word for what it does, and it writes.
+    ("scim provisioning", Power::Members),
     ("scim provisioning write", Power::Members),
 ];
 
-/// What a token can do that nobody but an administrator can.
+/// What a token can do that not everybody can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Power {
-    /// Make tokens.
+    /// Make tokens, as administrators can.
     Tokens,
-    /// Edit members.
+    /// Edit members, as Super Administrators alone can.
     Members,
 }
 
@@ -75,9 +77,10 @@ pub(super) fn reads_only(name: &str, label: Option<&str>) -> bool {
     by_name || name.contains("read-only") || label.contains("readonly") || label.contains("read_only")
 }
 
-/// Whether a role gives nothing by itself.
-pub(super) fn gives_nothing(label: Option<&str>) -> bool {
-    label.is_some_and(|label| label.contains("minimal_account_access"))
+/// Whether a role gives nothing by itself. Its name is known, and its label may be another.
+pub(super) fn gives_nothing(name: &str, label: Option<&str>) -> bool {
+    let is_minimal = |text: &str| text.to_ascii_lowercase().replace('_', " ").contains("minimal account access");
+    is_minimal(name) || label.is_some_and(is_minimal)
 }
 
 fn folded(name: &str) -> String {
@@ -145,9 +148,12 @@ pub(super) fn stronger_than_creator(of: Secret<'_>, _: &Settings) -> Option<Stri
     }
     let mut more: Vec<String> = Vec::new();
     for (name, power) in powers(of.token) {
-        if power == Power::Members || !maker.is_administrator {
-            more.push(format!("{name} is for administrators"));
-        }
+        let whose = match power {
+            Power::Members => "Super Administrators",
+            Power::Tokens if maker.is_administrator => continue,
+            Power::Tokens => "administrators",
+        };
+        more.push(format!("{name} is for {whose}"));
     }
     for policy in of.token.allowed() {
         let writing = policy.names().find(|name| folded(name).ends_with(" write"));
@@ -272,7 +278,9 @@ mod tests {
             ("Account API Tokens Write", true),
             ("API Tokens Edit", true),
             ("account settings write", true),
+            ("SCIM Provisioning", true),
             ("SCIM Provisioning Write", true),
+            ("SCIM Provisioning Read", false),
             ("Account API Tokens Read", false),
             ("DNS Write", false),
         ] {
@@ -294,7 +302,7 @@ mod tests {
         let rule = "token-stronger-than-creator";
         let keys = |of: &[(&str, bool)]| of.iter().map(|(key, writes)| ((*key).to_owned(), *writes)).collect();
         let maker = |of: &[(&str, bool)]| Maker { is_there: true, keys: keys(of), ..Maker::default() };
-        let cases: [Case; 10] = [
+        let cases: [Case; 11] = [
             (&["DNS Write"], &[ZONE], maker(&[(ZONE, true)]), None),
             (&["DNS Write"], &[ZONE], maker(&[(OTHER, true)]), Some("nothing there")),
             (&["DNS Write"], &[ZONE, OTHER], maker(&[("com.cloudflare.api.account.zone.*", true)]), None),
@@ -306,7 +314,13 @@ mod tests {
                 &["Account Settings Write"],
                 &[WHOLE],
                 Maker { is_administrator: true, whole: Some(true), ..maker(&[]) },
-                Some("for administrators"),
+                Some("Account Settings Write is for Super Administrators"),
+            ),
+            (
+                &["Account API Tokens Write"],
+                &[WHOLE],
+                Maker { whole: Some(true), ..maker(&[]) },
+                Some("Account API Tokens Write is for administrators"),
             ),
             (
                 &["Account API Tokens Write"],
@@ -344,6 +358,19 @@ mod tests {
             ("Thread Manager", None, false),
         ] {
             assert_eq!(reads_only(name, label), reads, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_role_gives_nothing_by_its_name_or_label() {
+        for (name, label, nothing) in [
+            ("Minimal Account Access", None, true),
+            ("Minimal Account Access", Some("account_minimal"), true),
+            ("Least", Some("minimal_account_access"), true),
+            ("Least", Some("admin"), false),
+            ("Minimal", None, false),
+        ] {
+            assert_eq!(gives_nothing(name, label), nothing, "{name} {label:?}");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::book::{self, Match, OTHERS};
 use super::extent::{Extent, MOST_NAMED};
-use super::rules::{Person, RULES, Rule, STRONGER, TOO_FEW, Test, Whole, Withdrawn, severity_of};
+use super::rules::{IDLE, Person, RULES, Rule, STRONGER, TOO_FEW, Test, Whole, Withdrawn, severity_of};
 use super::secrets::{IsOne, Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::account::expiry::{self, Overdue};
@@ -140,7 +140,7 @@ struct Survey<'a> {
     overdue: Vec<(Overdue, bool)>,
     /// The memberships that there are, where something was to end.
     there: BTreeSet<MemberId>,
-    /// The lists that are told as they are, no record of them as it was before.
+    /// The lists that are told as they are, no record of them as it was before; of the tokens it is enough that their list was read.
     whole_lists: BTreeSet<&'static str>,
     watch: Watch,
     /// Who made the tokens, and what each holds.
@@ -166,6 +166,9 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
     // What cannot be read is told by everything else that needs the same storage.
     let before = ports.now().plus_secs(-settings.overdue_minutes * 60);
     let overdue = expiry::all_overdue(ports, before).unwrap_or_default();
+    // One token whose record is odd makes no other one older; of a list that is not read any more all of them grow old.
+    let tokens = snapshot.manifest().capabilities.get(TOKENS);
+    let is_now = |list: &str| list == TOKENS && tokens.is_none_or(|told| told.kept_from.is_none());
     let mut survey = Survey {
         settings,
         now: ports.now(),
@@ -175,7 +178,7 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
         whole: Whole { posture, ..Whole::default() },
         overdue: overdue.into_iter().map(|overdue| (overdue, false)).collect(),
         there: BTreeSet::new(),
-        whole_lists: HOLDERS.iter().copied().filter(|list| snapshot.manifest().is_whole(list)).collect(),
+        whole_lists: LISTS.iter().copied().filter(|list| snapshot.manifest().is_whole(list) || is_now(list)).collect(),
         watch: Watch::load(ports, ports.now()).unwrap_or_default(),
         makers: BTreeMap::new(),
         withdrawn: BTreeMap::new(),
@@ -299,7 +302,7 @@ impl Survey<'_> {
             maker.is_administrator = !privileged.is_empty();
             for it in held.union(&through).into_iter().filter_map(|it| catalogue.get(it)) {
                 let label = it.label.as_deref();
-                if matches!(it.entitlement, Entitlement::Role(_)) && !gives_nothing(label) {
+                if matches!(it.entitlement, Entitlement::Role(_)) && !gives_nothing(&it.name, label) {
                     maker.whole = maker.whole.max(Some(!reads_only(&it.name, label)));
                 }
             }
@@ -330,7 +333,7 @@ impl Survey<'_> {
             |all: &mut dyn Iterator<Item = Entitlement>| Extent::listed(all.map(|it| it.to_string()).collect());
         for rule in RULES {
             if let Test::Person(test) = rule.test {
-                let evidence = test(&person, &self.settings);
+                let evidence = test(&person, &self.settings).or_else(|| self.still_idle(rule, &key, &person));
                 self.add(rule, &key, &name, evidence, &|| match rule.name {
                     "direct-beside-group" => listed(&mut held.intersection(&through).copied()),
                     "overdue-revoke" => Extent::listed(ends.clone()),
@@ -340,6 +343,20 @@ impl Survey<'_> {
                 });
             }
         }
+    }
+
+    /// What was found of the silence of somebody privileged, where it is not known to be over: a gap in the log of changes, or that no source can
+    /// be read, is no sign of life. Where the log begins on the day that was told, it is the threshold that is another.
+    fn still_idle(&self, rule: &Rule, key: &str, person: &Person<'_>) -> Option<String> {
+        let since_change = person.silence.since_change;
+        let is_there = !person.privileged.is_empty() && person.member.status == MemberStatus::Accepted;
+        if rule.name != IDLE || !is_there || since_change != self.watch.log_since {
+            return None;
+        }
+        let by_login = Silence { since_change: None, ..person.silence }.days(self.now);
+        let (was, _) = self.open.get(&format!("{IDLE}:{key}"))?;
+        let is_as_before = since_change.is_some_and(|since| was.ends_with(&since.date()));
+        (by_login.is_none_or(|days| days >= self.settings.idle_days) && !is_as_before).then(|| was.clone())
     }
 
     /// What a member holds whose end is past, or the account itself, where that was for a time.
@@ -475,6 +492,9 @@ impl Survey<'_> {
             let known = before.remove(&found.id);
             let is_as_it_was =
                 known.as_ref().is_some_and(|(evidence, extent)| (evidence, extent) == (&found.evidence, &found.extent));
+            if is_as_it_was {
+                book::rename(sql, found)?;
+            }
             // An earlier version noted those that are not listed as if they were about the account.
             let is_news = (!is_as_it_was || found.about == OTHERS) && book::note(sql, found, known.is_none(), now)?;
             noted.opened.extend(is_news.then(|| found.id.clone()));
@@ -498,12 +518,18 @@ const MEMBERS: &[&str] = &["members"];
 const GROUPS: &[&str] = &["user_groups", "user_group_members"];
 const HOLDERS: &[&str] = &["members", "user_groups", "user_group_members"];
 
-/// The lists that a rule takes for all that there is: what it finds is what is in none of them.
+/// All lists that a rule may need.
+const LISTS: &[&str] = &["members", "user_groups", "user_group_members", TOKENS];
+const TOKENS: &str = "tokens";
+
+/// The lists that a rule takes for all that there is: what it finds is what is in none of them; or that it takes for what is so today.
 fn needs(rule: &str) -> &'static [&'static str] {
     match rule {
         TOO_FEW => GROUPS,
         "token-stronger-than-creator" => HOLDERS,
         "token-of-somebody-who-left" => MEMBERS,
+        // The days since the list was last read are no days without use.
+        "token-unused" | "token-never-used" => &[TOKENS],
         _ => &[],
     }
 }

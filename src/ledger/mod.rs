@@ -75,8 +75,8 @@ pub fn purge(sql: &dyn Sql, oldest: Timestamp, told_since: Option<Timestamp>) ->
     if is_any.is_none() {
         return Ok(());
     }
+    // Who had another address before is not forgotten: a revoke may come by that one, as long as they are there.
     sql.query("DELETE FROM ledger WHERE at < ?", &[kept_from.into()])?;
-    sql.query("DELETE FROM former_name WHERE at < ?", &[oldest.into()])?;
     // The newest generation's mark stays, however old it is: the next difference begins there.
     sql.query(
         "DELETE FROM ledger_mark WHERE at < ? AND generation <> (SELECT MAX(generation) FROM ledger_mark WHERE version = 1)",

@@ -7,7 +7,7 @@ use crate::base::ports::{Clock, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeSet;
 use crate::model::address;
-use crate::model::grant::{Entitlement, Principal};
+use crate::model::grant::{Entitlement, Grant, Principal};
 use crate::model::kind::Kind;
 use crate::snapshot::{self, Change, GenerationId, Manifest, Snapshot, SnapshotError};
 
@@ -56,10 +56,15 @@ impl Chapter {
     }
 }
 
+/// The generation that a value names.
+fn named(value: Option<&SqlValue>) -> Option<GenerationId> {
+    value.and_then(SqlValue::text).and_then(GenerationId::parse)
+}
+
 /// The generation that was recorded last.
 fn last(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
     let value = sql.one("SELECT MAX(generation) FROM ledger_mark WHERE kind <> 'horizon' AND version = 1", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(GenerationId::parse))
+    Ok(named(value.as_ref()))
 }
 
 /// The generation that was recorded last before another one, whatever became of it since; none before the first of all.
@@ -68,7 +73,7 @@ pub fn last_before(sql: &dyn Sql, generation: &GenerationId) -> Result<Option<Ge
         "SELECT MAX(generation) FROM ledger_mark WHERE kind <> 'horizon' AND version = 1 AND generation < ?",
         &[generation.into()],
     )?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(GenerationId::parse))
+    Ok(named(value.as_ref()))
 }
 
 /// Finds out what the ledger does not have yet, up to a generation. What cannot be read right now is left for the next time.
@@ -106,13 +111,12 @@ const fn is_lost(error: &SnapshotError) -> bool {
 }
 
 async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<Chapter, SnapshotError> {
-    let first_seen = Kind::Group.facts().capability.is_some_and(|list| !old.knows(list) && new.knows(list));
     let mut chapter = Chapter::mark(new, "changes");
     let mut after: Option<String> = None;
     loop {
         let page = snapshot::diff(kv, old, new, after.as_deref(), 500).await?;
         for change in &page.items {
-            add(&mut chapter, change, first_seen);
+            add(&mut chapter, change, (old, new));
         }
         if chapter.changes.len() + chapter.names.len() > MOST_CHANGES {
             return Ok(Chapter::mark(new, "gap"));
@@ -137,7 +141,16 @@ async fn chapter<P: KeyValue>(kv: &P, old: &Manifest, new: &Manifest) -> Result<
     Ok(chapter)
 }
 
-fn add(chapter: &mut Chapter, change: &Change, first_seen: bool) {
+/// Whether a grant that is new may have been there all the time: a list of which nothing was known tells what was so before. Who is in a user group
+/// is told by lists of their own, which are known or not as one: a group that somebody was in was read, and one that was not there is new.
+pub fn is_first_seen(grant: &Grant, old: &Manifest, new: &Manifest) -> bool {
+    let is_new = |list| !old.knows(list) && new.knows(list);
+    let is_membership = matches!(grant.entitlement, Entitlement::Group(_));
+    is_membership && is_new("user_group_members") && old.has_unheld(grant.entitlement)
+        || (is_membership || matches!(grant.principal, Principal::Group(_))) && is_new("user_groups")
+}
+
+fn add(chapter: &mut Chapter, change: &Change, (old, new): (&Manifest, &Manifest)) {
     let member = change.member_id.map(|id| id.to_string());
     let name = address::folded(&change.name);
     let former = change.former_name.as_deref().map(address::folded).filter(|former| *former != name);
@@ -146,9 +159,7 @@ fn add(chapter: &mut Chapter, change: &Change, first_seen: bool) {
     }
     for (grants, gained) in [(&change.grants_removed, false), (&change.grants_added, true)] {
         for grant in grants {
-            let is_group =
-                matches!(grant.entitlement, Entitlement::Group(_)) || matches!(grant.principal, Principal::Group(_));
-            let cause = if first_seen && gained && is_group { "first_seen" } else { "" };
+            let cause = if gained && is_first_seen(grant, old, new) { "first_seen" } else { "" };
             let (principal, entitlement) = (grant.principal.to_string(), grant.entitlement.to_string());
             chapter.changes.push((gained, principal, member.clone(), name.clone(), entitlement, cause));
         }
@@ -254,6 +265,43 @@ pub fn told_before(
             i64::from(gained).into(),
             before.into(),
         ],
+    )?;
+    Ok(last.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+}
+
+/// A member may have been read so long before that is noted, or shown as it was before: what the log tells of since then may not be in it yet.
+const BEHIND_SECS: i64 = 60;
+
+/// What was done before this is not what a principal was seen to have gained or lost at a time: the last generation before, in which that one changed,
+/// has it. A small publication, which may have waited for room, has it as of the first read that it took in. Who is in a user group is read by itself:
+/// that bounds nothing else, and nothing else bounds it.
+pub fn changed_since(
+    sql: &dyn Sql,
+    (principal, entitlement): (&str, &str),
+    at: Timestamp,
+) -> Result<Option<Timestamp>, SqlError> {
+    let rows = sql.query(
+        "SELECT generation, (SELECT MIN(at) FROM overlay WHERE overlay.generation = last.generation AND overlay.member = last.member) \
+         FROM (SELECT MAX(generation) AS generation, member FROM ledger \
+            WHERE principal = ? AND instr(entitlement || ?, 'group:') = 0 AND at < ? AND version = 1) AS last",
+        &[principal.into(), entitlement.into(), at.into()],
+    )?;
+    let Some([generation, read_at]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    let read_at = read_at.integer().map(Timestamp::from_millis);
+    let began = named(Some(generation)).and_then(|last| last.began_at());
+    Ok(began.map(|began| read_at.map_or(began, |read_at| began.min(read_at)).plus_secs(-BEHIND_SECS)))
+}
+
+/// When a grant was gained in a generation between two, and not lost in a later one of these: one that is lost since may have told it.
+pub fn told_between(
+    sql: &dyn Sql,
+    (principal, entitlement): (&str, &str),
+    (old, new): (&GenerationId, &GenerationId),
+) -> Result<Option<Timestamp>, SqlError> {
+    let last = sql.one(
+        "SELECT CASE gained WHEN 1 THEN at END FROM ledger \
+         WHERE principal = ? AND entitlement = ? AND generation > ? AND generation < ? AND version = 1 ORDER BY id DESC LIMIT 1",
+        &[principal.into(), entitlement.into(), old.into(), new.into()],
     )?;
     Ok(last.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
 }

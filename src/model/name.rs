@@ -1,6 +1,10 @@
 //! Names of roles, groups and the like, as people write them. Whoever compares names does it here.
 
 use crate::base::unicode;
+use crate::model::address::is_invisible;
+
+/// A spreadsheet takes a text that begins with one of these for a formula (OWASP, "CSV Injection"), or with the same sign in full width.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
 
 /// Whether two names are the same to a person, whatever the case of their letters and the blanks around them. No name is the same as none.
 pub fn same(left: &str, right: &str) -> bool {
@@ -20,6 +24,22 @@ pub fn folded(name: &str) -> String {
     unicode::lower(name.trim())
 }
 
+/// What of a text a spreadsheet would take for a formula. Blanks, quotes and what cannot be seen, which some programs drop before they look, do not
+/// help it.
+pub fn formula(text: &str) -> Option<&str> {
+    let is_passed_over =
+        |c: char| matches!(c, ' ' | '"' | '\u{a0}') || is_invisible(c) || c.is_control() && !FORMULA.contains(&c);
+    Some(text.trim_start_matches(is_passed_over)).filter(|begins| begins.starts_with(FORMULA))
+}
+
+/// The form in which a name is looked up, also one that ConductorOne knows from a CSV file: that puts an apostrophe before what would be a formula,
+/// and a semicolon in the place of a comma. Names with one such form cannot be told apart there.
+pub fn key(name: &str) -> String {
+    let name = name.trim();
+    let bare = name.strip_prefix('\'').filter(|rest| formula(rest).is_some()).unwrap_or(name);
+    folded(&bare.replace(',', ";"))
+}
+
 /// What an entitlement is called without what is put behind the name of its role or group: `Administrator Member Role` is `Administrator`.
 pub fn plain(name: &str) -> &str {
     let name = name.trim();
@@ -28,7 +48,7 @@ pub fn plain(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{folded, plain, same};
+    use super::{folded, key, plain, same};
 
     #[test]
     fn names_that_differ_in_case_or_blanks_are_the_same_in_any_script() {
@@ -41,6 +61,23 @@ mod tests {
         ] {
             assert_eq!(same(left, right), expected, "{left:?} {right:?}");
             assert_eq!(folded(left) == folded(right), expected || left.is_empty(), "{left:?} {right:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_looked_up_as_a_csv_file_tells_it_and_as_it_is() {
+        for (name, told) in [
+            ("@infra", "'@Infra"),
+            ("=1+1", " '=1+1 "),
+            ("-x", "'-x"),
+            ("\u{200b}=x", "'\u{200b}=x"),
+            ("Cache, Purge", "Cache; Purge"),
+        ] {
+            assert_eq!(key(name), key(told), "{name:?}");
+        }
+        // No file has an apostrophe before these.
+        for name in ["x", "1", "\"x", "", "é"] {
+            assert_ne!(key(name), key(&format!("'{name}")), "{name:?}");
         }
     }
 

@@ -276,6 +276,13 @@ impl Outcome {
     pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
         Self::Refused { code, message: message.into() }
     }
+
+    /// Its sentence.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Done { message, .. } | Self::Refused { message, .. } | Self::NotNow { message, .. } => message,
+        }
+    }
 }
 
 #[cfg(test)]

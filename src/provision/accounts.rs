@@ -70,7 +70,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Nobody in the account is meant, who has or had these addresses. The memberships that are `known` as theirs were read, and have another one.
     pub(super) async fn for_nobody(&self, known: &[MemberId], emails: &[String]) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
-        let who = subject.shown();
+        // Somebody else may have the address of whom a grant for a time ends for.
+        let who = match self.ends() {
+            Some(member) => format!("{} as membership {member}", subject.shown()),
+            None => subject.shown(),
+        };
         let written = journal::written_member(self.ports, self.id)?;
         let member = written.map(|member| member.to_string()).unwrap_or_default();
         // An invitation that was put off must not go out after a revoke that came later and was answered, whichever of the addresses that was
@@ -94,18 +98,31 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         if self.request.action == Action::Revoke
             && subject.user_id.is_none()
+            && self.ends().is_none()
             // What an earlier attempt removed under this address is not to be found under another.
             && !journal::has_written(self.ports, self.id)?
             && let Some(outcome) = self.under_another_address(known).await?
         {
             return Ok(outcome);
         }
-        match (self.request.action, subject.emails.first()) {
-            // Removed by an earlier attempt that was cut off before it could say so, be it along with the last role.
-            (Action::Revoke, _)
-                if (self.what.access == Counterpart::Account && journal::has_written(self.ports, self.id)?)
-                    || open_writes::has_removed(self.ports, self.id)? =>
+        // Removed by an earlier attempt that was cut off before it could say so, be it along with the last role.
+        let was_removed = self.request.action == Action::Revoke
+            && ((self.what.access == Counterpart::Account && journal::has_written(self.ports, self.id)?)
+                || open_writes::has_removed(self.ports, self.id)?);
+        // Whether somebody is there to be invited, Cloudflare itself tells.
+        let invites = self.request.action == Action::Grant && !subject.has_account;
+        let now = self.ports.now();
+        let lately = journal::members_under(self.ports, emails, now.plus_millis(-late::STALE_MILLIS))?;
+        for member in subject.member_id.into_iter().chain(lately).filter(|_| !was_removed && !invites) {
+            // Reads may be behind our own invitation of a moment ago, unless we ended that membership since.
+            if self.was_invited_within(member, late::STALE_MILLIS)?
+                && !last_writes::is_latest(self.ports, member, &BTreeSet::new(), now)?
             {
+                return Ok(self.not_now(format!("{who} was invited a moment ago, and is not shown yet"), 10));
+            }
+        }
+        match (self.request.action, subject.emails.first()) {
+            (Action::Revoke, _) if was_removed => {
                 if let Some(gone) = written {
                     // Whoever waits for another's turn sits on no seat.
                     self.client.rest();
@@ -115,25 +132,13 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 self.proven(done(Effect::Removed, format!("Removed {who} from the account.")), None)
             }
             // Somebody who is gone holds nothing.
-            (Action::Revoke, _) => {
-                let now = self.ports.now();
-                let lately = journal::members_under(self.ports, emails, now.plus_millis(-late::STALE_MILLIS))?;
-                for member in subject.member_id.into_iter().chain(lately) {
-                    // Reads may be behind our own invitation of a moment ago, unless we ended that membership since.
-                    if self.was_invited_within(member, late::STALE_MILLIS)?
-                        && !last_writes::is_latest(self.ports, member, &BTreeSet::new(), now)?
-                    {
-                        return Ok(self.not_now(format!("{who} was invited a moment ago, and is not shown yet"), 10));
-                    }
-                }
-                self.proven(
-                    done(
-                        Effect::AlreadyRevoked,
-                        format!("{who} is not a member of the Cloudflare account; nothing was changed."),
-                    ),
-                    None,
-                )
-            }
+            (Action::Revoke, _) => self.proven(
+                done(
+                    Effect::AlreadyRevoked,
+                    format!("{who} is not a member of the Cloudflare account; nothing was changed."),
+                ),
+                None,
+            ),
             (Action::Grant, _) if self.request.target == Target::Renewal => Ok(Outcome::refused(
                 Refusal::UnknownMember,
                 format!(
@@ -226,8 +231,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         self.left(&member, false, None).await?;
         let email = &member.email;
-        if journal::has_written(self.ports, self.id)? && renewal::is_ours(self.ports, member.id)? {
-            // Invited by an earlier attempt that was cut off before it could say so, and not by somebody else since.
+        if journal::has_written(self.ports, self.id)? && renewal::is_of(self.ports, self.id, member.id)? {
+            // Invited by an earlier attempt that was cut off before it could say so, and not by somebody else since, nor long ago.
             let said = format!("Invited {email}; the account is there once the invitation is accepted.");
             return Ok(done(Effect::Invited, said));
         }

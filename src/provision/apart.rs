@@ -10,11 +10,10 @@ use super::asking::Asking;
 use super::read;
 use super::shared::UserGroups;
 use super::super_admins;
-use crate::account::{self, Stopped, inherited};
+use crate::account::{Stopped, inherited};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
 use crate::model::access::Policy;
-use crate::model::kind::Kind;
 
 /// How many user groups are looked into for a member whose record tells whether it shows what the group gives.
 const GROUPS_LOOKED_INTO: usize = 5;
@@ -67,18 +66,8 @@ pub(super) async fn note<P: Http + KeyValue + Clock + Sql>(
 ) -> Result<Option<Rc<UserGroups>>, Stopped> {
     let ports = asking.ports;
     let groups = user_groups(asking).await?;
-    let untold = match &*groups {
-        UserGroups::Listed(_) => None,
-        UserGroups::Hidden(error) => Some(Stopped::Api(error.clone())),
-        // The last sync may have met the same fault, and kept the groups.
-        UserGroups::Absent => {
-            let known = account::newest(ports).await?.snapshot;
-            let has_some = known.is_some_and(|known| known.manifest().counts.of(Kind::Group) > 0);
-            has_some.then(|| Stopped::NotNow("Cloudflare lists no user groups, and some are known: where there are none any more, start a sync with accept_removals".to_owned()))
-        }
-    };
-    if let Some(untold) = untold {
-        return if inherited::shows_inherited(ports)?.is_none() { Ok(None) } else { Err(untold) };
+    if let UserGroups::Hidden(error) = &*groups {
+        return if inherited::shows_inherited(ports)?.is_none() { Ok(None) } else { Err(error.clone().into()) };
     }
     let mut theirs = inherited::group_policies(ports)?;
     for group in groups.listed() {

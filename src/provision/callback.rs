@@ -3,6 +3,7 @@
 //! **Invariants:** a callback is sent only for a settled operation, and never again once C1 has taken it; its URL is a
 //! capability and leaves the Coordinator only as the address of that request.
 
+use crate::account::expiry;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
@@ -22,7 +23,7 @@ pub struct Callback {
     pub operation: EntryId,
     /// Where to. Not to be shown.
     pub url: String,
-    /// How often it was tried.
+    /// Twice how often it was tried; and one more once a try got no answer, so that C1 may have the outcome.
     pub attempts: i64,
     /// When C1 stops waiting.
     pub expires_at: Timestamp,
@@ -60,20 +61,26 @@ pub fn settled(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), 
     Ok(())
 }
 
+/// Forgets a callback, since C1 is told the outcome just now.
+pub fn told(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
+    expiry::told(sql, operation, now)?;
+    done(sql, operation)
+}
+
 /// Forgets a callback: C1 has the outcome, or waits no longer.
 pub fn done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("DELETE FROM callback WHERE operation = ?", &[operation.0.into()])?;
     Ok(())
 }
 
-/// Notes that C1 could not be reached; returns when the callback will be tried again.
-pub fn failed(sql: &dyn Sql, callback: &Callback, now: Timestamp) -> Result<Timestamp, SqlError> {
-    let doublings = u32::try_from(callback.attempts.clamp(0, 20)).unwrap_or(0);
+/// Notes that C1 did not take it, or that it is not known whether C1 did; returns when the callback will be tried again.
+pub fn failed(sql: &dyn Sql, callback: &Callback, may_be_told: bool, now: Timestamp) -> Result<Timestamp, SqlError> {
+    let doublings = u32::try_from((callback.attempts / 2).clamp(0, 20)).unwrap_or(0);
     let wait = FIRST_WAIT_SECS.saturating_mul(1_i64 << doublings).min(LONGEST_WAIT_SECS);
     let due_at = now.plus_secs(wait);
     sql.query(
-        "UPDATE callback SET attempts = attempts + 1, due_at = ? WHERE operation = ?",
-        &[due_at.into(), callback.operation.0.into()],
+        "UPDATE callback SET attempts = attempts + 2 | ?, due_at = ? WHERE operation = ?",
+        &[i64::from(may_be_told).into(), due_at.into(), callback.operation.0.into()],
     )?;
     Ok(due_at)
 }
@@ -109,9 +116,9 @@ pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{done, due, failed, init, next_due, settled, want};
+    use super::{done, due, failed, init, next_due, settled, told, want};
     use crate::base::fakes::Desk;
-    use crate::base::ports::Clock;
+    use crate::base::ports::{Clock, Sql as _};
     use crate::provision::journal::EntryId;
 
     fn desk() -> Desk {
@@ -132,6 +139,37 @@ mod tests {
         assert_eq!(next_due(&desk).unwrap(), None);
     }
 
+    /// And once: a second answer to the same question is none that ConductorOne waited for.
+    #[test]
+    fn the_time_of_a_grant_counts_from_when_conductorone_is_told_and_of_no_other() {
+        let desk = desk();
+        let settled_at = desk.now();
+        for id in [1_i64, 2] {
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'settled', ?2, 0)",
+                &[id.into(), r#"{"origin":{"duration_secs":3600}}"#.into()],
+            )
+            .unwrap();
+            desk.query(
+                "INSERT INTO expiry (email, entitlement, operation, ends_at) VALUES (?1, 'account', ?1, ?2)",
+                &[id.into(), settled_at.plus_secs(3_600).into()],
+            )
+            .unwrap();
+            want(&desk, EntryId(id), "https://acme/cb", desk.now()).unwrap();
+        }
+        done(&desk, EntryId(2)).unwrap();
+        for hours in [5, 6] {
+            desk.time.set(settled_at.plus_secs(hours * 3_600));
+            for id in [1, 2] {
+                told(&desk, EntryId(id), desk.now()).unwrap();
+            }
+            let ends = desk.query("SELECT ends_at FROM expiry ORDER BY operation", &[]).unwrap();
+            let ends: Vec<_> = ends.iter().map(|row| row[0].integer()).collect();
+            let expected = [6, 1].map(|hours| Some(settled_at.plus_secs(hours * 3_600).millis()));
+            assert_eq!(ends, expected, "{hours}");
+        }
+    }
+
     #[test]
     fn a_callback_that_fails_is_tried_again_at_growing_distances() {
         let desk = desk();
@@ -141,7 +179,7 @@ mod tests {
         for _ in 0..14 {
             let now = desk.now();
             let callbacks = due(&desk, now, 10).unwrap();
-            let again = failed(&desk, &callbacks[0], now).unwrap();
+            let again = failed(&desk, &callbacks[0], false, now).unwrap();
             waits.push(again.since(now) / 1000);
             desk.time.set(again);
         }

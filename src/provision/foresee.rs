@@ -103,11 +103,12 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
         }
         (About::Atom(atom), action) => {
             let held: Vec<Policy> = record.own_policies()?;
-            if action == Action::Grant && policies::deny(&held, atom) {
+            let mut edit = Edit::of(action, atom);
+            let changed = edit.apply(&held);
+            if action == Action::Grant && grants::is_denied(&held, atom, changed.is_some()) {
                 return Ok(Fate::Stopped(grants::denied(email, name)));
             }
-            let mut edit = Edit::of(action, atom);
-            let Some(mut left) = edit.apply(&held) else {
+            let Some(mut left) = changed else {
                 return match of.through.filter(|_| action == Action::Revoke) {
                     Some(group) => Err(Stopped::Refused(grants::held_by_group(email, name, group))),
                     None => Ok(Fate::AlreadySo),

@@ -6,12 +6,12 @@ use super::outcomes::unknown_policy;
 use super::resolve;
 use super::settings::LastRole;
 use super::work::{Work, done};
-use super::{guards, journal, open_writes, policies, read};
+use super::{guards, journal, open_writes, policies, read, super_admins};
 use crate::account::Stopped;
 use crate::account::default_role::Configured;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::MemberRecord;
-use crate::model::access::Atom;
+use crate::model::access::{Atom, Policy};
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal};
 
@@ -22,10 +22,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let (action, id) = (self.request.action, member.id);
         let edit = Edit::of(action, atom);
         let own = member.policies_to_change()?;
-        if action == Action::Grant && policies::deny(&own, atom) {
+        let planned = edit.apply(&own);
+        if action == Action::Grant && is_denied(&own, atom, planned.is_some()) {
             return Ok(denied(&email, &name));
         }
-        let planned = edit.apply(&own);
         let ours = journal::has_written(self.ports, self.id)?;
         if let Some(planned) = &planned {
             guards::protected(self.guards(), &member.email, &self.request.subject.emails)?;
@@ -151,12 +151,19 @@ pub(super) fn held_by_group(email: &str, name: &str, group: &str) -> Outcome {
     )
 }
 
-/// What the grant is told of what a policy of the member's denies: it would be there, and give nothing.
+/// Whether what is granted is denied: the very same always, and on another resource group where it is not held yet. Who holds it was told so, or holds it
+/// by an attempt of this grant that could not say so.
+pub(super) fn is_denied(own: &[Policy], atom: Atom, is_new: bool) -> bool {
+    policies::deny(own, atom) || (is_new && super_admins::denies(own, atom.permission_group))
+}
+
+/// What the grant is told of what a policy of the member's denies, be it on another resource group, which may have in it what this one has: it would be
+/// there, and perhaps give nothing.
 pub(super) fn denied(email: &str, name: &str) -> Outcome {
     Outcome::refused(
         Refusal::NotEligible,
         format!(
-            "A policy of {email}'s denies {name}, so a grant of it gives nothing; take that policy away in Cloudflare's dashboard, then ask again."
+            "A policy of {email}'s denies what {name} permits, here or elsewhere in the account, so a grant of it may give nothing; take that policy away in Cloudflare's dashboard, then ask again."
         ),
     )
 }

@@ -59,16 +59,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// (`reference/cloudflare.md` 2.7).
     async fn is_in(&self, group: UserGroupId, member: MemberId) -> Result<Option<bool>, Stopped> {
         let is_in = match read::shows_in_group(self.ports, &self.client, (group, &self.what.name), member).await {
-            // There is no such path where the account has no user groups at all, and none of ours was joined a moment ago.
-            Err(Stopped::Api(error)) if error.is_no_path() => match &*apart::user_groups(&self.asking()).await? {
-                UserGroups::Absent
-                    if last_writes::group_stale_until(self.ports, group, member, false, self.ports.now())?
-                        .is_none() =>
-                {
-                    false
-                }
-                _ => return Err(error.into()),
-            },
+            // That there is no such path proves nothing of a group that is known; the list of them says what to do where there are none any more.
+            Err(Stopped::Api(error)) if error.is_no_path() => {
+                apart::user_groups(&self.asking()).await?;
+                return Err(error.into());
+            }
             is_in => is_in?,
         };
         if is_in || self.request.action == Action::Grant {

@@ -595,14 +595,16 @@ const EFFECT: &str = "COALESCE(json_extract(outcome, '$.effect'), \
         THEN CASE entitlement WHEN 'account' THEN 'removed' ELSE 'revoked' END END)";
 
 /// The operations that arrived before `until` and were carried out at `since` or later, or may have been: of those that are under way, and of
-/// those that were given up with their outcome unknown, the ones that have written. In the order in which they were settled; those under way
-/// come last.
+/// those that were given up with their outcome unknown, the ones that have written; and of grants that were refused, the ones that had invited
+/// somebody by then. In the order in which they were settled; those under way come last.
 pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
     // Two searches by index rather than one through the whole journal.
     let statement = format!(
         "SELECT id, request, email, entitlement, received_at, settled_at, {EFFECT} FROM operation \
             WHERE settled_at >= ?1 AND received_at <= ?2 AND (json_extract(outcome, '$.outcome') = 'done' \
-                OR wrote = 1 AND (carried_out = 1 OR COALESCE(json_extract(outcome, '$.code'), 'gave_up') = 'gave_up')) \
+                OR wrote = 1 AND (carried_out = 1 OR COALESCE(json_extract(outcome, '$.code'), 'gave_up') = 'gave_up' \
+                    OR json_extract(request, '$.action') = 'grant' AND EXISTS (SELECT 1 FROM invited \
+                        WHERE invited.member = operation.member AND invited.at >= operation.received_at))) \
          UNION ALL \
          SELECT id, request, email, entitlement, received_at, NULL, NULL FROM operation \
             WHERE due_at IS NOT NULL AND outcome IS NULL AND received_at <= ?2 AND wrote = 1 \

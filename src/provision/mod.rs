@@ -70,6 +70,9 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// When an operation that time alone helps is looked at again for the first times: what stands in its way may be seen to be over before.
 const LOOK_AGAIN_SECS: i64 = 10;
 
+/// The last try at a grant comes within this after its day is over, and what that one meets is told. None comes later.
+const LAST_TRY_SECS: i64 = 60 * 60;
+
 /// What an attempt at an operation came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
@@ -183,6 +186,11 @@ async fn attempt_with<P: Http + KeyValue + Clock + Sql>(
     // What was begun is carried to its end, whoever is pinned by now: an invitation that was removed to be made again, and a write that may be in force.
     if renewal.is_none() && !journal::has_written(ports, id)? {
         apps.admit(&request.origin)?;
+        // Nobody waits any more for a grant that was not even tried for days, as while a setting could not be read.
+        let last_try = ports.now().plus_secs(-LAST_TRY_SECS);
+        if request.action == Action::Grant && journal::is_past_its_time(ports, id, last_try)? {
+            return Err(Stopped::NotNow("nothing is begun for it any more".to_owned()));
+        }
     }
     // The budget is shared fairly by person, as far as the request tells them apart.
     let person = serde_json::to_string(&request.subject).unwrap_or_default();
@@ -222,13 +230,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         // Who was meant was settled by whatever was written already: another address since then makes nobody else of them. So is whose grant ends:
         // it was written to that membership.
         let wrote_to = journal::written_member(self.ports, self.id)?;
-        let is_end = self.request.key.as_deref().is_some_and(|key| key.starts_with(EXPIRY_KEY));
-        if let Some(id) = wrote_to.or(subject.member_id.filter(|_| is_end)) {
+        // Where that one is gone, whoever has the address since was invited by another hand, and has not that end.
+        let mut ends = self.ends().filter(|end| wrote_to.is_none_or(|wrote_to| wrote_to == *end));
+        if let Some(id) = wrote_to.or(ends) {
             let turn = self.lock(&id.to_string()).await;
             match read::member_within(self.ports, &self.client, id, &READ_BACK_WAITS).await {
                 Err(ApiError::NotFound(_)) => {}
                 // The id that an earlier version noted with an end may be a hint of ConductorOne's, and somebody else's.
-                Ok(member) if wrote_to.is_none() && subject.is_another(member.user_id) => {}
+                Ok(member) if wrote_to.is_none() && subject.is_another(member.user_id) => ends = None,
                 Ok(member) => match self.for_member(member).await {
                     Err(Stopped::Api(ApiError::NotFound(_))) => {}
                     ended => return ended,
@@ -249,7 +258,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             } else {
                 find::probable(self.ports, snapshot, subject).await?
             };
-            let Some(member) = probable.filter(|_| probable != tried) else { continue };
+            let is_new = |found: &MemberId| probable != tried && ends.is_none_or(|end| end == *found);
+            let Some(member) = probable.filter(is_new) else { continue };
             tried = probable;
             let _turn = self.lock(&member.to_string()).await;
             match read::member_within(self.ports, &self.client, member, &READ_BACK_WAITS).await {
@@ -272,7 +282,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let _turn = self.lock(&turn_of(subject)).await;
         // Who was invited already, and was not found, may be anywhere in the list.
         let wrote = journal::has_written(self.ports, self.id)?;
-        let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some(), operation: Some(self.id) };
+        // What has no key comes again as another operation, which is no older.
+        let since = self.ports.now().plus_millis(-late::STALE_MILLIS);
+        let is_recent = self.request.key.is_some() && journal::received_at(self.ports, self.id)? > since;
+        let seen = find::Seen { must_read_all: wrote, is_known: tried.is_some(), is_recent, operation: Some(self.id) };
         let found = match find::in_account(&self.client, subject, self.request.action, read, seen).await {
             Ok(Meant::One(found)) if former.is_some() && !subject.is_by_id(found.id, found.user_id) => {
                 return Ok(accounts::there_anew(&self.request.subject, &found));
@@ -288,6 +301,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             },
             Err(error) => return Err(error),
         };
+        if ends.is_some_and(|end| end != found.id) {
+            return self.for_nobody(&known, &subject.emails).await;
+        }
         let _turn = self.lock(&found.id.to_string()).await;
         let ended = match read::member_within(self.ports, &self.client, found.id, &READ_BACK_WAITS).await {
             // The list may have been behind: it must be the same person still.
@@ -303,6 +319,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             ended => ended,
         }
+    }
+
+    /// Whose grant for a time this is to end, where the membership is known.
+    fn ends(&self) -> Option<MemberId> {
+        let is_end = self.request.key.as_deref().is_some_and(|key| key.starts_with(EXPIRY_KEY));
+        self.request.subject.member_id.filter(|_| is_end)
     }
 
     /// The subject's membership, where it is not in the list, which may be behind what we did a moment ago.

@@ -77,17 +77,12 @@ pub(super) fn successor(sql: &dyn Sql, member: MemberId) -> Result<Option<Member
     Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
 }
 
-/// Whether an invitation is one that we are known to have sent.
-pub(super) fn is_ours(sql: &dyn Sql, member: MemberId) -> Result<bool, SqlError> {
-    Ok(invited_at(sql, member)?.is_some())
-}
-
-/// Whether an invitation was sent by an operation, or since that arrived and by none that came later.
+/// Whether an invitation was sent by an operation, or since that arrived and by none that came later. One that wrote after it was sent did not send it.
 pub(super) fn is_of(sql: &dyn Sql, operation: EntryId, member: MemberId) -> Result<bool, SqlError> {
     let sent = sql.query(
         "SELECT 1 FROM invited JOIN operation ON operation.id = ?1 AND invited.at >= operation.received_at WHERE invited.member = ?2 \
             AND NOT EXISTS (SELECT 1 FROM operation AS later WHERE later.member = ?2 AND later.id > ?1 AND later.wrote = 1 \
-                AND later.received_at <= invited.at)",
+                AND COALESCE(later.wrote_at, later.received_at) <= invited.at)",
         &[operation.0.into(), member.to_string().into()],
     )?;
     Ok(!sent.is_empty())

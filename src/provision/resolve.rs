@@ -128,10 +128,10 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
     })
 }
 
-/// Whether an error says that there is no such user group; that there is no such path says it where the last sync could list none.
+/// Whether an error says that there is no such user group; that there is no such path says it where there are none at all.
 fn is_unknown(newest: &Newest, error: &ApiError) -> bool {
     matches!(error, ApiError::NotFound(_) | ApiError::Invalid(_))
-        || (error.is_no_path() && !newest.listed_user_groups())
+        || (error.is_no_path() && !newest.may_have_user_groups())
 }
 
 /// The resource group that is the whole account.

@@ -69,8 +69,9 @@ pub(super) fn make(policies: &[Policy], group: PermissionGroupId) -> bool {
     have(policies, Access::Allow, group) && !denies(policies, group)
 }
 
-/// Whether policies keep somebody from being Super Administrator, also through a user group.
-fn denies(policies: &[Policy], group: PermissionGroupId) -> bool {
+/// Whether policies deny a permission group, on whatever resource group: what that one has in it, policies do not tell. What is denied is not held
+/// through a user group either.
+pub(super) fn denies(policies: &[Policy], group: PermissionGroupId) -> bool {
     have(policies, Access::Deny, group)
 }
 
@@ -345,71 +346,122 @@ pub(super) async fn all_user_groups<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// A list of several pages of which one may have slipped from one page to another tells nothing of what is not on it, nor does one that
-/// has fewer records than it says, one that is longer than what is read, nor one that is not there all of a sudden.
+/// is longer than what is read, nor one that is not there all of a sudden. One that has fewer records than it says is read twice, since what Cloudflare
+/// counts may be wrong for good; at once, since an attempt has no time for more, and those that the last sync saw are asked for besides. What a group gives
+/// that is told without policies, its own record tells.
 async fn listed<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     all: bool,
 ) -> Result<UserGroups, Stopped> {
-    let mut groups: BTreeMap<UserGroupId, UserGroup> = BTreeMap::new();
-    let (mut number, mut total, mut records) = (1, 1, 0);
+    let mut before: Option<BTreeMap<UserGroupId, UserGroup>> = None;
     let mut counted = BTreeSet::new();
-    while number <= total {
-        let page = match client.user_groups_page(number).await {
-            Ok(page) => page,
-            Err(ApiError::NotFound(_)) if number == 1 => return absent(ports).await,
-            Err(error @ ApiError::Forbidden(_)) => return Ok(UserGroups::Hidden(error)),
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(odd) = page.odd.first().filter(|_| all) {
-            return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() }.into());
+    loop {
+        let mut groups: BTreeMap<UserGroupId, UserGroup> = BTreeMap::new();
+        let (mut number, mut total, mut records) = (1, 1, 0);
+        while number <= total {
+            let page = match client.user_groups_page(number).await {
+                Ok(page) => page,
+                Err(ApiError::NotFound(_)) if number == 1 => return absent(ports).await,
+                Err(error @ ApiError::Forbidden(_)) => return Ok(UserGroups::Hidden(error)),
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(odd) = page.odd.first().filter(|_| all) {
+                return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() }.into());
+            }
+            total = page.pages(number, GROUPS_PER_PAGE);
+            if total > MAX_GROUP_PAGES {
+                return Err(Stopped::NotNow(format!(
+                    "the list of user groups has {total} pages, and {MAX_GROUP_PAGES} are looked through at most"
+                )));
+            }
+            counted.extend(page.info.as_ref().and_then(|info| info.total_count));
+            records += page.items.len() + page.odd.len();
+            groups.extend(page.items.into_iter().map(|group| (group.id, group)));
+            number += 1;
         }
-        total = page.pages(number, GROUPS_PER_PAGE);
-        if total > MAX_GROUP_PAGES {
-            return Err(Stopped::NotNow(format!(
-                "the list of user groups has {total} pages, and {MAX_GROUP_PAGES} are looked through at most"
-            )));
+        let is_other = before.as_ref().is_some_and(|before| !before.keys().eq(groups.keys()));
+        let has_one_twice = all && number > 2 && groups.len() < records;
+        if is_other || has_one_twice || counted.len() > 1 {
+            return Err(Stopped::NotNow("the list of user groups changed while it was looked through".to_owned()));
         }
-        counted.extend(page.info.as_ref().and_then(|info| info.total_count));
-        records += page.items.len() + page.odd.len();
-        groups.extend(page.items.into_iter().map(|group| (group.id, group)));
-        number += 1;
+        let is_short = counted.first().is_some_and(|count| usize::try_from(*count).is_ok_and(|count| count > records));
+        if is_short && before.is_none() {
+            before = Some(groups);
+            continue;
+        }
+        if is_short || records == 0 {
+            none_left_out(ports, client, &groups).await?;
+        }
+        let is_one_silent = all && groups.values().any(|group| group.is_silent);
+        let gave_nothing = if is_one_silent { who_gave_nothing(ports).await? } else { BTreeSet::new() };
+        let mut told = Vec::with_capacity(groups.len());
+        for group in groups.into_values() {
+            let is_doubtful = all && group.is_silent && !gave_nothing.contains(&group.id);
+            let asked = if is_doubtful { present(client.user_group(group.id).await)? } else { None };
+            told.push(asked.unwrap_or(group));
+        }
+        return Ok(UserGroups::Listed(told));
     }
-    let is_short = counted.first().is_some_and(|count| usize::try_from(*count).is_ok_and(|count| count > records));
-    let has_one_twice = all && groups.len() < records;
-    if is_short || (number > 2 && (counted.len() > 1 || has_one_twice)) {
-        return Err(Stopped::NotNow("the list of user groups changed while it was looked through".to_owned()));
-    }
-    if records == 0 {
-        none_left(ports, client).await?;
-    }
-    Ok(UserGroups::Listed(groups.into_values().collect()))
 }
 
-/// A list without any may be an answer that left all of them out: where the last sync saw some, one of them is asked for by its id.
-async fn none_left<P: Http + KeyValue + Clock + Sql>(ports: &P, client: &Client<'_, P>) -> Result<(), Stopped> {
-    let Some(known) = account::newest(ports).await?.snapshot else { return Ok(()) };
-    let mut one = None;
-    if known.manifest().counts.of(Kind::Group) > 0 {
-        each(ports, &known, Kind::Group, |row| {
-            if let Row::Group(group) = row {
-                one.get_or_insert(group.id);
+/// The groups that gave nothing at the last sync: that one of them is told without policies leaves no doubt.
+async fn who_gave_nothing<P: KeyValue + Sql>(ports: &P) -> Result<BTreeSet<UserGroupId>, Stopped> {
+    let mut found = BTreeSet::new();
+    if let Some(known) = &account::newest(ports).await?.snapshot {
+        each(ports, known, Kind::Group, |row| {
+            if let Row::Group(group) = row
+                && group.atoms.is_empty()
+            {
+                found.insert(group.id);
             }
         })
         .await?;
     }
-    match one {
-        Some(group) if present(client.user_group(group).await)?.is_some() => {
-            Err(Stopped::NotNow(format!("Cloudflare lists no user group, and tells of {group} all the same")))
-        }
-        _ => Ok(()),
-    }
+    Ok(found)
 }
 
-/// Cloudflare says that there is no such list. It may say so for a moment only, where the last sync read it.
+/// How many of the groups that a list does not have are asked for.
+const GROUPS_ASKED_FOR: usize = 10;
+
+/// A list without any, or with fewer than it says, may be an answer that left some out: those that the last sync saw are asked for by their ids.
+async fn none_left_out<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    listed: &BTreeMap<UserGroupId, UserGroup>,
+) -> Result<(), Stopped> {
+    let newest = account::newest(ports).await?;
+    let known = match newest.last() {
+        // Nothing was published yet.
+        Err(_) if newest.is_last => return Ok(()),
+        known => known?,
+    };
+    let mut missing = Vec::new();
+    if known.manifest().counts.of(Kind::Group) > 0 {
+        each(ports, known, Kind::Group, |row| {
+            if let Row::Group(group) = row
+                && missing.len() < GROUPS_ASKED_FOR
+                && !listed.contains_key(&group.id)
+            {
+                missing.push(group.id);
+            }
+        })
+        .await?;
+    }
+    for group in missing {
+        if present(client.user_group(group).await)?.is_some() {
+            return Err(Stopped::NotNow(format!(
+                "Cloudflare lists no user group {group} and tells of it all the same"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Cloudflare says that there is no such list. It may say so for a moment only, where there may be some: also where a sync met the same fault.
 async fn absent<P: KeyValue + Sql>(ports: &P) -> Result<UserGroups, Stopped> {
-    if account::newest(ports).await?.listed_user_groups() {
-        let message = "Cloudflare says that the account has no user groups, and the last sync read their list";
+    if account::newest(ports).await?.may_have_user_groups() {
+        let message = "Cloudflare lists no user groups, and there may be some: where there are none any more, start a sync with accept_removals";
         return Err(Stopped::NotNow(message.to_owned()));
     }
     Ok(UserGroups::Absent)

@@ -220,10 +220,10 @@ async fn authors<P: Ports>(
     newer: &Manifest,
     changes: &[Change],
 ) -> Result<BTreeMap<String, Vec<Value>>, Problem> {
-    // Of what changes without a grant, the log has a person's names alone.
+    // Of what changes without a grant, the log has a person's names alone, and the policies.
     let of = |change: &Change| {
-        let is_name = |field: &String| field.ends_with("_name");
-        let is_logged = change.kind != ChangeKind::Changed || change.fields.iter().any(is_name);
+        let is_told = |field: &String| field.ends_with("_name") || field == "atoms";
+        let is_logged = change.kind != ChangeKind::Changed || change.fields.iter().any(is_told);
         (change.key.clone(), change.member_id.filter(|_| is_logged).map(|id| id.to_string()))
     };
     let rows = changes.iter().filter(|change| has_own_author(change)).map(of).collect();

@@ -55,7 +55,7 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
         Reply::NotSettled { settled, secs } => {
             let newest = settled.map(|it| format!("; the newest of which that is known is generation={it}"));
             let sentence = format!(
-                "it is not yet known of all that changed until this generation what it came from, or what is wrong with it is not worked out{}",
+                "it is not yet known of all that changed until this generation what it came from, or what is wrong with it is not worked out, or the generation is kept no more{}",
                 newest.unwrap_or_default(),
             );
             return Err(Problem::unavailable("evidence_not_settled", sentence, secs));
@@ -121,7 +121,7 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
     });
     let pieces = pieces.map(move |piece: Result<Vec<u8>, Problem>| {
         piece.map_err(|problem| {
-            let why = format!("{problem:?}");
+            let why = problem.detail;
             log.log(Level::Error, "a file was broken off", json!({ "file": "evidence", "why": why }));
             why
         })

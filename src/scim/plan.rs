@@ -82,7 +82,9 @@ pub fn plan(
             MembersEdit::Replace(ids) => {
                 let ids = parse(ids)?;
                 let wanted: BTreeSet<Principal> = ids.iter().copied().collect();
-                let removed = held(&members, |_, member| !wanted.contains(&member));
+                // A client that knows Users alone has no user group in its list, and nothing here could take one out.
+                let is_gone = |member: Principal| !matches!(member, Principal::Group(_)) && !wanted.contains(&member);
+                let removed = held(&members, |_, member| is_gone(member));
                 (ids, removed)
             }
         };
@@ -165,7 +167,7 @@ fn held(members: &[Value], wanted: impl Fn(&Value, Principal) -> bool) -> Vec<Pr
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MembersEdit, PlanError, plan};
+    use super::{MembersEdit, PlanError, Step, plan};
     use crate::model::ask::Action;
     use crate::scim::{GROUP, filter, id};
 
@@ -185,12 +187,15 @@ mod tests {
 
     fn checked(changes: &[MembersEdit], most: usize, may_swap: bool) -> Result<String, PlanError> {
         let members: Vec<Value> = users("abc").into_iter().map(|id| json!({ "value": id, "type": "User" })).collect();
-        let steps = plan(members, changes, most, may_swap)?;
+        plan(members, changes, most, may_swap).map(|steps| shown(&steps))
+    }
+
+    fn shown(steps: &[Step]) -> String {
         let shown = steps.iter().map(|step| {
             let sign = if step.action == Action::Grant { '+' } else { '-' };
             format!("{sign}{}", &id::of_principal(step.member)[..1])
         });
-        Ok(shown.collect::<Vec<_>>().join(" "))
+        shown.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -214,6 +219,27 @@ mod tests {
             (vec![MembersEdit::Replace(users("cba"))], ""),
         ] {
             assert_eq!(check(&changes, 2).unwrap(), expected, "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_group_stays_whatever_list_replaces_the_members_and_is_taken_out_by_no_operation() {
+        let group = format!("group-{}", user('9'));
+        let item = |id: &str, kind: &str| json!({ "value": id, "type": kind });
+        let members = || vec![item(&user('a'), "User"), item(&group, "Group")];
+        for (list, expected) in [("ab", "+b"), ("a", ""), ("", "-a")] {
+            let steps = plan(members(), &[MembersEdit::Replace(users(list))], 1, false).unwrap();
+            assert_eq!(shown(&steps), expected, "{list}");
+        }
+        let which = filter::parse(&format!("value eq \"{group}\""), &["value"], GROUP).unwrap();
+        for change in [
+            MembersEdit::Remove(vec![group.clone()]),
+            MembersEdit::RemoveWhere(Some(which)),
+            MembersEdit::RemoveWhere(None),
+        ] {
+            let planned = plan(members(), std::slice::from_ref(&change), 9, true);
+            let Err(PlanError::Invalid(error)) = planned else { panic!("{change:?}: {planned:?}") };
+            assert_eq!(error.scim_type, "invalidValue", "{change:?}");
         }
     }
 

@@ -34,6 +34,8 @@ pub fn user(base: &str, member: &Member, groups: &[Value]) -> Value {
     let id = id::of_principal(member.principal());
     let display_name = member.display_name();
     let accepted = member.status == MemberStatus::Accepted;
+    // `baton-scim` makes an account's name of the given and the family name alone: who has neither would have none.
+    let given_name = member.first_name.as_ref().or(member.last_name.is_none().then_some(&display_name));
     stamped(
         base,
         "User",
@@ -45,7 +47,7 @@ pub fn user(base: &str, member: &Member, groups: &[Value]) -> Value {
             "displayName": display_name,
             "name": {
                 "formatted": display_name,
-                "givenName": member.first_name.as_deref().unwrap_or_default(),
+                "givenName": given_name.map_or("", String::as_str),
                 "familyName": member.last_name.as_deref().unwrap_or_default(),
             },
             "emails": [{ "value": member.email, "type": "work", "primary": true }],
@@ -130,4 +132,26 @@ fn stamped(base: &str, kind: &str, path: &str, mut resource: Value) -> Value {
         fields.insert("meta".to_owned(), meta);
     }
     resource
+}
+
+#[cfg(test)]
+mod tests {
+    use super::user;
+    use crate::model::resource::{Member, MemberStatus};
+
+    #[test]
+    fn nobody_has_a_blank_name_for_a_client_that_reads_the_given_and_the_family_name_alone() {
+        let email = "jane@example.com";
+        for (first, last, expected) in [
+            (None, None, [email, ""]),
+            (Some("Jane"), None, ["Jane", ""]),
+            (None, Some("Doe"), ["", "Doe"]),
+            (Some("Jane"), Some("Doe"), ["Jane", "Doe"]),
+        ] {
+            let [first_name, last_name] = [first, last].map(|name| name.map(str::to_owned));
+            let bare = Member::bare("a".repeat(32).parse().unwrap(), email.to_owned(), MemberStatus::Pending);
+            let user = user("https://c1.example.com", &Member { first_name, last_name, ..bare }, &[]);
+            assert_eq!(["givenName", "familyName"].map(|field| user["name"][field].clone()), expected);
+        }
+    }
 }

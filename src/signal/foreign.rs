@@ -53,8 +53,6 @@ pub(super) fn find(
     let arrived = changes.iter().filter(|change| change.kind == ChangeKind::Added && change.member_id.is_some());
     let arrived: BTreeSet<String> = arrived.map(|change| address::folded(&change.name)).collect();
     let explained = explained(by, new, catalogue, &own, &arrived);
-    // A list of which nothing was known tells what was so all the time.
-    let groups_are_new = Kind::Group.facts().capability.is_some_and(|list| !old.knows(list) && new.knows(list));
     // What somebody held as invited, and holds as a member, or as invited again.
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {
@@ -71,26 +69,37 @@ pub(super) fn find(
     let mut found = Vec::new();
     for change in changes {
         let to = address::folded(&change.name);
+        // What was given under the address of before is held under the one of now.
+        let former = change.former_name.as_deref().map(address::folded);
         let before: BTreeSet<Entitlement> = change.grants_removed.iter().map(|grant| grant.entitlement).collect();
-        for &Grant { entitlement, principal } in &change.grants_added {
+        for grant in &change.grants_added {
+            let &Grant { entitlement, principal } = grant;
+            let (holder, what) = (principal.to_string(), entitlement.to_string());
+            let of = (holder.as_str(), what.as_str());
             let of_group = matches!(principal, Principal::Group(_));
             let mut held_as_invited = !of_group && invited.get(&to).is_some_and(|held| held.contains(&entitlement));
             for (_, since) in brought_back.iter().filter(|(whom, _)| !of_group && *whom == to) {
-                let of = (to.as_str(), entitlement.to_string());
-                held_as_invited |= record::lost_since(sql, (of.0, &of.1), *since, new.finished_at)?;
+                held_as_invited |= record::lost_since(sql, (&to, &what), *since, new.finished_at)?;
             }
             let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
-            let ours = match explained.get(&(to.clone(), entitlement)).filter(|_| !of_group) {
+            if held_as_invited || renamed || record::is_first_seen(grant, old, new) {
+                continue;
+            }
+            // One between the two may have it, that is lost since, so that what is compared is older.
+            let told_between = record::told_between(sql, of, (&old.generation, &new.generation))?;
+            let seen = told_between.unwrap_or(new.finished_at);
+            let given_to = |name: &String| explained.get(&(name.clone(), entitlement)).copied();
+            let given = given_to(&to).or_else(|| given_to(former.as_ref()?));
+            let ours = match given.filter(|_| !of_group) {
                 Some(given_at) => {
-                    let of = (principal.to_string(), entitlement.to_string());
-                    // What one between the two told that is lost since is told once more.
-                    record::told_before(sql, (&of.0, None, &of.1), true, old.finished_at)?
-                        .is_none_or(|told| told < *given_at)
+                    let told = record::told_before(sql, (of.0, None, of.1), true, seen)?;
+                    told.is_none_or(|told| told < given_at)
                 }
                 None => false,
             };
-            let newly_read = groups_are_new && (of_group || matches!(entitlement, Entitlement::Group(_)));
-            if held_as_invited || renamed || ours || newly_read {
+            let super_administrator = catalogue.makes_super_administrator(entitlement);
+            // Where the one between was lost before its signal was made, nobody was told: a Super Administrator is rather told twice.
+            if ours || !super_administrator && told_between.is_some() {
                 continue;
             }
             let group = match (principal, entitlement) {
@@ -98,16 +107,18 @@ pub(super) fn find(
                 _ => None,
             };
             let member = change.member_id.map(|id| id.to_string());
-            // What was done before the account was last read as the older generation has it is in that one, but for how far a read may be behind.
-            let from = found_so.unwrap_or(old.started_at).max(old.started_at).plus_secs(-LAG_SECS);
-            let by = entries::author_of(sql, member.as_deref(), group.as_deref(), from, new.finished_at)?;
+            // What was done before the account was last read as the older generation has it is in that one, but for how far a read may be behind. A
+            // small publication has what was read before it began.
+            let from = found_so.map_or(since, |found_so| found_so.plus_secs(-LAG_SECS));
+            let from = record::changed_since(sql, of, seen)?.map_or(from, |changed| from.max(changed));
+            let by = entries::author_of(sql, member.as_deref(), group.as_deref(), from, seen)?;
             found.push(ForeignGrant {
                 by: by.filter(|by| !by.who.is_empty()).unwrap_or_else(Author::unknown),
                 to: change.name.clone(),
                 principal,
                 entitlement,
                 name: catalogue.name(entitlement),
-                super_administrator: catalogue.makes_super_administrator(entitlement),
+                super_administrator,
             });
         }
     }

@@ -71,7 +71,7 @@ fn desk() -> Desk {
     let desk = Desk::of(by(&DEFAULT).account_id);
     crate::sync::init(&desk).unwrap();
     crate::audit::init(&desk).unwrap();
-    journal::init(&desk).unwrap();
+    crate::provision::init(&desk).unwrap();
     super::init(&desk).unwrap();
     desk
 }
@@ -563,7 +563,7 @@ fn the_first_role_is_ours_where_we_invited_and_not_where_the_person_was_there_be
     }
     // Nor does a renewal bring a first role, and somebody who was there already was invited by somebody else.
     for (email, effect) in [("jane@example.com", Effect::Renewed), ("joe@example.com", Effect::AlreadyGranted)] {
-        let joe = Some((MemberStatus::Pending, vec![MINIMAL])).filter(|_| email.starts_with("joe"));
+        let joe = email.starts_with("joe").then(|| (MemberStatus::Pending, vec![MINIMAL]));
         let jane = if joe.is_some() { vec![DNS] } else { vec![DNS, MINIMAL] };
         let after = Account { jane, joe, ..before.clone() };
         let told = signalled(&desk(), &before, &after, |desk| {
@@ -819,6 +819,107 @@ fn what_we_gave_is_ours_still_after_the_generation_that_told_it_is_lost() {
     }
 }
 
+/// The generation after the lost ones is compared with the one before them. Where they were lost before their signals were made, nobody was told of
+/// a Super Administrator.
+#[test]
+fn what_somebody_else_gave_is_told_once_though_the_generation_that_told_it_is_lost() {
+    type Case = (Option<u8>, &'static [&'static [u8]], &'static [u8], &'static [&'static str]);
+    let cases: [Case; 9] = [
+        (None, &[&[DNS, MINIMAL]], &[DNS, MINIMAL], &[]),
+        // The controls: something else beside it, and what was taken away in between and given once more, whoever gave it first.
+        (None, &[&[DNS, MINIMAL]], &[DNS, MINIMAL, SUPER], &["Role 1"]),
+        (None, &[&[DNS, MINIMAL], &[DNS]], &[DNS, MINIMAL], &["Role 2"]),
+        (Some(MINIMAL), &[&[DNS, MINIMAL], &[DNS]], &[DNS, MINIMAL], &["Role 2"]),
+        // What makes Super Administrators is told, unless it is ours.
+        (None, &[&[DNS, SUPER, MINIMAL]], &[DNS, SUPER, MINIMAL], &["Role 1"]),
+        (Some(SUPER), &[&[DNS, SUPER]], &[DNS, SUPER], &[]),
+        (Some(MINIMAL), &[&[DNS, SUPER]], &[DNS, SUPER], &["Role 1"]),
+        (Some(SUPER), &[&[DNS, SUPER], &[DNS]], &[DNS, SUPER], &["Role 1"]),
+        (Some(SUPER), &[&[DNS, SUPER], &[DNS], &[DNS, SUPER]], &[DNS, SUPER], &["Role 1"]),
+    ];
+    for (ours, lost, roles, expected) in cases {
+        let desk = desk();
+        let noted = |manifest: &Manifest| {
+            ledger::record::write(&desk, &block_on(ledger::record::read(&desk, manifest)).unwrap()).unwrap();
+        };
+        let old = Account::new().publish(&desk, None);
+        noted(&old);
+        if let Some(ours) = ours {
+            let granted = Some(done(Effect::Granted));
+            operation(&desk, Action::Grant, "jane@example.com", &entitlement(ours), granted);
+        }
+        let mut last = old.clone();
+        for roles in lost {
+            last = Account { jane: roles.to_vec(), ..Account::new() }.publish(&desk, Some(last));
+            noted(&last);
+        }
+        let kept = desk.key(&format!("manifest/{}", old.generation));
+        desk.values.borrow_mut().retain(|key, _| !key.contains("manifest/") || *key == kept);
+        let record = RunRecord { generation: Some(last.generation), ..run(1, RunOutcome::Published, desk.now()) };
+        desk.advance(601);
+        let made = block_on(make(&desk, by(&DEFAULT), &waiting(SignalKind::ForeignChange, record))).unwrap().unwrap();
+        assert!(made.bodies[0].contains("cannot be told one by one"), "{made:?}");
+        let new = Account { jane: roles.to_vec(), ..Account::new() }.publish(&desk, Some(old));
+        noted(&new);
+        let record = RunRecord { generation: Some(new.generation), ..run(2, RunOutcome::Published, desk.now()) };
+        let waiting = waiting(SignalKind::ForeignChange, record);
+        let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
+        let bodies: Vec<Value> = bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+        let grants = bodies.iter().flat_map(|body| body["grants"].as_array().unwrap());
+        let named: Vec<&str> = grants.map(|grant| grant["name"].as_str().unwrap()).collect();
+        assert_eq!(named, expected, "{ours:?} {lost:?} {roles:?}");
+    }
+}
+
+/// Who has the grant has it under the address that the login has by now.
+#[test]
+fn what_we_gave_is_ours_though_the_login_has_another_address_when_it_is_seen() {
+    let member = |email: &str, roles: &[u8]| {
+        let atom = |n: &u8| Atom { access: Access::Allow, permission_group: hex(n + 100), resource_group: hex(99) };
+        Row::member(Member {
+            user_id: Some(hex(61)),
+            atoms: roles.iter().map(atom).collect(),
+            ..Member::bare(hex(61), email.to_owned(), MemberStatus::Accepted)
+        })
+    };
+    for (given_to, foreign) in [("ann@example.com", 0), ("ann.married@example.com", 0), ("joe@example.com", 1)] {
+        let desk = desk();
+        let old = Account::new().publish_with(&desk, None, vec![member("Ann@example.com", &[])]);
+        operation(&desk, Action::Grant, given_to, &entitlement(SUPER), Some(done(Effect::Granted)));
+        let new = Account::new().publish_with(&desk, Some(old), vec![member("Ann.Married@example.com", &[SUPER])]);
+        let record = RunRecord { generation: Some(new.generation), ..run(2, RunOutcome::Published, desk.now()) };
+        let waiting = waiting(SignalKind::ForeignChange, record);
+        let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
+        assert_eq!(bodies.len(), foreign, "{given_to}: {bodies:?}");
+    }
+}
+
+/// It is told with the refusal, and not taken back.
+#[test]
+fn an_invitation_that_was_sent_for_a_grant_that_was_refused_then_is_ours_and_any_other_is_not() {
+    let before = Account::new();
+    let after = Account { joe: Some((MemberStatus::Pending, vec![MINIMAL])), ..before.clone() };
+    let group = format!("group:{PLATFORM:032x}:member");
+    let (role, other) = (entitlement(MINIMAL), entitlement(SUPER));
+    // What was asked for, who was invited and how long after it arrived, and whether that is somebody else's doing.
+    for (what, invited, secs, foreign) in [
+        (group.as_str(), "m", 0, 0),
+        ("account", "m", 60, 0),
+        (&role, "m", 0, 0),
+        (&other, "m", 0, 1),
+        (&group, "m", -1, 1),
+        (&group, "another", 0, 1),
+    ] {
+        let refused = Some(Outcome::refused(Refusal::ManagedElsewhere, "No."));
+        let told = signalled(&desk(), &before, &after, |desk| {
+            operation(desk, Action::Grant, "Joe@example.com", what, refused);
+            let at = desk.now().plus_secs(secs);
+            desk.query("INSERT INTO invited (member, at) VALUES (?, ?)", &[invited.into(), at.into()]).unwrap();
+        });
+        assert_eq!(told.len(), foreign, "{what} {invited} {secs}: {told:?}");
+    }
+}
+
 #[test]
 fn who_joined_a_group_while_what_was_known_of_groups_was_kept_is_told() {
     let desk = desk();
@@ -870,6 +971,68 @@ fn the_author_is_who_changed_something_since_the_account_was_last_found_as_it_wa
     let both = "ann@example.com or joe@example.com";
     for sweep in [None, Some((RunOutcome::Failed, 900)), Some((RunOutcome::Unchanged, 1))] {
         assert_eq!(told(sweep), both, "{sweep:?}");
+    }
+}
+
+/// An entry about what an earlier generation has of her is none about what is new.
+#[test]
+fn the_author_is_nobody_whose_change_an_earlier_generation_told() {
+    for is_logged in [true, false] {
+        let desk = desk();
+        let noted = |manifest: &Manifest| {
+            ledger::record::write(&desk, &block_on(ledger::record::read(&desk, manifest)).unwrap()).unwrap();
+        };
+        // Five minutes before the next crawl begins.
+        let of_jane = |who: &str| {
+            let at = desk.now().plus_secs(600);
+            let entry = "INSERT INTO audit_entry (id, at, about, member, description, who, through) VALUES (?, ?, '', ?, 'x', ?, 'the dashboard')";
+            desk.query(entry, &[who.into(), at.into(), format!("{JANE:032x}").into(), who.into()]).unwrap();
+        };
+        let first = Account::new().publish(&desk, None);
+        noted(&first);
+        of_jane("joe@example.com");
+        let second = Account { jane: vec![DNS, MINIMAL], ..Account::new() }.publish(&desk, Some(first));
+        noted(&second);
+        if is_logged {
+            of_jane("ann@example.com");
+        }
+        let third = Account { jane: vec![DNS, MINIMAL, SUPER], ..Account::new() }.publish(&desk, Some(second));
+        noted(&third);
+        let record = RunRecord { generation: Some(third.generation), ..run(3, RunOutcome::Published, desk.now()) };
+        let waiting = waiting(SignalKind::ForeignChange, record);
+        let [body] = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies.try_into().unwrap();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let who = if is_logged { "ann@example.com" } else { "unknown" };
+        assert_eq!(body["grants"][0]["by"]["who"], who, "{body}");
+    }
+}
+
+/// A small publication waits for room, and has her as she was read before that.
+#[test]
+fn the_author_is_who_changed_something_after_the_read_that_an_earlier_generation_has_however_late_it_came() {
+    // Whose read it took in, how long before it, and who is named.
+    for (member, secs, who) in [(JANE, 480, "mallory@example.com"), (JANE, 10, "unknown"), (21, 480, "unknown")] {
+        let desk = desk();
+        let noted = |manifest: &Manifest| {
+            ledger::record::write(&desk, &block_on(ledger::record::read(&desk, manifest)).unwrap()).unwrap();
+        };
+        let first = Account::new().publish(&desk, None);
+        noted(&first);
+        let second = Account { jane: vec![DNS, MINIMAL], ..Account::new() }.publish(&desk, Some(first));
+        noted(&second);
+        let before = |secs: i64| second.started_at.plus_secs(-secs);
+        let read = "INSERT INTO overlay (member, at, kept, generation) VALUES (?, ?, '{\"member\":null}', ?)";
+        let read_at = before(secs).into();
+        desk.query(read, &[format!("{member:032x}").into(), read_at, (&second.generation).into()]).unwrap();
+        let entry = "INSERT INTO audit_entry (id, at, about, member, description, who, through) VALUES ('m', ?, '', ?, 'x', ?, 'the dashboard')";
+        desk.query(entry, &[before(80).into(), format!("{JANE:032x}").into(), "mallory@example.com".into()]).unwrap();
+        let third = Account { jane: vec![DNS, MINIMAL, SUPER], ..Account::new() }.publish(&desk, Some(second.clone()));
+        noted(&third);
+        let record = RunRecord { generation: Some(third.generation), ..run(3, RunOutcome::Published, desk.now()) };
+        let waiting = waiting(SignalKind::ForeignChange, record);
+        let [body] = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies.try_into().unwrap();
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["grants"][0]["by"]["who"], who, "{member} {secs}: {body}");
     }
 }
 

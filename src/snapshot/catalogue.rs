@@ -42,7 +42,7 @@ pub struct CatalogueEntry {
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     all: BTreeMap<Entitlement, CatalogueEntry>,
-    /// What goes by a name, in the form in which names are compared.
+    /// What goes by a name, in the form in which names are looked up.
     called: BTreeMap<String, Vec<Entitlement>>,
     super_administrator: Option<PermissionGroupId>,
 }
@@ -60,7 +60,7 @@ impl Catalogue {
         let mut catalogue = Self::default();
         for it in all {
             for name in [Some(&it.name), it.also.as_ref()].into_iter().flatten() {
-                catalogue.called.entry(name::folded(name)).or_default().push(it.entitlement);
+                catalogue.called.entry(name::key(name)).or_default().push(it.entitlement);
             }
             catalogue.all.insert(it.entitlement, it);
         }
@@ -94,7 +94,7 @@ impl Catalogue {
     /// What is meant by a name alone, as ConductorOne shows it: `Member Role` at its end or not. Each once, in the order of the
     /// entitlements.
     pub fn called(&self, shown: &str) -> Vec<Entitlement> {
-        let named = [shown, name::plain(shown)].map(name::folded);
+        let named = [shown, name::plain(shown)].map(name::key);
         let mut found: Vec<Entitlement> = named
             .iter()
             .filter(|name| !name.is_empty())
@@ -205,6 +205,31 @@ mod tests {
         }
         for name in ["Domain DNS", "", " "] {
             assert_eq!(catalogue.called(name), [], "{name:?}");
+        }
+    }
+
+    /// The same text stands in a file for a name that would be a formula and for one that has the apostrophe itself.
+    #[test]
+    fn what_a_csv_file_tells_by_one_text_is_not_guessed() {
+        let named = |(n, name): (usize, &str)| {
+            let Row::Group(mut group) = Row::untold(format!("group:{:032x}:member", n + 1).parse().unwrap()) else {
+                unreachable!("a group")
+            };
+            name.clone_into(&mut group.name);
+            Row::Group(group)
+        };
+        let rows: Vec<Row> = ["@infra", "@ops", "'@ops", "x", "'x"].into_iter().enumerate().map(named).collect();
+        let ids: Vec<Entitlement> = rows.iter().filter_map(|row| Some(row.offered()?.0)).collect();
+        let catalogue = Catalogue::of(rows.iter().filter_map(|row| offered(row, &Naming::default())).collect());
+        for (shown, expected) in [
+            ("'@infra Member", &ids[..1]),
+            ("@infra Member", &ids[..1]),
+            ("'@ops Member", &ids[1..3]),
+            ("x Member", &ids[3..4]),
+            ("'x Member", &ids[4..]),
+            ("''x Member", &ids[..0]),
+        ] {
+            assert_eq!(catalogue.called(shown), expected, "{shown}");
         }
     }
 }

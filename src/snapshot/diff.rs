@@ -10,6 +10,7 @@ use super::read::{self, SnapshotError};
 use crate::base::json::Deserialize;
 use crate::base::ports::KeyValue;
 use crate::base::tree::BTreeSet;
+use crate::model::access::{Access, Atom};
 use crate::model::grant::Grant;
 use crate::model::id::MemberId;
 use crate::model::resource::Row;
@@ -157,34 +158,41 @@ fn compare(left: Option<&Row>, right: Option<&Row>, old: &Manifest, new: &Manife
         _ => ChangeKind::Changed,
     };
     let called = right.or(left).map(name).unwrap_or_default();
+    let (grants_added, grants_removed) = (without(&has, &had), without(&had, &has));
+    let same_grants = grants_added.is_empty() && grants_removed.is_empty();
     let change = Change {
         kind,
         key: right.or(left)?.key(),
         former_name: left.map(name).filter(|former| *former != called),
         name: called,
         member_id: right.or(left).and_then(Row::as_member).map(|member| member.member_id),
-        grants_added: without(&has, &had),
-        grants_removed: without(&had, &has),
+        grants_added,
+        grants_removed,
         fields: fields(left, right),
     };
-    let empty = change.grants_added.is_empty() && change.grants_removed.is_empty() && change.fields.is_empty();
-    (kind != ChangeKind::Changed || !empty).then_some(change)
+    (kind != ChangeKind::Changed || !same_grants || !change.fields.is_empty()).then_some(change)
 }
 
-/// The names of the fields that differ, grants aside.
+/// What the policies of a row are made of that gives nothing: what they deny, and what is of an unknown kind.
+fn withheld(row: &Row) -> impl Iterator<Item = &Atom> {
+    let atoms = row.holder().map(|(_, atoms, _)| atoms).unwrap_or_default();
+    atoms.iter().filter(|atom| atom.access != Access::Allow)
+}
+
+/// The names of the fields that differ, grants aside. What policies are made of is among them where one that denies something, or is of an unknown
+/// kind, came or went: no grant tells that.
 fn fields(left: Option<&Row>, right: Option<&Row>) -> Vec<String> {
-    let object = |row: Option<&Row>| match row.map(serde_json::to_value) {
-        Some(Ok(serde_json::Value::Object(object))) => object,
+    let object = |row: &Row| match serde_json::to_value(row) {
+        Ok(serde_json::Value::Object(object)) => object,
         _ => serde_json::Map::new(),
     };
-    if left.is_none() || right.is_none() {
-        return Vec::new();
-    }
+    let (Some(left), Some(right)) = (left, right) else { return Vec::new() };
+    let denies_else = withheld(left).ne(withheld(right));
     let (left, right) = (object(left), object(right));
     let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
     names
         .into_iter()
-        .filter(|name| !matches!(name.as_str(), "atoms" | "groups") && left.get(*name) != right.get(*name))
+        .filter(|name| *name != "groups" && (denies_else || *name != "atoms") && left.get(*name) != right.get(*name))
         .cloned()
         .collect()
 }

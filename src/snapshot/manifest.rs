@@ -357,6 +357,19 @@ impl Manifest {
         self.entitlements.iter().map(|id| id.parse().ok())
     }
 
+    /// At which place of the list an entitlement is.
+    pub(super) fn place_of(&self, entitlement: Entitlement) -> Option<usize> {
+        // One text is compared with many: to parse each of them would cost more.
+        let name = entitlement.to_string();
+        self.entitlements.iter().position(|known| *known == name)
+    }
+
+    /// Whether an entitlement is offered, and nobody holds it.
+    pub fn has_unheld(&self, entitlement: Entitlement) -> bool {
+        let place = self.place_of(entitlement);
+        place.is_some_and(|place| !self.chunks.iter().any(|chunk| chunk.holds(place)))
+    }
+
     /// Whether what a list tells is known, be it from before.
     pub fn knows(&self, list: &str) -> bool {
         self.capabilities.get(list).is_none_or(|told| told.on || told.kept_from.is_some())

@@ -275,15 +275,11 @@ impl Snapshot {
         let mut page = RowPage::default();
         let place = match scan.holding {
             None => None,
-            Some(entitlement) => {
-                // One text is compared with many: to parse each of them would cost more.
-                let name = entitlement.to_string();
-                match self.manifest.entitlements.iter().position(|known| *known == name) {
-                    Some(place) => Some((entitlement, place)),
-                    // Nobody holds what is not listed.
-                    None => return Ok(page),
-                }
-            }
+            Some(entitlement) => match self.manifest.place_of(entitlement) {
+                Some(place) => Some((entitlement, place)),
+                // Nobody holds what is not listed.
+                None => return Ok(page),
+            },
         };
         let mut read = 0;
         for chunk in &self.manifest.chunks {

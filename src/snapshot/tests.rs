@@ -233,6 +233,41 @@ fn a_difference_reads_only_the_chunks_that_differ() {
     assert_eq!(all_changes(&desk, &second.manifest, &second.manifest, 100), []);
 }
 
+/// What is given and what is denied come and go in one edit.
+#[test]
+fn what_policies_deny_is_told_exactly_where_it_differs_whatever_the_grants_do() {
+    const ALLOW: Access = Access::Allow;
+    const DENY: Access = Access::Deny;
+    const UNKNOWN: Access = Access::Unknown;
+    type Case = (&'static [(Access, usize)], &'static [(Access, usize)], usize, &'static [&'static str]);
+    let desk = desk();
+    let cases: [Case; 6] = [
+        (&[(ALLOW, 1), (DENY, 2)], &[(ALLOW, 1), (ALLOW, 3)], 1, &["atoms"]),
+        (&[(ALLOW, 1)], &[(ALLOW, 1), (ALLOW, 3), (UNKNOWN, 2)], 1, &["atoms"]),
+        (&[(ALLOW, 1)], &[(ALLOW, 1), (DENY, 2)], 0, &["atoms"]),
+        // The controls: nothing is denied, or the same as before.
+        (&[(ALLOW, 1)], &[(ALLOW, 1), (ALLOW, 3)], 1, &[]),
+        (&[(ALLOW, 1), (DENY, 2)], &[(ALLOW, 1), (ALLOW, 3), (DENY, 2)], 1, &[]),
+        (&[(DENY, 2)], &[(ALLOW, 3), (DENY, 2)], 1, &[]),
+    ];
+    for (before, after, added, fields) in cases {
+        let rows = |held: &[(Access, usize)]| {
+            let Row::User(mut jane) = member(20, &[]) else { panic!() };
+            let atom = |&(access, n)| Atom { access, permission_group: hex(n), resource_group: hex(0) };
+            jane.atoms = held.iter().map(atom).collect();
+            let mut rows = account(0);
+            rows.insert(Row::User(jane.clone()).key(), Row::User(jane));
+            rows
+        };
+        let old = publish_on(&desk, &rows(before), None).unwrap().manifest;
+        let new = publish_on(&desk, &rows(after), Some(&old)).unwrap().manifest;
+        let changes = all_changes(&desk, &old, &new, 10);
+        let [change] = changes.as_slice() else { panic!("{changes:?}") };
+        assert_eq!((change.grants_added.len(), change.grants_removed.len()), (added, 0), "{before:?} {after:?}");
+        assert_eq!(change.fields, fields, "{before:?} {after:?}");
+    }
+}
+
 #[test]
 fn a_permission_group_that_gets_its_role_id_changes_the_grants() {
     let (desk, rows) = (desk(), account(10));

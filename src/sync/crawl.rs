@@ -300,6 +300,9 @@ impl Names {
 /// No list has more pages than this: 100,000 members. Beyond it something is wrong with the paging itself.
 pub(super) const MAX_PAGES: u32 = 2_000;
 
+/// The user groups have no more pages of members than this in all: 500,000 memberships, which take the Worker some two thirds of its memory.
+pub(super) const MAX_MEMBERSHIP_PAGES: usize = 10_000;
+
 /// The crawl.
 #[derive(Debug, Default)]
 pub(super) struct Crawl {
@@ -490,6 +493,11 @@ impl Crawl {
     pub(super) fn groups(&self) -> impl Iterator<Item = UserGroupId> + '_ {
         let pages = self.lists.get(&List::UserGroups).filter(|_| self.off(List::UserGroups).is_none());
         pages.into_iter().flat_map(|pages| pages.read.values().flat_map(|facts| facts.groups.iter().copied()))
+    }
+
+    /// How many pages of members the user groups have in all, as far as they are read.
+    pub(super) fn membership_pages(&self) -> usize {
+        self.groups().map(|group| self.pages(List::GroupMembers(group)).count()).sum()
     }
 
     fn lists_of(&self, phase: Phase) -> Vec<List> {

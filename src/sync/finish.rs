@@ -2,7 +2,7 @@
 
 use crate::base::tree::BTreeSet;
 
-use super::crawl::{Crawl, Further, List, MAX_PAGES};
+use super::crawl::{Crawl, Further, List, MAX_MEMBERSHIP_PAGES, MAX_PAGES};
 use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
 use super::limits::Limits;
@@ -91,6 +91,10 @@ const MAX_COUNTED: u64 = 5_000;
 
 /// A value that is not there this long after it was written will not come any more: KV takes a minute.
 const LOST_AFTER_SECS: i64 = 600;
+
+/// The same, of the generation before, however new that is: what was not there for so many tries, over four minutes, is on its way no more. The next
+/// try is the run's last.
+const LOST_AFTER_TRIES: u32 = 4;
 
 /// The same, of what this run has published: so many times it was asked for in vain, over a quarter of an hour.
 const LOST_AFTER_ATTEMPTS: u32 = 6;
@@ -191,7 +195,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     let asked = client.sent();
     // Among what is known of the account, so that it is looked at again whether anything changed once this is known.
     let own_token = own_token(ports, client).await?;
-    state::store(kv, state::OWN_TOKEN, &own_token)?;
+    state::store(kv, state::OWN_TOKEN, &own_token.map(|own| own.token))?;
     cursor.failed_requests += client.sent() - asked;
     let made_of = unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?;
     if let Some(made_of) = &made_of
@@ -357,11 +361,14 @@ async fn learn<P: Http + Clock + Sql>(
 ) -> Result<Vec<String>, SqlError> {
     let before: Vec<String> = state::load(sql, state::DOUBTED)?.unwrap_or_default();
     let doubted = previous.map(|previous| previous.doubt_the_empty(harvest, &before)).unwrap_or_default();
-    if !std::mem::replace(&mut cursor.learned, true) {
-        let asked = client.sent();
-        super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
-        cursor.failed_requests += client.sent() - asked;
+    let asked = client.sent();
+    if let Some(previous) = previous {
+        super::inherited::ask_the_silent(client, harvest, &previous.groups).await?;
     }
+    if !std::mem::replace(&mut cursor.learned, true) {
+        super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
+    }
+    cursor.failed_requests += client.sent() - asked;
     harvest.group_policies = inherited::group_policies(sql)?;
     Ok(doubted)
 }
@@ -399,7 +406,8 @@ async fn previous<P: KeyValue + Clock + Sql>(
         Ok(previous) => return Ok(Ok((previous, false))),
         Err(error) => error,
     };
-    let recent = known.as_ref().is_some_and(|known| kv.now().since(known.published_at) < LOST_AFTER_SECS * 1000);
+    let is_recent = |known: &GenerationSummary| kv.now().since(known.published_at) < LOST_AFTER_SECS * 1000;
+    let recent = attempt < LOST_AFTER_TRIES && known.as_ref().is_some_and(is_recent);
     let lost = match &error {
         SnapshotError::Kv(_) => false,
         SnapshotError::Corrupt(_) => true,
@@ -447,6 +455,11 @@ fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> R
     if crawl.is_cut_off(List::Members { pass: 1 }) {
         return Err(format!(
             "Cloudflare's list of members has more than {MAX_PAGES} pages, and no more than that are read: nothing was published"
+        ));
+    }
+    if crawl.membership_pages() > MAX_MEMBERSHIP_PAGES {
+        return Err(format!(
+            "the user groups have more than {MAX_MEMBERSHIP_PAGES} pages of members in all, and a sync of more does not fit the Worker's memory: nothing was published"
         ));
     }
     let (asked, names) = (cursor.further.confirm.clone(), cursor.further.names);

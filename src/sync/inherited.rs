@@ -9,12 +9,36 @@ use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE};
 use crate::model::id::MemberId;
+use crate::model::resource::Group;
 
 /// How many user groups are looked into, a member of each, until one of them tells.
 const GROUPS_LOOKED_INTO: usize = 3;
 
 /// Pages of user groups that are read at most.
 const MAX_PAGES: u32 = 20;
+
+/// How many groups that are told without policies are asked for themselves.
+const GROUPS_ASKED_FOR: usize = 10;
+
+/// A user group that gave something in the generation before, and is told without policies now, is asked for itself: the list may have left them out. Where
+/// that cannot be told, they are not read.
+pub(super) async fn ask_the_silent<P: Http + Clock + Sql>(
+    client: &Client<'_, P>,
+    harvest: &mut Harvest,
+    before: &[Group],
+) -> Result<(), SqlError> {
+    let Ok(groups) = &mut harvest.user_groups else { return Ok(()) };
+    let gave = |id| before.iter().any(|group| group.id == id && !group.atoms.is_empty());
+    for (place, group) in groups.iter_mut().filter(|group| group.is_silent && gave(group.id)).enumerate() {
+        let told = if place < GROUPS_ASKED_FOR { client.user_group(group.id).await.map(Some) } else { Ok(None) };
+        match told {
+            Ok(Some(told)) => *group = told,
+            Err(ApiError::Storage(error)) => return Err(error),
+            _ => group.policies = std::mem::take(&mut group.policies).and_unread("policies is missing"),
+        }
+    }
+    Ok(())
+}
 
 /// What a crawl that is all read teaches, with a request or two of its own. Whatever fails, nothing is learned.
 pub(super) async fn learn<P: Http + Clock + Sql>(
@@ -29,13 +53,19 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
         Err(off) if matches!(off.status, Some(404 | 410)) => &[],
         Err(_) => return Ok(()),
     };
+    let stored = inherited::group_policies(sql)?;
     let mut before: BTreeSet<String> = groups.iter().flat_map(inherited::policy_ids).cloned().collect();
     // What is not told of a group is not its members' own for that: an id is never used again.
     if harvest.user_groups.is_err()
         || harvest.odd(List::UserGroups).next().is_some()
         || groups.iter().any(|group| group.policies.all().is_err())
     {
-        before = before.union(&inherited::group_policies(sql)?);
+        before = before.union(&stored);
+    }
+    let listed = || harvest.members.iter().flat_map(|member| member.policies).filter_map(|policy| policy.id);
+    // Nor is what some member shows still: the group may have been told without policies by mistake.
+    for id in listed().filter(|id| stored.contains(&**id)) {
+        before.insert(id.to_string());
     }
     let known = inherited::shows_inherited(sql)?;
     let giving = groups.iter().filter_map(|group| {
@@ -72,8 +102,7 @@ pub(super) async fn learn<P: Http + Clock + Sql>(
     if !is_certain {
         return Ok(());
     }
-    let seen = harvest.members.iter().flat_map(|member| member.policies).filter_map(|policy| policy.id);
-    let own = seen.filter(|id| !theirs.contains(&**id));
+    let own = listed().filter(|id| !theirs.contains(&**id));
     inherited::note_seen(sql, own, began)
 }
 

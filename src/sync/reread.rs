@@ -84,7 +84,7 @@ pub async fn token<P: Http + KeyValue + Clock + Sql>(
     };
     let was = snapshot.get(ports, &Row::token_key(id)).await?;
     let was = was.as_ref().and_then(Row::as_token);
-    token.is_own = own_token(ports, client).await.map_err(ApiError::from)? == Some(id);
+    token.is_own = own_token(ports, client).await.map_err(ApiError::from)?.is_some_and(|own| own.token == id);
     token.creator_is = match (&token.creator, was) {
         (None, _) => None,
         (Some(email), Some(was)) if was.creator.as_ref() == Some(email) => was.creator_is.clone(),

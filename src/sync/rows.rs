@@ -8,7 +8,7 @@ use super::crawl::{EMPTIED, List, Names as NameLists, Off};
 use super::harvest::Harvest;
 use super::previous::Previous;
 use super::staging::{Members, StagedMember, StagedPolicy};
-use crate::account::identity;
+use crate::account::identity::{self, Identity};
 use crate::account::names::{CrawlView, Names, is_account_wide};
 use crate::audit::signs::Shown;
 use crate::cloudflare::{Odd, PermissionGroup, PolicyRecord, RoleRecord};
@@ -57,7 +57,7 @@ pub(super) fn assemble(
     names: Names,
     previous: Option<&Previous>,
     accept_removals: bool,
-    own_token: Option<TokenId>,
+    own_token: Option<Identity>,
     shown: Shown,
 ) -> Assembly {
     let permission_groups = harvest.known_permission_groups();
@@ -360,11 +360,20 @@ impl<'a> Builder<'a> {
         self.capabilities.insert(list.to_owned(), capability);
     }
 
-    fn tokens(&mut self, harvest: &Harvest, own: Option<TokenId>, objects: &Objects<'_>, names_in_use: &mut NameLists) {
-        let sees_itself_alone = harvest.tokens.as_deref().is_ok_and(|tokens| identity::sees_itself_alone(tokens, own));
+    fn tokens(
+        &mut self,
+        harvest: &Harvest,
+        own: Option<Identity>,
+        objects: &Objects<'_>,
+        names_in_use: &mut NameLists,
+    ) {
+        // A record that cannot be read may be any token's; an empty list that is doubted is one that came.
+        let is_told = harvest.odd(List::Tokens).next().is_none()
+            && harvest.tokens.as_ref().err().is_none_or(|off| off.message == EMPTIED);
+        let is_short = is_told && identity::may_be_short(harvest.tokens.as_deref().unwrap_or_default(), own);
         let kept = match &harvest.tokens {
-            Ok(_) if !sees_itself_alone => None,
-            Ok(_) => self.previous.filter(|_| !self.accept_removals),
+            _ if is_short => self.previous.filter(|_| !self.accept_removals),
+            Ok(_) => None,
             Err(_) => self.kept(&harvest.tokens),
         };
         let kept_from = kept.and_then(|kept| kept.keeps("tokens"));
@@ -378,7 +387,7 @@ impl<'a> Builder<'a> {
         let creators = Creators::of(harvest, self.previous, tokens.values().copied(), before);
         for token in tokens.into_values() {
             let mut token = token.clone();
-            token.is_own = own == Some(token.id);
+            token.is_own = own.is_some_and(|own| own.token == token.id);
             let was = before.iter().find(|was| was.id == token.id);
             // One whose name is not told goes by its id, and keeps the name that was told.
             if let Some(was) = was.filter(|_| token.name == token.id.to_string()) {
@@ -409,10 +418,10 @@ impl<'a> Builder<'a> {
             self.insert(Row::ApiToken(token));
         }
         self.note("tokens", &harvest.tokens, kept_from.clone());
-        if sees_itself_alone {
+        if is_short {
             let kept = kept_since(kept_from.as_ref());
             let message = format!(
-                "the list of account API tokens has one token alone, which is the connector's own or may be, and may list no others: edit it in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
+                "the list of account API tokens has one token alone, which is the connector's own or may be, or lacks the connector's own, so others may be left out of it: edit the connector's token in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
             );
             let off = Capability { on: false, message: Some(message), kept_from, unreadable: None };
             self.capabilities.insert("tokens".to_owned(), off);
@@ -552,10 +561,9 @@ impl<'a> Builder<'a> {
                     n => format!(" and {n} other user groups"),
                 };
                 let known = self.previous.filter(|_| off.passing || !self.accept_removals).and_then(|kept| {
-                    let before = kept.manifest.capabilities.get("user_group_members");
-                    before
-                        .and_then(|before| before.kept_from.clone())
-                        .or_else(|| Some(kept.manifest.generation.clone()))
+                    // Where the groups themselves could not be read, nobody was asked who is in them.
+                    let is_told = kept.manifest.capabilities.contains_key("user_group_members");
+                    kept.keeps(if is_told { "user_group_members" } else { "user_groups" })
                 });
                 Capability {
                     on: false,

@@ -1,13 +1,15 @@
 //! The Durable Object around the [`Coordinator`](crate::coordinator::Coordinator).
 
-#![allow(missing_docs, reason = "the `durable_object` macro's own methods have none")]
+#![allow(missing_docs, reason = "what `wasm_bindgen` makes of the methods has none")]
 
 use std::cell::Cell;
 use std::time::Duration;
 
-use worker::{DurableObject, Env, Request, Response, State, durable_object};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::Env;
 
-use super::env::{config, log, now, shelf, sql_error};
+use super::env::{config, log, now, shelf};
 use super::kv::Namespace;
 use super::object::{Object, is_former, space, standing};
 use super::{crypto, fetch, io, zstd};
@@ -25,10 +27,14 @@ use crate::coordinator::succession::{self, Standing};
 use crate::coordinator::{self, Ask, Command, Reply};
 use crate::routes::{NotConfigured, Settings};
 
-/// The Durable Object class.
-#[durable_object(alarm)]
+/// The Durable Object class, to `shim.js`. Exported by hand: what the crate `worker` has for one brings all of the errors that it knows.
+#[wasm_bindgen]
+#[allow(unreachable_pub, reason = "exported to JavaScript")]
 pub struct Coordinator {
-    state: State,
+    /// What the runtime has for this object.
+    state: JsValue,
+    /// Its id.
+    id: String,
     env: Env,
     core: coordinator::Coordinator,
     /// Whether the database is as this version has it.
@@ -39,14 +45,18 @@ pub struct Coordinator {
     wanted: Cell<Option<i64>>,
 }
 
-impl DurableObject for Coordinator {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl Coordinator {
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: JsValue, id: String, env: Env) -> Self {
         let core = coordinator::Coordinator::default();
-        Self { state, env, core, is_ready: Cell::new(false), is_whole: Cell::new(false), wanted: Cell::new(None) }
+        let (is_ready, is_whole, wanted) = (Cell::new(false), Cell::new(false), Cell::new(None));
+        Self { state, id, env, core, is_ready, is_whole, wanted }
     }
 
-    async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
-        let command: Command = json::read(&request.bytes().await?)?;
+    /// Does what a command says, and answers it.
+    pub async fn answer(&self, command: String) -> Result<String, JsValue> {
+        let command: Command = json::read(command.as_bytes()).map_err(|error| failed(&error.to_string()))?;
         let settings = config(&self.env);
         let reply = match self.desk(&settings) {
             Ok((desk, settings)) => match self.standing(settings) {
@@ -62,10 +72,11 @@ impl DurableObject for Coordinator {
             },
             Err(message) => Reply::Failed { message },
         };
-        Response::from_json(&reply)
+        serde_json::to_string(&reply).map_err(|error| failed(&error.to_string()))
     }
 
-    async fn alarm(&self) -> worker::Result<Response> {
+    /// Rings.
+    pub async fn alarm(&self) -> Result<(), JsValue> {
         self.wanted.set(None);
         let settings = config(&self.env);
         let done = match self.desk(&settings) {
@@ -75,9 +86,13 @@ impl DurableObject for Coordinator {
         // Where the configuration cannot be read there is no space in KV either, and none is needed.
         let desk =
             ObjectPorts { state: &self.state, kv: None, wanted: &self.wanted, space: Space::new("none", "none") };
-        coordinator::rang(&desk, done).await.map_err(|error| worker::Error::RustError(error.to_string()))?;
-        Response::empty()
+        coordinator::rang(&desk, done).await.map_err(|error| failed(&error.to_string()))
     }
+}
+
+/// What the runtime is told where a call failed.
+fn failed(why: &str) -> JsValue {
+    js_sys::Error::new(why).into()
 }
 
 impl Coordinator {
@@ -106,7 +121,7 @@ impl Coordinator {
     }
 
     fn standing(&self, settings: &coordinator::Settings) -> Result<Standing, String> {
-        standing(&self.env, &self.state.id().to_string(), settings.cloudflare.account_id)
+        standing(&self.env, &self.id, settings.cloudflare.account_id)
     }
 
     async fn take_over(&self, desk: &ObjectPorts<'_>, settings: &coordinator::Settings) -> Result<(), String> {
@@ -143,7 +158,7 @@ impl Coordinator {
         let space = Space::new("none", "none");
         let desk = ObjectPorts { state: &self.state, kv: None, wanted: &self.wanted, space };
         // The object that there was before is not made where it was not.
-        if !is_former(&self.env, &self.state.id().to_string()) || succession::was_in_use(&desk) != Ok(false) {
+        if !is_former(&self.env, &self.id) || succession::was_in_use(&desk) != Ok(false) {
             coordinator::init(&desk)?;
         }
         self.is_ready.set(true);
@@ -164,7 +179,7 @@ impl Coordinator {
 
 /// What the Coordinator works with.
 struct ObjectPorts<'a> {
-    state: &'a State,
+    state: &'a JsValue,
     kv: Option<Namespace>,
     wanted: &'a Cell<Option<i64>>,
     space: Space,
@@ -244,32 +259,30 @@ impl Log for ObjectPorts<'_> {
 
 impl Alarm for ObjectPorts<'_> {
     async fn wake(&self, at: Timestamp) -> Result<(), SqlError> {
-        let storage = self.state.storage();
         let earliest = || at.millis().min(self.wanted.get().unwrap_or(i64::MAX));
         self.wanted.set(Some(earliest()));
-        let current = storage.get_alarm().await.map_err(|error| sql_error(&error))?;
+        let current = io::alarm_of(self.state).await?;
         // Somebody else may have come between, and asked for an earlier time: the later one must not take its place.
         let at = Timestamp::from_millis(earliest());
         if current.is_some_and(|current| current <= at.millis()) {
             return Ok(());
         }
-        let delay = u64::try_from(at.since(now())).unwrap_or(0);
-        storage.set_alarm(Duration::from_millis(delay)).await.map_err(|error| sql_error(&error))
+        io::wake(self.state, at.max(now()).millis()).await
     }
 }
 
 impl Sql for ObjectPorts<'_> {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        io::of_sql(self.state.as_raw(), statement, params).map_err(|error| sql_error(&error))
+        io::of_sql(self.state, statement, params)
     }
 
     fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
         let mut came_to = Ok(());
-        let done = io::all_or_nothing(self.state.as_raw(), &mut || {
+        let done = io::all_or_nothing(self.state, &mut || {
             came_to = work();
             came_to.is_ok()
         });
         came_to?;
-        done.map_err(|error| sql_error(&error))
+        done
     }
 }

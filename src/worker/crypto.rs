@@ -4,7 +4,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::env::chain;
 use super::io;
 use crate::base::hash;
 use crate::base::ports::SignError;
@@ -23,12 +22,12 @@ pub(super) async fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) ->
 
 /// Signs with Ed25519.
 pub(super) async fn sign(key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
-    io::signature(key.expose(), message).await.map_err(|error| SignError(chain(&error)))
+    io::signature(key.expose(), message).await.map_err(SignError)
 }
 
 /// The public key of an Ed25519 private key.
 pub(super) async fn public_key(key: &SigningKey) -> Result<Vec<u8>, SignError> {
-    let x = io::public_key_of(key.expose()).await.map_err(|error| SignError(chain(&error)))?;
+    let x = io::public_key_of(key.expose()).await.map_err(SignError)?;
     URL_SAFE_NO_PAD.decode(x).map_err(|error| SignError(error.to_string()))
 }
 

@@ -4,7 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use worker::{Context, Env, FixedLengthStream, Headers, Request, Response, ResponseBuilder, worker_sys};
+use js_sys::Uint8Array;
+use wasm_bindgen::JsValue;
+use wasm_streams::ReadableStream;
+use worker::{Context, Env};
 
 use super::env::{config, log, now, shelf};
 use super::kv::Namespace;
@@ -40,18 +43,45 @@ thread_local! {
 /// A sign-in that failed is told of after this long, also where no other request comes.
 const TOLD_SOON_MILLIS: u32 = 20_000;
 
-/// Answers a request.
-pub async fn respond(request: Request, env: &Env, context: &Context) -> worker::Result<Response> {
+/// A request as the runtime hands it over.
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The whole URL.
+    pub url: &'a str,
+    /// The headers, as JavaScript's `Headers`.
+    pub headers: &'a JsValue,
+    /// The body; none of a request without one.
+    pub body: Option<web_sys::ReadableStream>,
+}
+
+/// Answers a request with a response of the runtime's.
+pub async fn respond(request: Request<'_>, env: &Env, context: &Context) -> Result<JsValue, String> {
+    match answer(request, env, context).await {
+        Err(why) => {
+            log(Level::Error, "a request could not be answered", &serde_json::json!({ "why": why }));
+            io::response(500, "", "INTERNAL SERVER ERROR".into(), None)
+        }
+        response => response,
+    }
+}
+
+async fn answer(request: Request<'_>, env: &Env, context: &Context) -> Result<JsValue, String> {
     // A host that no URL has.
-    let Ok(url) = Url::parse(&request.inner().url()) else { return Ok(Response::empty()?.with_status(400)) };
-    let method = Method::parse(request.method().as_ref());
-    let body = read(&request, routes::body_limit(url.path())).await?;
+    let Ok(url) = Url::parse(request.url) else { return io::response(400, "", JsValue::UNDEFINED, None) };
+    let body = match request.body {
+        Some(stream) => {
+            let limit = routes::body_limit(url.path());
+            io::body(&stream, limit).await?.map_or(routes::Body::TooLarge(limit), routes::Body::Read)
+        }
+        None => routes::Body::Read(Vec::new()),
+    };
     let incoming = routes::Incoming {
-        method,
+        method: Method::parse(request.method),
         origin: url.origin(),
         path: url.path().to_owned(),
         query: form_urlencoded::parse(url.query().unwrap_or_default().as_bytes()).into_owned().collect(),
-        headers: request.headers().entries().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+        headers: fetch::pairs(&io::lines(request.headers)),
         body,
     };
     let settings = config(env);
@@ -71,22 +101,19 @@ pub async fn respond(request: Request, env: &Env, context: &Context) -> worker::
             edge.tell(TALLY.with_borrow_mut(Tally::take)).await;
         });
     }
-    let headers = Headers::new();
-    for (name, value) in &answer.headers {
-        headers.set(name, value)?;
-    }
-    let response = match answer.body {
-        Content::Bytes(bytes) if !bytes.is_empty() => Response::from_bytes(bytes)?,
-        Content::Bytes(_) | Content::Unsent => Response::empty()?,
+    let (body, length) = match answer.body {
+        Content::Bytes(bytes) if !bytes.is_empty() => (Uint8Array::from(bytes.as_slice()).into(), None),
+        Content::Bytes(_) | Content::Unsent => (JsValue::UNDEFINED, None),
         Content::Stream(pieces, length) => {
-            // With the length announced, a client knows a transfer that breaks off. Without it, workerd ends it as if well.
-            let pieces = pieces.map(|piece| piece.map_err(worker::Error::from));
-            let fixed: worker_sys::FixedLengthStream = FixedLengthStream::wrap(pieces, length).into();
-            ResponseBuilder::new().stream(fixed.readable())
+            let pieces = pieces.map(|piece| match piece {
+                Ok(bytes) => Ok(Uint8Array::from(bytes.as_slice()).into()),
+                Err(why) => Err(JsValue::from_str(&why)),
+            });
+            (ReadableStream::from_stream(pieces).into_raw().into(), Some(length))
         }
     };
-    // Building from bytes sets a content type of its own: ours replace it.
-    Ok(response.with_status(answer.status).with_headers(headers))
+    let headers = fetch::lines(&answer.headers, None).ok_or("a header of the answer has a line end in it")?;
+    io::response(answer.status, &headers, body, length)
 }
 
 /// Starts a sync. Fails where it could not, so that the runtime records the invocation as failed.
@@ -110,13 +137,6 @@ pub async fn cron(env: &Env) -> Result<(), String> {
         Ok(_) => Err("the Coordinator's answer is of another kind than what was asked for".to_owned()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// Reads the body up to a limit; what is longer is not read to its end.
-async fn read(request: &Request, limit: usize) -> worker::Result<routes::Body> {
-    // A request without a body has no stream.
-    let Some(stream) = request.inner().body() else { return Ok(routes::Body::Read(Vec::new())) };
-    Ok(io::body(&stream, limit).await?.map_or(routes::Body::TooLarge(limit), routes::Body::Read))
 }
 
 /// What a request is answered with.

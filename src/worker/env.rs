@@ -1,4 +1,4 @@
-//! What every file of this room needs of the runtime: the bindings, the clock, the log, the text of an error.
+//! What every file of this room needs of the runtime: the bindings, the clock, the log.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use worker::Env;
 
 use super::config::Known;
 use super::io;
-use crate::base::ports::{Level, SqlError};
+use crate::base::ports::Level;
 use crate::base::shelf::Shelf;
 use crate::base::time::Timestamp;
 use crate::routes::{NotConfigured, Settings};
@@ -45,19 +45,4 @@ pub(super) fn log(level: Level, message: &str, fields: &serde_json::Value) {
         Level::Warn => worker::console_warn!("{line}"),
         Level::Error => worker::console_error!("{line}"),
     }
-}
-
-/// The text of an error of the runtime's, causes included: its own `Display` names the category alone.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-pub(super) fn sql_error(error: &worker::Error) -> SqlError {
-    SqlError(chain(error))
 }

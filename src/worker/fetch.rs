@@ -2,9 +2,8 @@
 
 use web_sys::AbortController;
 
-use super::env::chain;
 use super::io::{self, Cut, Outgoing};
-use crate::base::ports::{HttpError, HttpRequest, HttpResponse, Method};
+use crate::base::ports::{HttpError, HttpRequest, HttpResponse, Method, Secret};
 
 /// Aborts an exchange when it is dropped, and not only when its time is up: whoever gives up an operation drops the exchange, and
 /// a connection that nobody waits for is one of six that are missing elsewhere. Of an exchange that ended well there is nothing left to abort.
@@ -21,7 +20,8 @@ impl Drop for Exchange {
 /// Sends a request; see [`Http`](crate::base::ports::Http).
 pub(super) async fn send(request: HttpRequest) -> Result<HttpResponse, HttpError> {
     let refused = || HttpError::Connection("the runtime does not take its URL or a header".to_owned());
-    let headers = lines(&request).ok_or_else(refused)?;
+    let token = request.bearer.as_ref().map(Secret::expose);
+    let headers = lines(&request.headers, token).ok_or_else(refused)?;
     let controller = AbortController::new().map_err(|_| refused())?;
     let signal = controller.signal();
     let mut unfinished = Exchange(Some(controller));
@@ -43,27 +43,28 @@ pub(super) async fn send(request: HttpRequest) -> Result<HttpResponse, HttpError
         }
         Ok(Err(Cut::Late)) => Err(HttpError::Timeout(request.timeout_millis)),
         Ok(Err(Cut::TooLarge)) => Err(HttpError::TooLarge(request.max_bytes)),
-        Err(error) => Err(HttpError::Connection(chain(&error))),
+        Err(error) => Err(HttpError::Connection(error)),
     }
 }
 
-/// The headers, names and values by turns; nothing where one has a line end in it, which would make two of it.
-fn lines(request: &HttpRequest) -> Option<String> {
+/// Headers, names and values by turns, and a token with them; nothing where one has a line end in it, which would make two of it.
+pub(super) fn lines(headers: &[(&str, String)], token: Option<&str>) -> Option<String> {
     let mut lines = String::new();
     let mut add = |name: &str, scheme: &str, value: &str| {
         lines.extend([name, "\n", scheme, value, "\n"]);
         (!value.contains(['\r', '\n'])).then_some(())
     };
-    for (name, value) in &request.headers {
+    for (name, value) in headers {
         add(name, "", value)?;
     }
-    if let Some(token) = &request.bearer {
-        add("Authorization", "Bearer ", token.expose())?;
+    if let Some(token) = token {
+        add("Authorization", "Bearer ", token)?;
     }
     Some(lines)
 }
 
-fn pairs(lines: &str) -> Vec<(String, String)> {
+/// The headers of which these are the lines.
+pub(super) fn pairs(lines: &str) -> Vec<(String, String)> {
     let mut lines = lines.lines();
     std::iter::from_fn(|| Some((lines.next()?.to_ascii_lowercase(), lines.next()?.to_owned()))).collect()
 }

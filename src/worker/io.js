@@ -80,9 +80,36 @@ async function answer(signal, url, method, headers, body, limit) {
   if (Number(response.headers.get("content-length")) > limit) return TOO_LARGE;
   const bytes = response.body ? await read(response.body, limit) : new Uint8Array(0);
   if (bytes === TOO_LARGE) return TOO_LARGE;
-  let lines = "";
-  for (const [name, value] of response.headers) lines += `${name}\n${value}\n`;
-  return [response.status, lines, bytes];
+  return [response.status, lines(response.headers), bytes];
+}
+
+/** Names and values by turns, as `parsed` takes them. */
+export function lines(headers) {
+  let text = "";
+  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
+/** A response. Of a stream the length is told: with it announced, a client knows a transfer that breaks off; without it, workerd ends it as if well. */
+export function respond(status, headers, body, length) {
+  if (length !== undefined) {
+    const fixed = new FixedLengthStream(length);
+    body.pipeTo(fixed.writable);
+    body = fixed.readable;
+  }
+  return new Response(body, { status, headers: parsed(headers) });
+}
+
+/** What an error says, with the code that it has and what caused it. */
+export function told(error) {
+  try {
+    const one = (it) => (it instanceof Error ? `${it.name}${typeof it.code === "string" ? ` [${it.code}]` : ""}: ${it.message}` : String(it));
+    let text = one(error);
+    for (let [cause, depth] = [error?.cause, 0]; cause != null && depth < 16; [cause, depth] = [cause.cause, depth + 1]) text += `: ${one(cause)}`;
+    return text;
+  } catch {
+    return "an error that says nothing";
+  }
 }
 
 /** An operation of a KV namespace: `get` with "arrayBuffer" for `value`, `put` with bytes, `delete`. */
@@ -174,6 +201,16 @@ export async function compress(frame, bytes, isLast) {
   const error = frame.failed ?? told;
   if (error) throw error;
   return joined(frame.pieces.splice(0));
+}
+
+/** When the alarm of a Durable Object rings, in milliseconds; nothing where it does not. */
+export async function alarm(state) {
+  return state.storage.getAlarm();
+}
+
+/** Has it ring then. */
+export async function setAlarm(state, at) {
+  return state.storage.setAlarm(at);
 }
 
 /** As long as this a text is handed over as it is, as bytes are: as JSON it would be written and read once more. `io.rs` has the same bound. */

@@ -8,7 +8,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{AbortSignal, ReadableStream};
 
 use crate::base::json;
-use crate::base::ports::SqlValue;
+use crate::base::ports::{SqlError, SqlValue};
 
 #[wasm_bindgen(module = "/src/worker/io.js")]
 extern "C" {
@@ -39,6 +39,14 @@ extern "C" {
     fn query(state: &JsValue, statement: &str, parameters: &str, apart: &Array) -> Result<String, JsValue>;
     #[wasm_bindgen(catch)]
     fn whole(state: &JsValue, work: &mut dyn FnMut() -> bool) -> Result<(), JsValue>;
+    #[wasm_bindgen(catch)]
+    fn alarm(state: &JsValue) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch, js_name = setAlarm)]
+    fn set_alarm(state: &JsValue, at: f64) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(catch)]
+    fn respond(status: u16, headers: &str, body: JsValue, length: Option<f64>) -> Result<JsValue, JsValue>;
+    fn told(error: &JsValue) -> String;
+    pub(super) fn lines(headers: &JsValue) -> String;
     pub(super) fn variable(env: &JsValue, name: &str) -> Option<String>;
 }
 
@@ -51,11 +59,17 @@ pub(super) enum Cut {
     TooLarge,
 }
 
-/// A result, or why there is none.
-type Outcome<T> = Result<Result<T, Cut>, worker::Error>;
+/// A result, or why there is none: what the runtime threw says so.
+type Outcome<T> = Result<Result<T, Cut>, String>;
+
+/// What the runtime threw, as a text.
+#[allow(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
+fn said(error: JsValue) -> String {
+    told(&error)
+}
 
 async fn outcome(promise: Promise) -> Outcome<JsValue> {
-    let value = JsFuture::from(promise).await?;
+    let value = wait(promise).await?;
     Ok(match value.as_string().as_deref() {
         Some("late") => Err(Cut::Late),
         Some("too large") => Err(Cut::TooLarge),
@@ -130,7 +144,11 @@ pub(super) async fn sha256_of(bytes: &[u8]) -> Option<[u8; 32]> {
 const LONG: usize = 4096;
 
 /// Runs a statement of a Durable Object's database.
-pub(super) fn of_sql(state: &JsValue, statement: &str, parameters: &[SqlValue]) -> worker::Result<Vec<Vec<SqlValue>>> {
+pub(super) fn of_sql(
+    state: &JsValue,
+    statement: &str,
+    parameters: &[SqlValue],
+) -> Result<Vec<Vec<SqlValue>>, SqlError> {
     let apart = Array::new();
     let aside = |value: JsValue| Value::Array(vec![(apart.push(&value) - 1).into()]);
     let parameters = parameters.iter().map(|value| match value {
@@ -142,13 +160,36 @@ pub(super) fn of_sql(state: &JsValue, statement: &str, parameters: &[SqlValue]) 
         SqlValue::Blob(bytes) => aside(Uint8Array::from(bytes.as_slice()).into()),
     });
     let parameters = Value::Array(parameters.collect()).to_string();
-    let rows = json::read_str(&query(state, statement, &parameters, &apart)?)?;
+    let rows = query(state, statement, &parameters, &apart).map_err(said);
+    let rows = rows.and_then(|rows| json::read_str(&rows).map_err(|error| error.to_string())).map_err(SqlError)?;
     Ok(list(rows).map(|row| list(row).map(|value| of_json(value, &apart)).collect()).collect())
 }
 
 /// Does some work with a Durable Object's database, of which all that it writes stays or nothing; why it failed is the work's own to keep.
-pub(super) fn all_or_nothing(state: &JsValue, work: &mut impl FnMut() -> bool) -> worker::Result<()> {
-    Ok(whole(state, work)?)
+pub(super) fn all_or_nothing(state: &JsValue, work: &mut impl FnMut() -> bool) -> Result<(), SqlError> {
+    whole(state, work).map_err(said).map_err(SqlError)
+}
+
+/// When the alarm of a Durable Object rings.
+pub(super) async fn alarm_of(state: &JsValue) -> Result<Option<i64>, SqlError> {
+    let at = wait(alarm(state).map_err(said).map_err(SqlError)?).await.map_err(SqlError)?;
+    #[allow(clippy::cast_possible_truncation, reason = "milliseconds without a fraction, as JavaScript tells the time")]
+    let millis = |at: f64| at as i64;
+    Ok(at.as_f64().map(millis))
+}
+
+/// Has it ring then.
+pub(super) async fn wake(state: &JsValue, at: i64) -> Result<(), SqlError> {
+    #[allow(clippy::cast_precision_loss, reason = "milliseconds, which are within 2^53")]
+    let set = set_alarm(state, at as f64).map_err(said).map_err(SqlError)?;
+    wait(set).await.map(drop).map_err(SqlError)
+}
+
+/// A response; headers are names and values by turns, each with a line end behind it. Of a stream the length is told.
+pub(super) fn response(status: u16, headers: &str, body: JsValue, length: Option<u64>) -> Result<JsValue, String> {
+    // Within 2^53: no file has that many bytes.
+    #[allow(clippy::cast_precision_loss, reason = "the size of a file")]
+    respond(status, headers, body, length.map(|length| length as f64)).map_err(said)
 }
 
 fn list(value: Value) -> std::vec::IntoIter<Value> {
@@ -171,12 +212,12 @@ fn of_json(value: Value, apart: &Array) -> SqlValue {
 }
 
 /// The id of the Durable Object of a name.
-pub(super) fn of_id(env: &JsValue, name: &str) -> worker::Result<String> {
-    Ok(object_id(env, name)?)
+pub(super) fn of_id(env: &JsValue, name: &str) -> Result<String, String> {
+    object_id(env, name).map_err(said)
 }
 
 /// Asks the Durable Object of a name; its answer's bytes.
-pub(super) async fn of_object(env: &JsValue, name: &str, command: &str) -> worker::Result<Vec<u8>> {
+pub(super) async fn of_object(env: &JsValue, name: &str, command: &str) -> Result<Vec<u8>, String> {
     bytes(ask(env, name, command)).await
 }
 
@@ -186,13 +227,13 @@ pub(super) async fn is_signed(kty: &str, [first, second]: [&str; 2], message: &[
 }
 
 /// An Ed25519 signature.
-pub(super) async fn signature(seed: &[u8], message: &[u8]) -> worker::Result<Vec<u8>> {
+pub(super) async fn signature(seed: &[u8], message: &[u8]) -> Result<Vec<u8>, String> {
     bytes(sign(seed, message)).await
 }
 
 /// The public key of an Ed25519 private key, as a JWK has it.
-pub(super) async fn public_key_of(seed: &[u8]) -> worker::Result<String> {
-    Ok(JsFuture::from(public_key(seed)).await?.as_string().unwrap_or_default())
+pub(super) async fn public_key_of(seed: &[u8]) -> Result<String, String> {
+    Ok(wait(public_key(seed)).await?.as_string().unwrap_or_default())
 }
 
 /// Begins a zstd frame, where the runtime can.
@@ -203,11 +244,14 @@ pub(super) fn zstd_frame(size: u64) -> Option<JsValue> {
 }
 
 /// What a frame has compressed by now, once these bytes are with it; with the last ones all that is left of it.
-pub(super) async fn zstd_piece(frame: &JsValue, content: &[u8], is_last: bool) -> worker::Result<Vec<u8>> {
+pub(super) async fn zstd_piece(frame: &JsValue, content: &[u8], is_last: bool) -> Result<Vec<u8>, String> {
     bytes(compress(frame, content, is_last)).await
 }
 
-async fn bytes(promise: Promise) -> worker::Result<Vec<u8>> {
-    let bytes = JsFuture::from(promise).await?;
-    Ok(Uint8Array::new(&bytes).to_vec())
+async fn bytes(promise: Promise) -> Result<Vec<u8>, String> {
+    Ok(Uint8Array::new(&wait(promise).await?).to_vec())
+}
+
+async fn wait(promise: Promise) -> Result<JsValue, String> {
+    JsFuture::from(promise).await.map_err(said)
 }

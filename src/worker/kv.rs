@@ -4,7 +4,6 @@ use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::JsValue;
 use worker::Env;
 
-use super::env::chain;
 use super::io::{self, Cut};
 use crate::base::ports::KvError;
 
@@ -50,7 +49,7 @@ impl Namespace {
         match io::of_kv(&self.0, operation, key, value, MOST_SECS * 1_000).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(Cut::Late | Cut::TooLarge)) => Err(KvError(format!("could not {what} {key} within {MOST_SECS} s"))),
-            Err(error) => Err(KvError(format!("could not {what} {key}: {}", chain(&error)))),
+            Err(error) => Err(KvError(format!("could not {what} {key}: {error}"))),
         }
     }
 }

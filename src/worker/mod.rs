@@ -1,5 +1,5 @@
-//! The Workers runtime, and the configuration that it hands over. Here alone the `worker` crate is named: the [`ports`](crate::base::ports) on
-//! Workers, and the runtime's requests as ours.
+//! The Workers runtime, and the configuration that it hands over. Here and in the entry points alone the `worker` crate is named: the
+//! [`ports`](crate::base::ports) on Workers, and the runtime's requests as ours.
 
 #[cfg(target_arch = "wasm32")]
 mod broken;
@@ -24,4 +24,4 @@ mod object;
 mod zstd;
 
 #[cfg(target_arch = "wasm32")]
-pub use edge::{cron, respond};
+pub use edge::{Request, cron, respond};

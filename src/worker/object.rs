@@ -2,7 +2,6 @@
 
 use worker::Env;
 
-use super::env::chain;
 use super::io;
 use crate::base::json;
 use crate::base::space::Space;
@@ -27,30 +26,27 @@ impl<'a> Object<'a> {
         Self { env, name: FORMER.to_owned() }
     }
 
-    fn id(&self) -> worker::Result<String> {
+    fn id(&self) -> Result<String, String> {
         io::of_id(self.env.as_ref(), &self.name)
     }
 }
 
 impl Ask for Object<'_> {
     async fn ask(&self, command: Command) -> Result<Reply, Unreachable> {
-        let ask = async {
-            let reply = io::of_object(self.env.as_ref(), &self.name, &serde_json::to_string(&command)?).await?;
-            Ok::<_, worker::Error>(json::read(&reply)?)
-        };
-        ask.await.map_err(|error| Unreachable(chain(&error)))
+        let command = serde_json::to_string(&command).map_err(|error| Unreachable(error.to_string()))?;
+        let reply = io::of_object(self.env.as_ref(), &self.name, &command).await.map_err(Unreachable)?;
+        json::read(&reply).map_err(|error| Unreachable(error.to_string()))
     }
 }
 
 /// The part of KV that is an account's and this Worker's: the id of the account's Coordinator is another one in each Worker.
 pub(super) fn space(env: &Env, account: AccountId) -> Result<Space, String> {
-    Ok(Space::new(account, &Object::of(env, account).id().map_err(|error| chain(&error))?))
+    Ok(Space::new(account, &Object::of(env, account).id()?))
 }
 
 /// What the object with this id is to an account.
 pub(super) fn standing(env: &Env, id: &str, account: AccountId) -> Result<Standing, String> {
-    let name = |object: Object<'_>| object.id().map_err(|error| chain(&error));
-    Ok(Standing::of(id, &name(Object::of(env, account))?, &name(Object::former(env))?))
+    Ok(Standing::of(id, &Object::of(env, account).id()?, &Object::former(env).id()?))
 }
 
 /// Whether the object with this id is the one that there was before. Where that cannot be told, there are no objects at all.

@@ -67,7 +67,7 @@ async function start(call) {
 
 export default class extends WorkerEntrypoint {
   fetch(request) {
-    const response = enter(() => wasm.fetch(request, this.env, this.ctx));
+    const response = enter(() => wasm.fetch(request.method, request.url, request.headers, request.body, this.env, this.ctx));
     // A change that C1 asked for is brought to its end although C1 no longer waits for the answer.
     this.ctx.waitUntil(response);
     return response;
@@ -85,14 +85,15 @@ export class Coordinator extends DurableObject {
   /** The object of this instance: that of an earlier one is gone with it. */
   #current() {
     if (this.#of !== instance) {
-      this.#object = new wasm.Coordinator(this.ctx, this.env);
+      this.#object = new wasm.Coordinator(this.ctx, this.ctx.id.toString(), this.env);
       this.#of = instance;
     }
     return this.#object;
   }
 
-  fetch(request) {
-    return enter(() => this.#current().fetch(request));
+  async fetch(request) {
+    const command = await request.text();
+    return new Response(await enter(() => this.#current().answer(command)));
   }
 
   alarm() {

@@ -3,7 +3,6 @@
 
 use wasm_bindgen::JsValue;
 
-use super::env::chain;
 use super::io;
 use crate::base::ports::{ZstdError, ZstdFrame};
 use crate::base::zstd::RawFrame;
@@ -44,5 +43,5 @@ impl ZstdFrame for Frame {
 }
 
 async fn piece(frame: &JsValue, content: &[u8], is_last: bool) -> Result<Vec<u8>, ZstdError> {
-    io::zstd_piece(frame, content, is_last).await.map_err(|error| ZstdError(chain(&error)))
+    io::zstd_piece(frame, content, is_last).await.map_err(ZstdError)
 }

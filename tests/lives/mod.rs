@@ -64,7 +64,7 @@ impl Lives {
         self.kill();
     }
 
-    /// The runtime's part: rings the alarm when its time comes, and once more after a life that ended within it.
+    /// The runtime's part: rings the alarm when its time comes, and once more after a life that ended within it and had set no other time.
     pub(crate) async fn ring(&self) {
         let mut life = self.life.subscribe();
         let mut rung = (self.world.now(), 0);
@@ -78,7 +78,7 @@ impl Lives {
             let (coordinator, config) = (self.now.borrow().clone(), self.config.borrow().clone());
             tokio::select! {
                 () = coordinator.alarm(&self.world, &config) => {}
-                _ = life.changed() => self.world.alarm.set(Some(self.world.now().plus_secs(1))),
+                _ = life.changed() => self.world.rings_again(),
             }
         }
     }

@@ -85,6 +85,14 @@ impl World {
         due.is_some()
     }
 
+    /// The runtime's part after a life that ended within a ring: it rings once more, but for where that life had set another time. That one stays, though it
+    /// is tomorrow.
+    pub(crate) fn rings_again(&self) {
+        if self.alarm.get().is_none() {
+            self.alarm.set(Some(self.now().plus_secs(1)));
+        }
+    }
+
     async fn takes_its_time(&self) {
         match self.kv_takes.get() {
             Duration::ZERO => tokio::task::yield_now().await,

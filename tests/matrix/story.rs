@@ -373,11 +373,11 @@ impl Story {
             let coordinator = self.now.borrow().clone();
             tokio::select! {
                 biased;
-                _ = life.changed() => self.world.inner.alarm.set(Some(self.world.now().plus_secs(1))),
+                _ = life.changed() => self.world.inner.rings_again(),
                 () = coordinator.alarm(&self.world, &self.settings) => {
                     // What a lost isolate still says, nobody hears.
                     if self.world.is_dead() {
-                        self.world.inner.alarm.set(Some(self.world.now().plus_secs(1)));
+                        self.world.inner.rings_again();
                     }
                 }
             }

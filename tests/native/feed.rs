@@ -201,6 +201,7 @@ async fn an_entry_of_a_kind_that_is_not_known_is_passed_over_or_makes_the_whole_
         (uri("/accounts/a/workers/scripts/roles"), false),
         (uri("/accounts/a/pages/projects/members/deployments/x"), false),
         (uri("/client/v4/accounts/a/workflows/tokens"), false),
+        (uri("/client/v4/accounts/a/storage/kv/namespaces/n/values/user_groups"), false),
         (uri("/client/v4/accounts/a/roles"), true),
         (uri("/accounts/a/members"), true),
         (uri("/accounts/a/iam/user_groups/x/members"), true),

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use c1_cloudflare::base::jobs::{self, JobKind};
 use c1_cloudflare::base::ports::{Clock as _, Sql as _, SqlValue};
 use c1_cloudflare::model::ask::{Action, Subject};
 use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Request, Target};
@@ -171,6 +172,30 @@ fn an_operation_that_hangs_keeps_no_other_one_waiting() {
             small.lives.world.hanging.borrow_mut().clear();
         };
         tokio::join!(hanging, other);
+    });
+}
+
+/// Who dies in a ring is rung again soon only where nobody has set another time, and every other part has ended by then.
+#[test]
+fn an_operation_that_is_cut_off_in_a_ring_goes_on_within_a_minute_though_what_else_is_due_is_due_tomorrow() {
+    run(4, async |small| {
+        let world = &small.lives.world;
+        let nothing_else = [("PROVISIONING", "on"), ("AUDIT_FEED", "off"), ("LAST_LOGINS", "off")];
+        small.lives.reconfigure(settings(small.account(), &nothing_else));
+        sleep(Duration::from_mins(10)).await;
+        jobs::want(world, JobKind::Wire, "tomorrow", false, world.now().plus_secs(86_400)).unwrap();
+        small.account().fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+        let killed = async {
+            // The grant is put off for five seconds: its second attempt is the ring's.
+            sleep(Duration::from_secs(3)).await;
+            small.hang(0);
+            sleep(Duration::from_secs(5)).await;
+            assert!(world.under_way.get().0 > 0, "the control: it is in the middle of an attempt");
+            small.lives.kill();
+            world.hanging.borrow_mut().clear();
+        };
+        let (took, ()) = tokio::join!(small.grant(0, 1), killed);
+        assert!(took > Duration::from_secs(8) && took < Duration::from_mins(1), "{took:?}");
     });
 }
 

@@ -28,7 +28,7 @@ const ACCOUNT = {
   "GET /v1/operations": [],
   "GET /v1/history": [],
   "GET /v1/changes": [],
-  "GET /v1/status": { jobs: [job()], generations: [{ generation: "2", published_at: "2026-08-21T01:00:00Z" }, { generation: "1", published_at: "2026-08-21T00:00:00Z" }] },
+  "GET /v1/status": { runs: [], jobs: [job()], generations: [{ generation: "2", published_at: "2026-08-21T01:00:00Z" }, { generation: "1", published_at: "2026-08-21T00:00:00Z" }] },
   "GET /v1/what-if": { line: "They would get it.", entitlement_id: READER, changes: true, removes_member: false, refused_by: null, gains: [], loses: [], findings: { opens: [], closes: [] } },
 };
 
@@ -300,7 +300,7 @@ export async function told({ page, base, heading }) {
     },
 
     async "nothing is found wrong as of when somebody looked, and not by who could not"() {
-      const jobs = (more) => ({ "GET /v1/status": { jobs: [job(more)] } });
+      const jobs = (more) => ({ "GET /v1/status": { ...STATUS, jobs: [job(more)] } });
       await come("findings", jobs({}));
       await says("Nothing is found wrong, as of");
       await come("findings", jobs({ state: "due", attempts: 3, message: "out of reach" }));
@@ -308,6 +308,52 @@ export async function told({ page, base, heading }) {
       assert.equal(await page.getByText("is found wrong").count(), 0);
       await come("findings", jobs({ state: "failed", attempts: 18, message: "out of reach", last_done_at: null }));
       await alert("could not be looked through: out of reach");
+    },
+
+    async "nothing is found wrong as of when the account was read, though that is looked through each day"() {
+      const run = (day, outcome, message) => ({ run: day, by: "cron", started_at: `2026-${day}T00:00:00.000Z`, finished_at: `2026-${day}T00:01:00.000Z`, outcome, message, duration_millis: 60_000, requests: 1 });
+      const generations = [{ generation: FIRST, published_at: "2026-06-01T00:00:00.000Z" }];
+      const stands = (state, ...runs) => ({ "GET /v1/status": { ...STATUS, state, runs, generations, jobs: [job({ last_done_at: "2026-08-21T00:30:00.000Z" })] } });
+      const said = (text) => page.locator(".empty, .problem").filter({ hasText: text }).locator("time").getAttribute("datetime");
+      // As good as new: of the two the earlier one counts.
+      await come("findings", stands("connected", run("08-21", "unchanged", "The account is as it was.")));
+      assert.equal(await said("Nothing is found wrong, as of"), "2026-08-21T00:01:00.000Z");
+      await come("findings", stands("connected", run("08-22", "unchanged", "The account is as it was.")));
+      assert.equal(await said("Nothing is found wrong, as of"), "2026-08-21T00:30:00.000Z");
+      // Read again and again in vain: what was looked through last night is that of weeks ago.
+      await come("findings", stands("syncing", run("08-21", "failed", "the token is no more"), run("07-02", "unchanged", "")));
+      assert.equal(await said("Nothing is found wrong, as of"), "2026-07-02T00:01:00.000Z");
+      await come("findings", stands("error", run("08-21", "failed", "the token is no more"), run("07-02", "unchanged", "")));
+      await alert(/could not be synced since .*, when nothing was found wrong: the token is no more/);
+      assert.equal(await said("could not be synced"), "2026-07-02T00:01:00.000Z");
+      assert.equal(await page.getByText("is found wrong").count(), 0);
+    },
+
+    async "nothing is done while another question is answered, and all else that cannot be told hinders nobody"() {
+      const busy = { status: 503, body: { code: "not_now", detail: "another question is being answered" } };
+      await comeTo("people/user%3Ajohn", FIRST, { ...john, "GET /v1/what-if": busy });
+      await page.getByRole("button", { name: "Revoke Writer" }).click();
+      await dialog.getByRole("alert").filter({ hasText: "another question is being answered" }).waitFor();
+      await settled();
+      assert.ok(await revoke.isDisabled());
+      // It is asked again by itself.
+      answers["GET /v1/what-if"] = ACCOUNT["GET /v1/what-if"];
+      await minutes(1);
+      await dialog.locator(".thought").waitFor();
+      assert.ok(await revoke.isEnabled());
+      // Where that never ends, nobody is kept from taking access away.
+      await come("people/user%3Ajohn", { ...john, "GET /v1/what-if": busy });
+      await page.getByRole("button", { name: "Revoke Writer" }).click();
+      await dialog.getByRole("alert").filter({ hasText: "another question is being answered" }).waitFor();
+      assert.ok(await revoke.isDisabled());
+      await minutes(3);
+      await dialog.getByRole("alert").filter({ hasText: "another question is being answered" }).waitFor();
+      assert.ok(await revoke.isEnabled());
+      await come("people/user%3Ajohn", { ...john, "GET /v1/what-if": refuse(503, "the snapshot is out of reach") });
+      await page.getByRole("button", { name: "Revoke Writer" }).click();
+      await dialog.getByRole("alert").filter({ hasText: "out of reach" }).waitFor();
+      await settled();
+      assert.ok(await revoke.isEnabled());
     },
 
     async "what is on no list as it was read may be newer, and shows within a minute or so"() {

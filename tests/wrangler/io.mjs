@@ -1,10 +1,10 @@
-// Gives src/worker/io.js requests that no runtime takes; what is thrown is of ours, and has nothing of the request in it.
+// Gives src/worker/io.js requests that no runtime takes; what is thrown is of ours, and has nothing of the request in it. And errors of all kinds, of which each is told.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
 // Read as text: without a package that says so, Node takes a .js file for no module.
 const code = readFileSync(new URL("../../src/worker/io.js", import.meta.url), "utf8");
-const { exchange } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+const { exchange, told } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
 
 const SECRET = "SECRET0123456789";
 const GOOD = "https://acme.blob.core.windows.net/box/grants.csv";
@@ -23,4 +23,20 @@ for (const [url, headers] of [
   assert.equal(failed.message, "the runtime does not take its URL or a header");
   const told = `${failed} ${failed.stack} ${JSON.stringify(failed)} ${failed.cause}`;
   assert.ok(!told.includes(SECRET), told);
+}
+
+const because = (cause) => Object.assign(new TypeError("fetch failed", { cause }), { code: "E_X" });
+const round = new Error("round");
+round.cause = round;
+for (const [error, text] of [
+  [because(new Error("connection lost")), "TypeError [E_X]: fetch failed: Error: connection lost"],
+  // Its code is a number of long ago.
+  [new DOMException("it was aborted", "AbortError"), "AbortError: it was aborted"],
+  ["only a text", "only a text"],
+  [undefined, "undefined"],
+  [Symbol("odd"), "Symbol(odd)"],
+  [Object.create(null), "an error that says nothing"],
+  [round, Array(17).fill("Error: round").join(": ")],
+]) {
+  assert.equal(told(error), text);
 }

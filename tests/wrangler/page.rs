@@ -12,7 +12,7 @@ use sim::http::Server;
 use tokio::process::Command;
 
 use super::wrangler::{PROJECT, Scratch};
-use super::{Unavailable, start, start_at, variables_file};
+use super::{Unavailable, is_gone, start, start_at, variables_file};
 
 const READ_TOKEN: &str = "connector-read-token-of-the-tests-0123456789";
 
@@ -88,6 +88,7 @@ async fn the_page_of_a_worker_that_is_not_set_up_leads_to_one_that_is_connected(
         }
         // wrangler does not look at its variables again by itself.
         drop(dev);
+        assert!(is_gone(&address).await, "wrangler lets go of its port");
         let (_, port) = address.rsplit_once(':').unwrap();
         let _again = start_at(&scratch, &all, port).await;
         std::future::pending::<()>().await;

@@ -815,6 +815,12 @@ async fn each_permission_is_asked_for(project: &Project, input: &str) {
         let missing = "the token lacks Account Settings: Read";
         assert!(said.status == Some(1) && said.text.contains(missing), "{permission:?}: {}", said.text);
     }
+    // A token that may list its own alone is given those that it made, and nobody says so.
+    project.cloudflare.configure(|behaviour| behaviour.lists_tokens_made = Some(Vec::new()));
+    let said = project.run("up", &tenant, input).await;
+    project.cloudflare.configure(|behaviour| behaviour.lists_tokens_made = None);
+    let lacks = "it may not read account API tokens: the list has this token alone, or lacks it";
+    assert!(said.text.contains(lacks), "{}", said.text);
 }
 
 /// An outage, a token that is over, and an account that wrangler's login does not see.
@@ -1266,8 +1272,10 @@ async fn a_kv_namespace_that_is_gone_is_told_with_the_way_out() {
 #[tokio::test]
 async fn a_proxy_that_node_does_not_go_by_is_told_where_nobody_answers() {
     let project = Project::new("up-proxy", Spec { members: 6, roles: 3, ..Spec::default() }).await;
-    // Nobody listens there any more.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Nobody listens there, and as long as this is bound nobody else can.
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = silent.local_addr().unwrap().port();
     let run = async |program: &str, proxy: &str| {
         let mut command = Command::new("env");
         command.args(["-u", "HTTPS_PROXY", "-u", "NODE_USE_ENV_PROXY", "TOKEN=x"]).arg(format!("https_proxy={proxy}"));

@@ -4,7 +4,7 @@
 
 use super::resource::{EmbeddedResource, plain_type};
 use super::wire::Message;
-use super::{at_most, resource_id};
+use super::{MAX_NAME, at_most, resource_id};
 use crate::base::order;
 use crate::export::directory::PersonGrant;
 use crate::model::grant::{Entitlement, Principal};
@@ -27,7 +27,7 @@ fn message(offer: &Offer, resource: &EmbeddedResource) -> Message {
     let named = Message::new()
         .message(1, &resource.message)
         .string(2, &offer.entitlement.to_string())
-        .string(3, &offer.display_name)
+        .string(3, at_most(&offer.display_name, MAX_NAME))
         .string(4, at_most(&offer.description, MAX_DESCRIPTION));
     let grantable = offer.grantable_to.iter().fold(named, |message, kind| message.message(5, &plain_type(*kind)));
     grantable.number(7, ASSIGNMENT).string(8, SLUG)

@@ -18,6 +18,9 @@ use wire::Message;
 
 use crate::model::kind::Kind;
 
+/// The `display_name` of a resource and of an entitlement has at most this many bytes.
+const MAX_NAME: usize = 1024;
+
 /// A `ResourceId`.
 fn resource_id(kind: Kind, id: &str) -> Message {
     Message::new().string(1, kind.as_str()).string(2, id)

@@ -1,7 +1,7 @@
 //! Resource types and resources, with their traits.
 
 use super::wire::Message;
-use super::{at_most, resource_id};
+use super::{MAX_NAME, at_most, resource_id};
 use crate::base::time::Timestamp;
 use crate::base::words::capitalised;
 use crate::model::kind::{IdForm, Kind};
@@ -95,7 +95,7 @@ fn identity(row: &Row) -> (Kind, String) {
 fn encode(row: &Row, kind: Kind, id: &str, description: Option<&str>) -> Message {
     let name = row.display_name();
     // A name is not required of a token or a group.
-    let name = if name.is_empty() { id } else { &name };
+    let name = if name.is_empty() { id } else { at_most(&name, MAX_NAME) };
     let base = Message::new().message(1, &resource_id(kind, id)).string(3, name);
     let annotated = annotations(row, id).iter().fold(base, |message, annotation| message.message(4, annotation));
     let whole = description.is_some();

@@ -331,6 +331,14 @@ fn what_is_longer_than_the_model_allows_is_cut_between_letters() {
     let Row::Role(known) = role(1, "x") else { panic!() };
     let long = Row::Role(Role { description: Some("ë".repeat(5_000)), ..known });
     assert_eq!(decoded(&long).description, "ë".repeat(1_024));
+    // A name ends at the same limit on its resource, on its entitlement, and on the resource that both that and a grant carry along.
+    let long = role(1, &"ë".repeat(1_000));
+    let told: Entitlement = exact(&entitlement(&long.offer().unwrap(), &EmbeddedResource::of(&long)));
+    for name in [decoded(&long).display_name, told.display_name, told.resource.unwrap().display_name] {
+        assert_eq!(name, "ë".repeat(512));
+    }
+    // The longest that is told in full.
+    assert_eq!(decoded(&group(4, &"ë".repeat(512), &[])).display_name, "ë".repeat(512));
 }
 
 #[test]

@@ -1,23 +1,15 @@
 //! Lines of CSV: quoted as RFC 4180 says, and safe to open in a spreadsheet.
 
-use crate::model::address::is_invisible;
-
-/// A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection"); the last four are the
-/// same signs in full width, which some take for theirs.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n'];
+use crate::model::name;
 
 /// What a spreadsheet may take for the end of a cell besides the comma: it is asked for on opening, or guessed, and quotes in a line
 /// that is cut at another sign than the comma are no longer quotes.
 const SEPARATORS: [char; 5] = [';', '\t', '|', '\r', '\n'];
 
-/// A cell, or what may become one, that no spreadsheet takes for a formula. Blanks, quotes and what cannot be seen, which some programs drop
-/// before they look, do not help it.
+/// A cell, or what may become one, that no spreadsheet takes for a formula.
 fn disarm(piece: &str, first: bool) -> String {
-    let is_passed_over =
-        |c: char| matches!(c, ' ' | '"' | '\u{a0}') || is_invisible(c) || c.is_control() && !FORMULA.contains(&c);
-    let begins = piece.trim_start_matches(is_passed_over);
     // A line's end within a text is none of the signs that begin a formula.
-    let harmful = begins.starts_with(FORMULA) && (first || !begins.starts_with(SEPARATORS));
+    let harmful = name::formula(piece).is_some_and(|begins| first || !begins.starts_with(SEPARATORS));
     if harmful { format!("'{piece}") } else { piece.to_owned() }
 }
 

@@ -101,7 +101,11 @@ async fn groups<P: Ports>(
     let filter = query.filter.as_ref();
     let mut members = None;
     if filter.is_some_and(|filter| filter.reads("members")) {
-        members = Some(holders(call, snapshot, &offered.iter().map(|(one, _)| *one).collect(), usize::MAX).await?);
+        // Where the filter names one Group, the members of the others change nothing: all together may be more than an isolate holds.
+        let only = filter.and_then(|filter| filter.only_id());
+        let is_asked = |one: &Entitlement| only.is_none_or(|only| only == id::of_entitlement(*one));
+        let asked = offered.iter().map(|(one, _)| *one).filter(is_asked).collect();
+        members = Some(holders(call, snapshot, &asked, usize::MAX).await?);
     }
     if let Some(filter) = filter {
         offered.retain(|(entitlement, name)| {

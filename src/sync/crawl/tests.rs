@@ -2,11 +2,11 @@
 
 use crate::base::tree::BTreeSet;
 
-use super::{Crawl, Fetch, Further, List, Off, PageFacts, Phase, Verdict, judge};
+use super::{Crawl, Fetch, Further, List, MAX_MEMBERSHIP_PAGES, Off, PageFacts, Phase, Verdict, judge};
 use crate::base::ports::HttpError;
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, Failure};
-use crate::model::id::MemberId;
+use crate::model::id::{MemberId, UserGroupId};
 
 fn id<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(n: u32) -> T {
     format!("{n:032x}").parse().unwrap()
@@ -71,6 +71,20 @@ fn a_list_that_goes_on_after_the_last_page_that_is_read_is_known_for_it() {
     assert!(!cut_off(2_000, |_| page(50, Some(100_000))));
     assert!(!cut_off(2_000, |n| page(if n < 2_000 { 50 } else { 7 }, None)));
     assert!(!cut_off(1_000, |_| page(50, Some(100_001))), "it is not read to its end");
+}
+
+#[test]
+fn the_pages_of_members_of_all_user_groups_count_together() {
+    let groups: Vec<UserGroupId> = (0..6).map(id).collect();
+    let mut crawl = Crawl::default();
+    crawl.on_page(Fetch { list: List::UserGroups, page: 1 }, PageFacts { groups: groups.clone(), ..page(6, None) });
+    for (group, pages) in groups.into_iter().zip([2_000, 2_000, 2_000, 2_000, 1_999, 1]) {
+        for page in 1..=pages {
+            let facts = PageFacts { ids: u64::from(page), ..self::page(50, None) };
+            crawl.on_page(Fetch { list: List::GroupMembers(group), page }, facts);
+        }
+    }
+    assert_eq!(crawl.membership_pages(), MAX_MEMBERSHIP_PAGES);
 }
 
 #[test]

@@ -22,6 +22,9 @@ const PERMISSIONS: usize = 30;
 /// How many roles on one domain each there are, in an account that has any.
 pub const SCOPED: usize = 5_000;
 
+/// How many user groups there are, in an account that has any.
+pub const GROUPS: usize = 500;
+
 /// Members on a page.
 const PER_PAGE: usize = 50;
 
@@ -41,6 +44,8 @@ pub struct Account {
     members: usize,
     /// How many domains there are, with a role on each.
     domains: usize,
+    /// In how many of the user groups each member is.
+    joined: usize,
     /// Policies that were written since, by member.
     pub written: BTreeMap<String, Value>,
 }
@@ -94,6 +99,13 @@ fn policy(member: usize, role: usize, on: Value) -> Value {
     })
 }
 
+fn user_group(n: usize) -> Value {
+    json!({
+        "id": id("user group", n), "name": format!("Group {n}"), "policies": [policy(usize::MAX / ROLES - n, n % ROLES, resource_group())],
+        "created_on": "2026-01-01T00:00:00Z", "modified_on": "2026-01-01T00:00:00Z",
+    })
+}
+
 fn answer(items: &[Value], page: usize, per_page: usize, total: usize) -> Vec<u8> {
     json!({
         "success": true, "errors": [], "messages": [], "result": items, "result_info": {
@@ -107,11 +119,11 @@ fn answer(items: &[Value], page: usize, per_page: usize, total: usize) -> Vec<u8
 impl Account {
     /// An account with this many members.
     pub fn of(members: usize) -> Self {
-        Self::with(members, 0)
+        Self::with(members, 0, 0)
     }
 
-    /// An account with this many members, each with a role on one of so many domains beside.
-    pub fn with(members: usize, domains: usize) -> Self {
+    /// An account with this many members, each with a role on one of so many domains beside, and in so many user groups.
+    pub fn with(members: usize, domains: usize, joined: usize) -> Self {
         let paged = |total: usize, item: &dyn Fn(usize) -> Value| {
             let pages = (0..total.div_ceil(PER_PAGE)).map(|page| {
                 let shown: Vec<Value> = (page * PER_PAGE..total.min((page + 1) * PER_PAGE)).map(item).collect();
@@ -128,10 +140,10 @@ impl Account {
             // This list ignores pages.
             ("/iam/resource_groups", (on.len(), vec![answer(&on, 1, on.len(), on.len())])),
             ("/client/v4/zones", paged(domains, &zone)),
-            ("/iam/user_groups", paged(0, &role)),
+            ("/iam/user_groups", paged(if joined > 0 { GROUPS } else { 0 }, &user_group)),
             ("/tokens", paged(0, &role)),
         ]);
-        Self { lists, members, domains, written: BTreeMap::new() }
+        Self { lists, members, domains, joined, written: BTreeMap::new() }
     }
 
     /// How many bytes the first page of members has.
@@ -145,6 +157,9 @@ impl Account {
         if let Some((total, pages)) = self.lists.get(rest) {
             return (200, pages.get(page - 1).cloned().unwrap_or_else(|| answer(&[], page, PER_PAGE, *total)));
         }
+        if let Some(group) = rest.strip_prefix("/iam/user_groups/").and_then(|rest| rest.strip_suffix("/members")) {
+            return (200, self.members_of(group, page));
+        }
         match rest.strip_prefix("/members/").and_then(|wanted| self.one(wanted)) {
             Some(member) => (
                 200,
@@ -156,6 +171,17 @@ impl Account {
                     .to_vec(),
             ),
         }
+    }
+
+    /// A page of a user group's members: of every so many in a row some are in it.
+    fn members_of(&self, group: &str, page: usize) -> Vec<u8> {
+        let group = (0..GROUPS).find(|&n| id("user group", n) == group).unwrap_or_default();
+        let is_in = |member: usize| (member + group) % GROUPS < self.joined;
+        let all: Vec<usize> = (0..self.members).filter(|&member| is_in(member)).collect();
+        let shown = all.iter().skip((page - 1) * PER_PAGE).take(PER_PAGE).map(
+            |&n| json!({ "id": id("member", n), "email": format!("member{n:06}@example.com"), "status": "accepted" }),
+        );
+        answer(&shown.collect::<Vec<_>>(), page, PER_PAGE, all.len())
     }
 
     /// A member as it is now.

@@ -84,7 +84,9 @@ async fn baton_scim_reads_the_account_and_grants_and_revokes_in_it() {
         let invitations = truth.invitations.iter().map(|id| format!("invitation-{id}"));
         assert_eq!(ids, truth.users.iter().cloned().chain(invitations).collect(), "pages of {count}");
         for user in &users {
-            assert!(user["name"]["givenName"].is_string() && user["name"]["familyName"].is_string());
+            // It makes the account's name of these two.
+            let [given, family] = ["givenName", "familyName"].map(|field| user["name"][field].as_str().unwrap());
+            assert!(!format!("{given} {family}").trim().is_empty(), "{user}");
             assert_eq!(
                 (&user["emails"][0]["primary"], &user["roles"], user["active"].is_boolean()),
                 (&json!(true), &json!([]), true)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sim::cloudflare::{Latency, Spec};
+use sim::cloudflare::{Latency, Route, Spec};
 
 use super::{digest, three_pages};
 use crate::deployment::{Deployment, PATIENCE, snapshot};
@@ -40,13 +40,24 @@ async fn a_worker_that_is_killed_again_and_again_publishes_the_same() {
 #[tokio::test]
 async fn a_run_that_is_cut_off_goes_on_by_itself() {
     let deployment = Deployment::with(three_pages(), |options| options).await;
-    deployment.cloudflare.set_latency(Latency::of(Duration::from_millis(200)));
+    let cloudflare = &deployment.cloudflare;
+    // However slow the machine is, it is killed while it waits for the members.
+    cloudflare.set_route_latency(Route::ListMembers, Latency::of(Duration::from_mins(1)));
     assert_eq!(deployment.request("POST", "/v1/sync", &[], None).await.status, 202);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    let waits = async {
+        while cloudflare.requests(Route::ListMembers) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.unwrap();
+    let status = deployment.json("/v1/status").await;
+    assert_eq!(status["state"], "syncing", "{status}");
     deployment.worker.kill().await;
-    deployment.cloudflare.set_latency(Latency::default());
+    cloudflare.set_route_latency(Route::ListMembers, Latency::default());
+    let before = cloudflare.total_requests();
     deployment.worker.restart().await.unwrap();
     let status = deployment.wait_for_sync(PATIENCE).await.unwrap();
     assert_eq!(status["state"], "connected", "{status}");
+    assert!(cloudflare.total_requests() > before, "the run was over before it was cut off");
     assert_eq!(snapshot(&deployment, 1000).await, deployment.cloudflare.truth());
 }

@@ -52,6 +52,21 @@ async fn that_nobody_is_found_in_a_group_whose_members_are_not_known_yet_proves_
     assert_done(&bench.operate(Action::Revoke, role, member(&joe)).await, Effect::Revoked);
 }
 
+/// A group with an invalid policy refuses the list of its members, and tells all the same who is in it and who is not.
+#[tokio::test]
+async fn who_is_in_a_group_that_refuses_the_list_of_its_members_is_known_one_by_one() {
+    let (bench, role, jane, group) = jane_in_a_group().await;
+    let account = bench.account();
+    let known = roles(account);
+    account.break_group(&group, true);
+    let joe = account.add_member("joe@example.com", vec![holds(account, &known[0]), holds(account, &known[1])]);
+    assert_done(&bench.operate(Action::Revoke, role.clone(), member(&joe)).await, Effect::Revoked);
+    assert!(!bench.atoms(&joe).contains(&atom(account, &known[1])));
+    assert_refused(&bench.operate(Action::Revoke, role, member(&jane)).await, Refusal::HeldThroughGroup, "Operators");
+    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&jane)).await, Effect::Revoked);
+    assert!(!account.membership(&jane).unwrap().groups.contains(&group));
+}
+
 #[tokio::test]
 async fn a_super_administrator_through_a_group_that_is_too_new_is_not_taken_for_none() {
     let bench = Bench::with(|_| {}, |config| config.provision.guards.min_super_admins = 100).await;

@@ -8,7 +8,10 @@ use futures::future::join_all;
 use sim::cloudflare::{Cloudflare, Fault, Latency, Oddity, On, Route};
 use std::time::Duration;
 
-use super::{Bench, JANE, assert_done, assert_not_now, assert_refused, atom, holds, member, roles, target};
+use super::guards::unsynced;
+use super::{
+    Bench, JANE, NEW, Target, assert_done, assert_not_now, assert_refused, atom, holds, member, person, roles, target,
+};
 
 fn without_groups(account: &Cloudflare) {
     for group in account.truth().groups.into_keys() {
@@ -110,6 +113,24 @@ async fn in_a_group() -> (Bench, String, String) {
     (bench, group, jane.id)
 }
 
+#[tokio::test]
+async fn what_a_group_gives_stays_the_groups_where_lists_and_the_answers_to_writes_show_it_too() {
+    let (bench, _, jane) = in_a_group().await;
+    let account = bench.account();
+    account.configure(|behaviour| behaviour.lists_inherited_policies_everywhere = true);
+    bench.world.sync().await;
+    let (known, own) = (roles(account), bench.atoms(&jane));
+    grants(&bench, 1).await;
+    assert_eq!(bench.atoms(&jane).difference(&own).collect::<Vec<_>>(), [&atom(account, &known[1])]);
+    // Whom an address alone names is looked for in the list.
+    let outcome = bench.operate(Action::Revoke, target(&known[1]), person(JANE)).await;
+    assert_done(&outcome, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane), own);
+    let outcome = bench.operate(Action::Revoke, target(&known[5]), member(&jane)).await;
+    assert_refused(&outcome, Refusal::HeldThroughGroup, "Operators");
+    assert_eq!(bench.atoms(&jane), own);
+}
+
 fn gives_another(account: &Cloudflare, group: &str) {
     account.set_group_policies(group, vec![holds(account, &roles(account)[6])]);
 }
@@ -166,6 +187,81 @@ async fn what_a_group_gives_is_not_written_while_the_list_of_the_groups_that_are
     assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into());
 }
 
+/// Jane, who has a role of her own and by the one group that there is, which makes Super Administrators as well, and somebody who was invited into it;
+/// records do not show what groups give. With the ids of both.
+async fn twice_by_a_group() -> (Bench, String, String) {
+    let prepare = |account: &Cloudflare| {
+        without_groups(account);
+        let known = roles(account);
+        let admin = account.permission_group("super_admin").unwrap();
+        let group = account.add_group("Operators", vec![holds(account, &known[5]), holds(account, &admin)]);
+        let jane = account.add_member(JANE, vec![holds(account, &known[0]), holds(account, &known[5])]);
+        let invited = account.invite(NEW, vec![holds(account, &known[0])]);
+        for member in [jane, invited] {
+            account.join_group(&group, &member);
+        }
+    };
+    let bench = Bench::with(prepare, |config| config.provision.guards.min_super_admins = 100).await;
+    let [jane, invited] = [JANE, NEW].map(|email| bench.account().membership_of(email).unwrap().id);
+    (bench, jane, invited)
+}
+
+#[tokio::test]
+async fn no_group_is_taken_for_gone_while_the_list_of_those_that_are_known_is_not_there_for_a_sync_either() {
+    let (bench, jane, invited) = twice_by_a_group().await;
+    let account = bench.account();
+    let known = roles(account);
+    account.fail_randomly(Route::ListUserGroups, 1.0, Fault::status(404, 7_003));
+    bench.world.sync().await;
+    let [removal, revoke, renewal] = [
+        bench.arrive(Action::Revoke, Target::Account, member(&jane)),
+        bench.arrive(Action::Revoke, target(&known[5]), member(&jane)),
+        bench.arrive(Action::Grant, Target::Renewal, member(&invited)),
+    ];
+    for operation in [removal, revoke, renewal] {
+        assert_not_now(&bench.attempt(operation).await, "lists no user groups");
+    }
+    assert!(account.membership(&jane).is_some() && account.membership(&invited).is_some());
+    account.clear_faults();
+    bench.world.advance(10);
+    assert_refused(&bench.settle(removal).await, Refusal::MinSuperAdmins, JANE);
+    assert_refused(&bench.settle(revoke).await, Refusal::HeldThroughGroup, "Operators");
+    assert_done(&bench.settle(renewal).await, Effect::Renewed);
+    assert_eq!(account.membership_of(NEW).unwrap().groups.len(), 1);
+}
+
+#[tokio::test]
+async fn no_group_is_taken_for_gone_while_nothing_that_was_published_can_be_read() {
+    for is_empty in [false, true] {
+        let (bench, jane, _) = twice_by_a_group().await;
+        let account = bench.account();
+        bench.world.desk.values.borrow_mut().clear();
+        without_a_list(account, is_empty);
+        let revoke = bench.arrive(Action::Revoke, target(&roles(account)[5]), member(&jane));
+        let outcome = bench.attempt(revoke).await;
+        assert!(matches!(outcome, Outcome::NotNow { .. }), "empty: {is_empty}: {outcome:?}");
+        account.clear_faults();
+        account.make_even();
+        bench.world.advance(10);
+        assert_refused(&bench.settle(revoke).await, Refusal::HeldThroughGroup, "Operators");
+        // The control: nothing was ever published.
+        let bench = Bench::with(without_groups, |_| {}).await;
+        let unsynced = unsynced(&bench);
+        let jane = bench.account().add_member(JANE, vec![]);
+        without_a_list(bench.account(), is_empty);
+        assert_done(&unsynced.operate(Action::Revoke, Target::Account, member(&jane)).await, Effect::Removed);
+    }
+}
+
+/// Cloudflare tells of no user group: the list is empty, or there is none.
+fn without_a_list(account: &Cloudflare, is_empty: bool) {
+    if is_empty {
+        account.answer_null(Route::ListUserGroups);
+    } else {
+        account.fail_randomly(Route::ListUserGroups, 1.0, Fault::status(404, 7_003));
+    }
+}
+
 #[tokio::test]
 async fn what_members_have_is_their_own_for_certain_once_the_account_has_no_groups_any_more() {
     let (bench, group, jane) = in_a_group().await;
@@ -191,10 +287,10 @@ async fn beside_a_silent_group(oddity: Oddity) -> Bench {
     Bench::with(prepare, |_| {}).await
 }
 
-/// What a group gives that does not tell it, its members' records alone may show.
+/// What a group gives that does not tell it, or not under which ids, its members' records alone may show.
 #[tokio::test]
 async fn a_group_that_does_not_tell_its_policies_keeps_changes_from_its_members_alone() {
-    for oddity in [Oddity::Null("policies"), Oddity::Without("policies")] {
+    for oddity in [Oddity::NullInPolicies("permission_groups"), Oddity::NullInPolicies("id")] {
         let bench = beside_a_silent_group(oddity).await;
         let account = bench.account();
         let known = roles(account);
@@ -202,15 +298,79 @@ async fn a_group_that_does_not_tell_its_policies_keeps_changes_from_its_members_
         let jane = account.membership_of(JANE).unwrap().id;
         assert_eq!(bench.atoms(&jane), [atom(account, &known[0]), atom(account, &known[1])].into());
         let operator = account.membership_of("operator@example.com").unwrap().id;
+        let before = bench.atoms(&operator);
         let outcome = bench.operate(Action::Grant, target(&known[1]), member(&operator)).await;
         assert_refused(&outcome, Refusal::UnreadableMember, "the user group Operators");
+        assert_eq!(bench.atoms(&operator), before);
+        // The control: once the group tells it.
+        account.make_even();
+        assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&operator)).await, Effect::Granted);
+        assert_eq!(bench.atoms(&operator), [atom(account, &known[0]), atom(account, &known[1])].into());
+    }
+}
+
+/// A user group that holds nothing is told without policies.
+#[tokio::test]
+async fn a_group_whose_policies_were_all_taken_off_keeps_no_change_from_its_members() {
+    for oddity in [Oddity::Null("policies"), Oddity::Without("policies")] {
+        let what = format!("{oddity:?}");
+        let (bench, group, jane) = in_a_group().await;
+        let account = bench.account();
+        let known = roles(account);
+        account.set_group_policies(&group, vec![]);
+        account.make_odd(On::Reads, &group, oddity);
+        bench.world.sync().await;
+        assert_eq!(grants(&bench, 1).await, 3, "{what}");
+        // What the group gave, what is held directly, and the account.
+        let revoke = async |what: Target| bench.operate(Action::Revoke, what, member(&jane)).await;
+        assert_done(&revoke(target(&known[5])).await, Effect::AlreadyRevoked);
+        assert_done(&revoke(target(&known[1])).await, Effect::Revoked);
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into(), "{what}");
+        assert_done(&revoke(Target::Account).await, Effect::Removed);
+    }
+}
+
+/// A sync that read such an answer by mistake takes nothing of the group's for the members' own.
+#[tokio::test]
+async fn what_a_group_gives_stays_the_groups_where_one_answer_told_it_without_policies() {
+    let (bench, group, jane) = in_a_group().await;
+    let account = bench.account();
+    account.configure(|behaviour| behaviour.lists_inherited_policies_everywhere = true);
+    bench.world.sync().await;
+    let (known, own) = (roles(account), bench.atoms(&jane));
+    account.make_odd(Route::ListUserGroups, &group, Oddity::Null("policies"));
+    bench.world.sync().await;
+    account.make_even();
+    grants(&bench, 1).await;
+    account.leave_group(&group, &jane);
+    assert_eq!(bench.atoms(&jane).difference(&own).collect::<Vec<_>>(), [&atom(account, &known[1])]);
+}
+
+#[tokio::test]
+async fn what_a_group_gives_that_only_the_list_tells_without_policies_is_held_through_it() {
+    for oddity in [Oddity::Null("policies"), Oddity::Without("policies")] {
+        let (bench, group, jane) = in_a_group().await;
+        let account = bench.account();
+        let before = bench.atoms(&jane);
+        // Of those that gave nothing at the last sync either nobody asks.
+        for n in 0..3 {
+            let empty = account.add_group(&format!("Empty {n}"), vec![]);
+            account.make_odd(Route::ListUserGroups, &empty, oddity.clone());
+        }
+        bench.world.sync().await;
+        account.make_odd(Route::ListUserGroups, &group, oddity);
+        account.reset_log();
+        let outcome = bench.operate(Action::Revoke, target(&roles(account)[5]), member(&jane)).await;
+        assert_refused(&outcome, Refusal::HeldThroughGroup, "Operators");
+        assert_eq!(account.requests(Route::GetUserGroup), account.requests(Route::ListUserGroups));
+        assert_eq!(bench.atoms(&jane), before);
     }
 }
 
 /// Who came into such a group a moment ago may not be found in it yet, and its policy is not theirs.
 #[tokio::test]
 async fn what_a_group_gives_that_does_not_tell_it_is_not_the_members_own_where_a_read_is_behind() {
-    let bench = beside_a_silent_group(Oddity::Null("policies")).await;
+    let bench = beside_a_silent_group(Oddity::NullInPolicies("permission_groups")).await;
     let account = bench.account();
     let known = roles(account);
     let jane = account.membership_of(JANE).unwrap().id;
@@ -330,6 +490,8 @@ async fn where_the_one_who_asks_is_cut_off_or_fails_the_next_one_asks() {
     let others: Vec<_> =
         people[8..14].iter().map(|jane| bench.arrive(Action::Grant, target(&role), member(jane))).collect();
     let outcomes = join_all(others.iter().map(|id| bench.attempt(*id))).await;
-    let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::NotNow { .. })).count();
-    assert_eq!(failed, 1, "{outcomes:?}");
+    // On a slow machine one may be put off for those who are under way, and that is nobody's failure.
+    let is_told =
+        |outcome: &&Outcome| matches!(outcome, Outcome::NotNow { message, .. } if message.contains("HTTP 503"));
+    assert_eq!(outcomes.iter().filter(is_told).count(), 1, "{outcomes:?}");
 }

@@ -1,9 +1,11 @@
 //! What ends an account takes nothing along that is newer than what it was asked for.
 
-use c1_cloudflare::base::ports::Clock as _;
+use std::time::Duration;
+
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::model::ask::Subject;
 use c1_cloudflare::provision::{LastRole, callback};
-use sim::cloudflare::{Fault, Route};
+use sim::cloudflare::{Fault, Latency, Route};
 
 use super::{
     Action, Arrival, Bench, Effect, EntryId, JANE, Origin, Outcome, Refusal, Request, Target, account_of, assert_done,
@@ -81,6 +83,27 @@ async fn last_role_takes_no_account_along_while_something_else_is_being_granted(
             assert!(account.membership_of(JANE).is_none());
         }
     }
+}
+
+#[tokio::test]
+async fn last_role_takes_no_account_along_though_the_grant_comes_while_the_guards_are_asked() {
+    let (bench, roles, jane) = whoever_has_nothing_goes().await;
+    let account = bench.account();
+    account.set_route_latency(Route::ListUserGroups, Latency::of(Duration::from_millis(500)));
+    let revoke = bench.arrive(Action::Revoke, roles[0].clone(), member(&jane));
+    let (revoked, grant) = tokio::join!(bench.attempt(revoke), async {
+        // Whether anything is being granted was looked for before they are asked for a second time.
+        while account.requests(Route::ListUserGroups) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bench.arrive(Action::Grant, roles[1].clone(), member(&jane))
+    });
+    assert_not_now(&revoked, "which gives jane@example.com something, is under way");
+    assert!(account.membership(&jane).is_some());
+    account.set_route_latency(Route::ListUserGroups, Latency::of(Duration::ZERO));
+    assert_done(&bench.settle(grant).await, Effect::Granted);
+    assert_done(&bench.settle(revoke).await, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane).len(), 1);
 }
 
 #[tokio::test]
@@ -172,6 +195,30 @@ async fn the_end_of_an_account_waits_for_a_newer_grant_to_who_has_another_addres
     assert!(account.membership(&jane).is_some());
 }
 
+/// Nor does it go on by what was taken back from who had another address by then.
+#[tokio::test]
+async fn an_account_ends_once_what_was_granted_since_was_taken_back_under_another_address() {
+    for is_taken_back in [true, false] {
+        let (bench, known, jane) = Bench::with_jane().await;
+        let granted = bench.arrive(Action::Grant, Target::Account, member(&jane));
+        assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+        let role = target(&known[1]);
+        assert_done(&bench.operate(Action::Grant, role.clone(), member(&jane)).await, Effect::Granted);
+        bench.account().change_email(&jane, "jane.married@example.com");
+        if is_taken_back {
+            assert_done(&bench.operate(Action::Revoke, role, member(&jane)).await, Effect::Revoked);
+        }
+        let end = end_for(&bench, granted, Target::Account, member(&jane));
+        let outcome = bench.settle(end).await;
+        if is_taken_back {
+            assert_done(&outcome, Effect::Removed);
+        } else {
+            assert_refused(&outcome, Refusal::Superseded, "later");
+        }
+        assert_eq!(bench.account().membership(&jane).is_none(), is_taken_back);
+    }
+}
+
 #[tokio::test]
 async fn the_end_of_an_account_waits_for_nobody_elses_grant_and_for_no_older_one() {
     let (bench, known, jane) = Bench::with_jane().await;
@@ -196,6 +243,25 @@ async fn the_end_of_a_last_role_waits_for_a_newer_grant_to_the_same_person() {
     assert_done(&bench.settle(newer).await, Effect::AlreadyGranted);
     assert_refused(&bench.settle(end).await, Refusal::LastRole, "revoke the account instead");
     assert!(bench.account().membership(&jane).is_some());
+}
+
+/// By it the account goes on when its time is over.
+#[tokio::test]
+async fn what_was_granted_since_to_who_has_another_address_is_not_forgotten_before_the_account_ends() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let joe = bench.account().add_member("joe@example.com", vec![holds(bench.account(), &known[0])]);
+    let granted = bench.arrive(Action::Grant, Target::Account, member(&jane));
+    let for_an_hour = "UPDATE operation SET request = json_set(request, '$.origin.duration_secs', 3600) WHERE id = ?";
+    bench.world.query(for_an_hour, &[granted.0.into()]).unwrap();
+    assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+    bench.account().change_email(&jane, "jane.married@example.com");
+    let since = [&jane, &joe].map(|whom| bench.arrive(Action::Grant, target(&known[1]), member(whom)));
+    for id in since {
+        assert_done(&bench.settle(id).await, Effect::Granted);
+    }
+    bench.world.advance(2 * 24 * 60 * 60);
+    journal::purge(&bench.world, bench.world.now()).unwrap();
+    assert_eq!(since.map(|id| journal::outcome(&bench.world, id).unwrap().is_some()), [true, false]);
 }
 
 #[tokio::test]

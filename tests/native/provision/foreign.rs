@@ -132,6 +132,32 @@ async fn what_the_token_before_wrote_until_another_was_set_is_our_own_and_what_i
     }
 }
 
+/// An entry of the log need not name the token that something was done with.
+#[tokio::test]
+async fn our_own_write_is_known_by_its_request_where_the_log_tells_no_token() {
+    for is_ours in [true, false] {
+        let (bench, known, jane) = Bench::with_jane().await;
+        let account = bench.account();
+        bench.world.advance(60);
+        account.reset_log();
+        let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+        assert_done(&bench.settle(grant).await, Effect::Granted);
+        let exchanges = account.exchanges();
+        let write = exchanges.iter().find(|exchange| exchange.method == "PUT").unwrap();
+        let ray = &write.response_headers.iter().find(|(name, _)| name == "cf-ray").unwrap().1;
+        // The log has it without the data centre.
+        let ray = if is_ours { ray.split('-').next().unwrap() } else { "0123456789abcdef" };
+        let entry = serde_json::json!({
+            "raw": { "uri": format!("/accounts/a/members/{jane}"), "cf_ray_id": ray },
+            "actor": { "context": "api_token", "type": "account" },
+        });
+        account.log_entry(Some(bench.world.now().secs()), 0, entry);
+        bench.later(130).await;
+        let incidents = bench.entry(grant).incidents;
+        assert_eq!(incidents.len(), usize::from(!is_ours), "{incidents:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_may_not_be_read_is_said_and_not_asked_for_again_and_again() {
     let bench = Bench::start().await;

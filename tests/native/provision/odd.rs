@@ -221,19 +221,23 @@ async fn whoever_has_the_address_under_an_id_that_cannot_be_read_is_not_nobody()
 
 #[tokio::test]
 async fn declined_is_no_member_to_grant_to_and_the_account_can_be_revoked() {
-    let bench = Bench::start().await;
-    let account = bench.account();
-    let (first, wanted) = (roles(account)[0].clone(), roles(account)[5].clone());
-    let group = account.add_group("Group", vec![holds(account, &wanted)]);
-    let whom = account.invite("declined@example.com", vec![holds(account, &first)]);
-    account.set_status(&whom, "rejected");
-    for what in [target(&first), target(&wanted), group_target(&group), Target::Account, Target::Renewal] {
-        let refused = bench.operate(Action::Grant, what, member(&whom)).await;
-        assert_refused(&refused, Refusal::Declined, "grant it once more");
+    // Also where the list has them only when it is asked for them.
+    for is_hidden in [false, true] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        account.configure(|behaviour| behaviour.hides_rejected = is_hidden);
+        let (first, wanted) = (roles(account)[0].clone(), roles(account)[5].clone());
+        let group = account.add_group("Group", vec![holds(account, &wanted)]);
+        let whom = account.invite("declined@example.com", vec![holds(account, &first)]);
+        account.set_status(&whom, "rejected");
+        for what in [target(&first), target(&wanted), group_target(&group), Target::Account, Target::Renewal] {
+            let refused = bench.operate(Action::Grant, what, member(&whom)).await;
+            assert_refused(&refused, Refusal::Declined, "grant it once more");
+        }
+        assert_eq!(writes(&bench), 0);
+        assert_done(&bench.operate(Action::Revoke, Target::Account, member(&whom)).await, Effect::Removed);
+        let again = bench.operate(Action::Grant, target(&wanted), person("declined@example.com")).await;
+        assert_done(&again, Effect::Granted);
+        assert_eq!(account.membership_of("declined@example.com").unwrap().status, "pending");
     }
-    assert_eq!(writes(&bench), 0);
-    assert_done(&bench.operate(Action::Revoke, Target::Account, member(&whom)).await, Effect::Removed);
-    let again = bench.operate(Action::Grant, target(&wanted), person("declined@example.com")).await;
-    assert_done(&again, Effect::Granted);
-    assert_eq!(account.membership_of("declined@example.com").unwrap().status, "pending");
 }

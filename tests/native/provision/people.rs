@@ -1,15 +1,17 @@
 //! Who is meant: by ids that stay and addresses that do not, and that nobody is meant only where that was proven.
 
+use std::cell::Cell;
+
 use c1_cloudflare::account::default_role::MINIMAL_ACCESS;
 use c1_cloudflare::account::overlay::oldest_open;
-use c1_cloudflare::base::ports::Sql as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::model::ask::EntitlementRef;
 use c1_cloudflare::model::operation::EntryId;
-use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Oddity, Route};
+use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Oddity, On, Route};
 
 use super::{
-    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Subject, Target, account_of, assert_done, assert_not_now,
-    assert_refused, atom, holds, member, person, roles, target,
+    Action, Arrival, Bench, Effect, JANE, NEW, Origin, Outcome, Refusal, Request, Subject, Target, account_of,
+    assert_done, assert_not_now, assert_refused, atom, holds, journal, member, person, roles, target,
 };
 
 /// A member as C1 knows them after a sync.
@@ -218,6 +220,24 @@ async fn a_name_and_the_first_role_are_looked_up_in_the_newest_sync_whatever_kv_
     assert_refused(&unknown, Refusal::UnknownEntitlement, "sync this connector");
 }
 
+/// Its name is known, and what its label is no document says for certain.
+#[tokio::test]
+async fn the_first_role_is_known_by_its_name_where_its_label_is_another() {
+    for label in [MINIMAL_ACCESS, "account_minimal"] {
+        let relabelled = |account: &Cloudflare| {
+            let role = account.permission_group(MINIMAL_ACCESS).unwrap();
+            account.make_odd(On::Reads, &role.id, Oddity::MetaText("label", label));
+        };
+        let bench = Bench::with(relabelled, |_| {}).await;
+        let account = bench.account();
+        let outcome = bench.operate(Action::Grant, Target::Account, person(NEW)).await;
+        assert_done(&outcome, Effect::Invited);
+        let invited = account.membership_of(NEW).unwrap().id;
+        let role = account.permission_group(MINIMAL_ACCESS).unwrap();
+        assert_eq!(bench.atoms(&invited), [atom(account, &role)].into(), "{label}");
+    }
+}
+
 #[tokio::test]
 async fn a_name_in_other_letter_case_means_the_same_in_any_script() {
     let accented = |account: &Cloudflare| {
@@ -371,10 +391,102 @@ async fn who_slips_past_the_list_since_somebody_else_changed_their_address_is_no
     let other = account.membership_of("!a010@example.com").unwrap().id;
     account.after_page(Route::ListMembers, 1, move |account, _| account.change_email(&other, "~last@example.com"));
     let id = bench.arrive(Action::Revoke, target(&roles(account)[1]), subject);
-    let outcome = bench.attempt(id).await;
-    assert_not_now(&outcome, "changed while");
-    assert_done(&bench.settle(id).await, Effect::Revoked);
+    // Who came to stand on two pages is counted as one, and so the list is read again.
+    assert_done(&bench.attempt(id).await, Effect::Revoked);
     assert_eq!(bench.atoms(&jane).len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_on_a_page_that_comes_without_them_once_is_not_nobody() {
+    let (bench, jane) = somebody_new_among_many().await;
+    let account = bench.account();
+    let is_left = Cell::new(true);
+    bench.world.bends.replace(Some(Box::new(move |asked, body| {
+        if asked.contains("/members?page=2&") && is_left.replace(false) {
+            body["result"] = serde_json::json!([]);
+        }
+    })));
+    let id = bench.arrive(Action::Revoke, target(&roles(account)[1]), person("!b@example.com"));
+    assert_done(&bench.attempt(id).await, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane).len(), 1);
+}
+
+/// An account in which somebody declined, which its list counts and does not show, with so many others more.
+async fn with_somebody_who_declined(others: usize) -> Bench {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    account.configure(|behaviour| behaviour.hides_rejected = true);
+    let declined = account.invite("declined@example.com", vec![]);
+    account.set_status(&declined, "rejected");
+    for n in 0..others {
+        account.add_member(&format!("zoe{n:03}@example.com"), vec![]);
+    }
+    bench
+}
+
+#[tokio::test]
+async fn who_is_gone_is_gone_also_where_the_list_counts_those_who_declined_and_does_not_show_them() {
+    for (others, pages) in [(0, 1), (120, 3)] {
+        let bench = with_somebody_who_declined(others).await;
+        let account = bench.account();
+        let jane = account.add_member(JANE, vec![]);
+        let gone = known(&bench, &jane);
+        account.remove_member(&jane);
+        for subject in [gone, account_of(JANE)] {
+            account.reset_log();
+            let began = bench.world.now();
+            let id = bench.arrive(Action::Revoke, Target::Account, subject);
+            assert_done(&bench.attempt(id).await, Effect::AlreadyRevoked);
+            assert_eq!(account.requests(Route::ListMembers), 2 * pages, "twice");
+            assert!(bench.world.now().since(began) >= 5_000, "a while apart");
+        }
+        // The control: where others come and go between the two readings, nothing is known.
+        let leaver = account.add_member("leaver@example.com", vec![]);
+        account.after_page(Route::ListMembers, u64::try_from(pages).unwrap(), move |account, _| {
+            account.remove_member(&leaver);
+            account.add_member("newcomer@example.com", vec![]);
+        });
+        let id = bench.arrive(Action::Revoke, Target::Account, account_of(JANE));
+        assert_not_now(&bench.attempt(id).await, "changed while");
+    }
+}
+
+/// A revoke of Jane's account, known by the address alone, that comes again by itself.
+fn revoke_that_comes_again(bench: &Bench) -> EntryId {
+    let (action, target) = (Action::Revoke, Target::Account);
+    let key = Some("task/step".to_owned());
+    let request = Request { key, action, target, subject: account_of(JANE), origin: Origin::default() };
+    let now = bench.world.now();
+    match journal::arrive(&bench.world, &request, now, now.plus_secs(30)).unwrap() {
+        Arrival::New(id) => id,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Somebody invited her by hand just before, whom the list counts and shows only half a minute later.
+#[tokio::test]
+async fn who_is_counted_and_not_listed_is_nobody_only_once_no_list_can_be_behind() {
+    for is_there in [true, false] {
+        let bench = with_somebody_who_declined(0).await;
+        let account = bench.account();
+        if is_there {
+            account.configure(|behaviour| behaviour.unlisted = vec![JANE.to_owned()]);
+            account.invite(JANE, vec![]);
+        }
+        let revoke = revoke_that_comes_again(&bench);
+        assert_not_now(&bench.attempt(revoke).await, "tells of more");
+        bench.world.advance(30);
+        account.configure(|behaviour| behaviour.unlisted = Vec::new());
+        if is_there {
+            assert_done(&bench.settle(revoke).await, Effect::Removed);
+            assert!(account.membership_of(JANE).is_none());
+        } else {
+            assert_not_now(&bench.attempt(revoke).await, "tells of more");
+            // The control: the list counts those who declined, and always will.
+            bench.world.advance(30);
+            assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+        }
+    }
 }
 
 #[tokio::test]
@@ -508,9 +620,56 @@ async fn a_list_that_has_fewer_than_it_says_proves_nothing() {
     emptied(&bench, "/user_groups?");
     let id = bench.arrive(Action::Revoke, target(&known[1]), person(JANE));
     let outcome = bench.attempt(id).await;
-    assert_not_now(&outcome, "user groups changed");
+    assert_not_now(&outcome, "lists no user group");
     bench.world.bends.take();
     assert_refused(&bench.settle(id).await, Refusal::HeldThroughGroup, "Group");
+}
+
+/// Tells of a list of user groups without this one, as long as that is wanted, and with how many there are.
+fn without_group(bench: &Bench, group: &str, is_wanted: impl Fn() -> bool + 'static) {
+    let group = group.to_owned();
+    bench.world.bends.replace(Some(Box::new(move |asked, body| {
+        if asked.contains("/user_groups?") && is_wanted() {
+            body["result"].as_array_mut().unwrap().retain(|told| told["id"] != group);
+        }
+    })));
+}
+
+#[tokio::test]
+async fn a_wrong_count_of_the_groups_keeps_no_revoke_from_its_end_and_a_list_without_one_of_them_proves_nothing() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.add_member(JANE, known[..4].iter().map(|role| holds(account, role)).collect());
+    let join = |name: &str, place: usize| {
+        let group = account.add_group(name, vec![holds(account, &known[place])]);
+        account.join_group(&group, &jane);
+        group
+    };
+    let older = join("Older", 1);
+    bench.world.sync().await;
+    let newer = join("Newer", 2);
+    // One that the last sync saw is left out for long, and one that is newer for a moment.
+    without_group(&bench, &older, || true);
+    let of_older = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+    assert_not_now(&bench.attempt(of_older).await, "lists no user group");
+    let is_left = Cell::new(true);
+    without_group(&bench, &newer, move || is_left.replace(false));
+    let of_newer = bench.arrive(Action::Revoke, target(&known[2]), member(&jane));
+    assert_not_now(&bench.attempt(of_newer).await, "user groups changed");
+    // What is counted is wrong for good.
+    bench.world.bends.replace(Some(Box::new(|asked, body| {
+        if asked.contains("/user_groups?") {
+            let count = body["result_info"]["total_count"].as_u64().unwrap();
+            body["result_info"]["total_count"] = (count + 1).into();
+        }
+    })));
+    bench.world.advance(10);
+    let began = bench.world.now();
+    assert_refused(&bench.attempt(of_older).await, Refusal::HeldThroughGroup, "Older");
+    assert!(bench.world.now().since(began) < 5_000, "an attempt has no time to wait for each list that it reads");
+    assert_refused(&bench.attempt(of_newer).await, Refusal::HeldThroughGroup, "Newer");
+    assert_done(&bench.operate(Action::Revoke, target(&known[3]), member(&jane)).await, Effect::Revoked);
 }
 
 #[tokio::test]

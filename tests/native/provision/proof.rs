@@ -224,6 +224,41 @@ async fn who_accepts_an_invitation_whose_answer_was_lost_before_it_is_looked_at_
 }
 
 #[tokio::test]
+async fn who_was_invited_by_us_long_ago_is_not_invited_by_a_grant_whose_first_look_missed_them() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+    assert!(account.accept_invitation(&account.membership_of(NEW).unwrap().id).is_some());
+    bench.world.advance(24 * 60 * 60);
+    account.configure(|behaviour| behaviour.unlisted.push(NEW.to_owned()));
+    let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+    assert_not_now(&bench.attempt(grant).await, "is a member already, and not in the list yet");
+    account.configure(|behaviour| behaviour.unlisted.clear());
+    assert_done(&bench.attempt(grant).await, Effect::AlreadyGranted);
+}
+
+#[tokio::test]
+async fn who_was_invited_by_an_operation_was_so_though_another_gave_them_more_before_that_one_could_tell() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+    let other = bench.arrive(Action::Grant, target(&roles(account)[1]), person(NEW));
+    // The answer tells less than was asked for, and nothing can be read.
+    bench.world.bends.replace(Some(Box::new(|asked, body| {
+        if asked.starts_with("POST") {
+            body["result"].as_object_mut().unwrap().remove("policies");
+        }
+    })));
+    account.fail_next(Route::GetMember, 9, Fault::status(503, 10_000));
+    assert_not_now(&bench.attempt(grant).await, "not shown with what was asked for");
+    bench.world.bends.take();
+    account.clear_faults();
+    bench.world.advance(5);
+    assert_done(&bench.settle(other).await, Effect::Granted);
+    assert_done(&bench.settle(grant).await, Effect::Invited);
+}
+
+#[tokio::test]
 async fn who_was_invited_a_moment_ago_is_removed_though_the_list_does_not_show_them_yet() {
     let bench = Bench::start().await;
     let account = bench.account();
@@ -279,6 +314,49 @@ async fn who_was_invited_a_moment_ago_is_not_said_to_be_gone_though_no_read_show
     assert_not_now(&bench.attempt(revoke).await, "was invited a moment ago");
     bench.world.advance(61);
     assert_done(&bench.attempt(revoke).await, Effect::AlreadyRevoked);
+}
+
+#[tokio::test]
+async fn who_was_invited_a_moment_ago_is_not_refused_anything_because_no_read_shows_them_yet() {
+    for what in ["a role by the address", "a role by the id", "a renewal"] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+        let by_id = member(&account.membership_of(NEW).unwrap().id);
+        let role = target(&roles(account)[1]);
+        let (asked, whom, effect) = match what {
+            "a role by the address" => (role, account_of(NEW), Effect::Granted),
+            "a role by the id" => (role, by_id, Effect::Granted),
+            _ => (Target::Renewal, by_id, Effect::Renewed),
+        };
+        not_shown_yet(&bench);
+        let grant = bench.arrive(Action::Grant, asked, whom);
+        assert_not_now(&bench.attempt(grant).await, "was invited a moment ago");
+        account.clear_faults();
+        account.configure(|behaviour| behaviour.unlisted.clear());
+        bench.world.bends.take();
+        bench.world.advance(61);
+        assert_done(&bench.attempt(grant).await, effect);
+    }
+    // The controls: who is gone by another hand is refused, once no read is as far behind; and where nothing says that there is an account, they are
+    // invited at once.
+    for has_account in [true, false] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+        account.remove_member(&account.membership_of(NEW).unwrap().id);
+        let whom = if has_account { account_of(NEW) } else { person(NEW) };
+        let grant = bench.arrive(Action::Grant, target(&roles(account)[1]), whom);
+        let outcome = bench.attempt(grant).await;
+        if has_account {
+            assert_not_now(&outcome, "was invited a moment ago");
+            bench.world.advance(61);
+            assert_refused(&bench.attempt(grant).await, Refusal::UnknownMember, "account any more");
+        } else {
+            assert_done(&outcome, Effect::Granted);
+        }
+        assert_eq!(account.membership_of(NEW).is_none(), has_account);
+    }
 }
 
 #[tokio::test]

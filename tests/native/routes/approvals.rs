@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Sql as _, SqlValue};
 use serde_json::{Value, json};
-use sim::cloudflare::{Fault, Oddity, Route};
+use sim::cloudflare::{Fault, Latency, Oddity, Route};
 use sim::conductorone::{App, Entitlement, Person, Task};
 
 use crate::approvals::{ApprovalCase, BOSS, comment};
@@ -252,6 +252,135 @@ async fn a_grant_that_waits_for_somebody_new_counts_against_another_however_the_
     }
     let waits = desk.deployment.world().one("SELECT COUNT(*) FROM operation WHERE email IS NULL", &[]).unwrap();
     assert_eq!(waits.as_ref().and_then(SqlValue::integer), Some(1), "it still does");
+}
+
+/// A connector that carries changes out, whose rules keep whoever holds the first of two roles from the second; a third one is of low risk as well.
+async fn with_two_apart() -> (ApprovalCase, [KnownPermissionGroup; 3]) {
+    let known = roles(&sim::cloudflare::Cloudflare::new(small()));
+    let all = [4, 5, 6].map(|place| known[place].clone());
+    let [billing, dns, third] = all.each_ref().map(|role| &role.name);
+    let when = json!({ "roles": [dns], "holds": [billing] });
+    let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+    let rules = json!({ "low_risk_roles": [billing, dns, third], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    desk.deployment.set_var("PROVISIONING", "on");
+    // So that nothing that follows waits for C1's keys.
+    comment(&asked_of(&desk, &all[2], "2task0").await, "approve");
+    (desk, all)
+}
+
+fn grant_to(email: &str, role: &KnownPermissionGroup) -> Task {
+    Task::grant(Entitlement::role(role.governed_as(), &role.name), Person::newcomer(email))
+}
+
+/// What is done after the account was looked at for a decision, and before that is made, is held by nobody there, and under way no more.
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_is_done_while_another_is_decided_counts_against_it() {
+    const STEP: Duration = Duration::from_millis(100);
+    let (desk, [billing, dns, _]) = Box::pin(with_two_apart()).await;
+    let deployment = &desk.deployment;
+    deployment.world().kv_takes.set(STEP);
+    let mut came_first = 0;
+    // From long after the other to long before it.
+    for n in 0..40_u32 {
+        let email = format!("new{n}@example.com");
+        let grant = deployment.c1.task(&grant_to(&email, &billing));
+        let question = grant_to(&email, &dns).id(&format!("2task{}", n + 1)).awaiting_approval();
+        let asked = async {
+            tokio::time::sleep(STEP * 40_u32.saturating_sub(2 * n)).await;
+            Box::pin(desk.decided(&question)).await
+        };
+        let granted = async {
+            tokio::time::sleep(STEP * (2 * n).saturating_sub(40)).await;
+            Box::pin(deployment.send(&grant)).await
+        };
+        let (told, granted) = futures::join!(asked, granted);
+        assert_eq!(granted.status, 200, "{}", granted.text());
+        let order = "SELECT (SELECT MAX(received_at) FROM operation) < (SELECT MAX(at) FROM decision)";
+        let order = deployment.world().one(order, &[]).unwrap();
+        if order.as_ref().and_then(SqlValue::integer) == Some(1) {
+            assert!(comment(&told, "deny").contains("duties-apart"), "{n}: {told}");
+            came_first += 1;
+        }
+    }
+    assert!(came_first >= 20, "{came_first}");
+    let control = grant_to("joe@example.com", &dns).id("2control").awaiting_approval();
+    comment(&Box::pin(desk.decided(&control)).await, "approve");
+}
+
+/// Between the old invitation and the new one there is nobody, and what comes back is known to the renewal alone.
+#[tokio::test(start_paused = true)]
+async fn what_an_invitation_held_that_is_being_renewed_counts_against_a_request() {
+    const NEW: &str = "new.hire@example.com";
+    for by_rest in [true, false] {
+        let (desk, [billing, dns, third]) = Box::pin(with_two_apart()).await;
+        let (deployment, cloudflare) = (&desk.deployment, &desk.deployment.cloudflare);
+        deployment.set_var("RENEW_INVITATIONS_AFTER_DAYS", "1");
+        let invited = Box::pin(deployment.deliver(&deployment.c1.task(&grant_to(NEW, &billing)))).await;
+        assert!(invited.completed().is_some(), "{invited:?}");
+        deployment.wait(Duration::from_hours(25)).await;
+        deployment.sync().await;
+        cloudflare.fail_randomly(Route::CreateMember, 1.0, Fault::status(503, 1));
+        if by_rest {
+            let renewal = format!("/v1/invitations/{}/renew", cloudflare.membership_of(NEW).unwrap().id);
+            let answer = Box::pin(deployment.request("POST", &renewal, &[], None)).await;
+            assert_eq!(answer.status, 503, "{}", answer.text());
+        } else {
+            let account = Task::grant(Entitlement::access(), Person::newcomer(NEW));
+            let answer = Box::pin(deployment.send(&deployment.c1.task(&account))).await;
+            assert_eq!(answer.status, 202, "{}", answer.text());
+        }
+        assert!(cloudflare.membership_of(NEW).is_none(), "it was taken away, to come back");
+        for (task, email, role, verdict) in [
+            ("2task1", NEW, &dns, "deny"),
+            // The controls: somebody else, and what is kept apart from nothing.
+            ("2task2", "joe@example.com", &dns, "approve"),
+            ("2task3", NEW, &third, "approve"),
+        ] {
+            let told = Box::pin(desk.decided(&grant_to(email, role).id(task).awaiting_approval())).await;
+            assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{by_rest}: {told}");
+        }
+    }
+}
+
+/// Cloudflare could not be asked yet what it is.
+#[tokio::test(start_paused = true)]
+async fn a_grant_of_what_could_not_be_looked_up_yet_counts_against_a_request() {
+    let (desk, [billing, dns, _]) = Box::pin(with_two_apart()).await;
+    let (deployment, cloudflare) = (&desk.deployment, &desk.deployment.cloudflare);
+    comment(&asked_of(&desk, &dns, "2task1").await, "approve");
+    let group = cloudflare.add_group("Since the last sync", vec![holds(cloudflare, &billing)]);
+    cloudflare.fail_randomly(Route::GetUserGroup, 1.0, Fault::status(503, 1));
+    let grant =
+        Task::grant(Entitlement::new(&format!("group:{group}:member"), "Since the last sync"), desk.jane.clone());
+    let taken = Box::pin(deployment.send(&deployment.c1.task(&grant))).await;
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    let waits = deployment.world().one("SELECT COUNT(*) FROM operation WHERE entitlement IS NULL", &[]).unwrap();
+    assert_eq!(waits.as_ref().and_then(SqlValue::integer), Some(1));
+    let told = asked_of(&desk, &dns, "2task2").await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "{told}");
+    let other = grant_to("joe@example.com", &dns).id("2task3").awaiting_approval();
+    comment(&Box::pin(desk.decided(&other)).await, "approve");
+}
+
+/// By REST and SCIM somebody is named by an id, and has an address here once Cloudflare has told it.
+#[tokio::test(start_paused = true)]
+async fn a_grant_by_an_id_counts_against_another_before_the_member_was_read() {
+    let (desk, [billing, dns, _]) = Box::pin(with_two_apart()).await;
+    let (deployment, cloudflare) = (&desk.deployment, &desk.deployment.cloudflare);
+    cloudflare.set_route_latency(Route::GetMember, Latency::of(Duration::from_secs(4)));
+    let user = cloudflare.membership(&desk.member).unwrap().user_id.unwrap();
+    let path = format!("/v1/roles/{}/members/{user}", billing.governed_as());
+    let granted = Box::pin(deployment.request("PUT", &path, &[], None));
+    let asked = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let other = grant_to("joe@example.com", &dns).id("2task2").awaiting_approval();
+        comment(&Box::pin(desk.decided(&other)).await, "approve");
+        asked_of(&desk, &dns, "2task1").await
+    };
+    let (granted, told) = futures::join!(granted, asked);
+    assert_eq!(granted.status, 200, "{}", granted.text());
+    assert!(comment(&told, "deny").contains("duties-apart"), "{told}");
 }
 
 /// Until somebody is seen to hold it, a role may be known by its permission group alone.

@@ -120,6 +120,60 @@ async fn what_nobody_comes_back_for_is_looked_at_once_after_a_crash_and_does_not
     }
 }
 
+/// What nobody comes back for is looked at once more, and before that time nothing could be told.
+#[tokio::test(start_paused = true)]
+async fn a_revoke_by_rest_that_waits_for_its_proof_is_looked_at_once_there_is_one() {
+    let jane = Box::pin(Jane::start()).await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    // Nobody answers the first write, and it may come late; the second one is seen.
+    cloudflare.fail_next(Route::UpdateMember, 1, Fault::Held);
+    deployment.send_as(&deployment.c1.task(&jane.grant(&jane.lacks)), "grant").await;
+    deployment.wait(Duration::from_mins(5)).await;
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    let answer = jane.call("DELETE", &jane.lacks).await;
+    crate::jane::assert_refused(&answer, 503, "not_now", "may bring it back until");
+    assert!(answer.text().contains("goes on by itself"), "{}", answer.text());
+    jane.changed(&[], &[]);
+    let latest = async || deployment.json("/v1/operations?limit=1").await["items"][0].clone();
+    deployment.wait(Duration::from_mins(20)).await;
+    let entry = latest().await;
+    assert_eq!(entry["state"], "put_off", "{entry}");
+    deployment.wait(Duration::from_mins(20)).await;
+    let entry = latest().await;
+    assert!(entry["state"] == "settled" && entry["outcome"]["effect"] == "revoked", "{entry}");
+    jane.changed(&[], &[]);
+}
+
+/// A mistake in a setting may stop everything for days: ConductorOne waits no longer, and its task has failed.
+#[tokio::test(start_paused = true)]
+async fn gave_up_is_said_of_a_grant_that_could_not_even_be_tried_for_days() {
+    for (stopped, is_done) in [(Duration::from_hours(9 * 24), false), (Duration::from_hours(1), true)] {
+        let jane = Box::pin(Jane::holding(2)).await;
+        let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+        for route in [Route::GetMember, Route::ListMembers] {
+            cloudflare.fail_randomly(route, 1.0, Fault::status(503, 10_000));
+        }
+        let newcomer = Task::grant(Entitlement::access(), Person::newcomer(NEWCOMER));
+        for (n, task) in [jane.grant(&jane.lacks), newcomer, jane.revoke(&jane.has)].iter().enumerate() {
+            let delivery = deployment.c1.task(task);
+            assert_eq!(deployment.send_as(&delivery, &format!("task {n}")).await.status, 202);
+        }
+        cloudflare.clear_faults();
+        // No alarm does anything meanwhile.
+        tokio::time::advance(stopped).await;
+        deployment.restart();
+        deployment.wait(Duration::from_mins(10)).await;
+        let held = cloudflare.member_atoms(&jane.member);
+        let given = (held.contains(&jane.atom(&jane.lacks)), cloudflare.membership_of(NEWCOMER).is_some());
+        assert_eq!(given, (is_done, is_done), "{stopped:?}");
+        assert!(!held.contains(&jane.atom(&jane.has)), "what is to be taken away is taken away whenever that can be");
+        let journal = deployment.json("/v1/operations").await;
+        let entries = journal["items"].as_array().unwrap().iter();
+        let given_up = entries.filter(|entry| entry["outcome"]["code"] == "gave_up").count();
+        assert_eq!(given_up, if is_done { 0 } else { 2 }, "{journal}");
+    }
+}
+
 /// How an operation ended that C1 was called back for.
 async fn called_back(jane: &Jane, delivery: &sim::conductorone::Delivery) -> String {
     let told = jane.deployment.c1.callback(delivery, Duration::from_secs(1)).await;
@@ -208,10 +262,34 @@ async fn a_callback_that_c1_does_not_take_is_tried_for_eight_days_and_then_given
     assert_eq!(deployment.c1.callback_posts().len(), posts, "C1 waits no longer");
 }
 
+/// C1 asks again before the alarm has its turn, and has the outcome by that answer.
+#[tokio::test(start_paused = true)]
+async fn who_asks_again_and_is_answered_is_not_called_back_as_well() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
+    let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
+    let delivery = deployment.c1.task(&task);
+    assert_eq!(deployment.send_as(&delivery, "one").await.status, 202);
+    deployment.world().query("UPDATE operation SET due_at = 1", &[]).unwrap();
+    let answer = deployment.send_as(&delivery, "two").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(callbacks_waiting(&jane).await, 0);
+    deployment.wait(Duration::from_hours(1)).await;
+    assert_eq!(deployment.c1.callback_posts().len(), 0);
+    assert!(!deployment.logs().iter().any(|line| line.contains("callback given up")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged() {
-    // C1 has it after all where an answer was lost, and says the same to the next try.
-    for (fault, given_up) in [(None, 1), (Some(CallbackFault::KeptButFailed(502)), 0)] {
+    // C1 may have it after all where an answer was lost, and says the same to the next try. What it answered that it is busy it does not have.
+    for (fault, is_closed, given_up) in [
+        (None, true, 1),
+        (Some(CallbackFault::KeptButFailed(502)), false, 0),
+        (Some(CallbackFault::Reset), true, 0),
+        (Some(CallbackFault::Refused(503)), true, 1),
+    ] {
         let jane = Jane::start().await;
         let deployment = &jane.deployment;
         deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
@@ -219,12 +297,16 @@ async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged
         let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
         let delivery = deployment.c1.task(&task);
         assert_eq!(deployment.send_as(&delivery, "one").await.status, 202);
-        match fault {
-            Some(fault) => deployment.c1.fail_callbacks(fault, 1),
-            None => deployment.c1.close_callback(&delivery),
+        if let Some(fault) = fault {
+            deployment.c1.fail_callbacks(fault, 1);
+        }
+        if is_closed {
+            deployment.c1.close_callback(&delivery);
         }
         deployment.wait(Duration::from_hours(1)).await;
         let told = deployment.logs().iter().filter(|line| line.contains("callback given up")).count();
         assert_eq!((callbacks_waiting(&jane).await, told), (0.into(), given_up), "{fault:?}");
+        let entry = deployment.json("/v1/operations").await["items"][0].clone();
+        assert_eq!(entry["trail"].to_string().contains("callback given up"), given_up == 1, "{fault:?}: {entry}");
     }
 }

@@ -160,6 +160,36 @@ async fn a_tenant_whose_keys_cannot_be_had_is_named() {
     assert_eq!((report.status, names(&report.json(), false)), (503, vec!["C1_TENANT".to_owned()]));
 }
 
+/// A token that may list its own alone is given those that it made.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_tokens_that_lacks_the_accounts_own_is_told_to_be_short() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let check = async || {
+        let report = deployment.get("/v1/doctor").await.json();
+        let checks = report["checks"].as_array().unwrap();
+        let named = checks.iter().find(|check| check["name"] == "permission: account API tokens");
+        named.unwrap_or_else(|| panic!("{report}")).clone()
+    };
+    assert_eq!(check().await["ok"], true, "the control");
+    let one = cloudflare.add_token("ci", None, &json!({}));
+    let other = cloudflare.add_token("cd", None, &json!({}));
+    for made in [vec![], vec![one.clone()], vec![one, other]] {
+        cloudflare.configure(|behaviour| behaviour.lists_tokens_made = Some(made));
+        let told = check().await;
+        let message = told["message"].as_str().unwrap();
+        assert!(told["ok"] == false && message.contains("add the permission Account API Tokens: Read"), "{told}");
+    }
+    // A person's is on no such list.
+    deployment.set_var("CLOUDFLARE_API_TOKEN", &cloudflare.user_token());
+    assert_eq!(check().await["ok"], true);
+    // Of many a page is not all.
+    deployment.set_var("CLOUDFLARE_API_TOKEN", &cloudflare.token());
+    let many: Vec<String> = (0..60).map(|n| cloudflare.add_token(&format!("ci {n}"), None, &json!({}))).collect();
+    cloudflare.configure(|behaviour| behaviour.lists_tokens_made = Some(many));
+    assert_eq!(check().await["ok"], true);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_of_a_person_is_told_whose_it_is() {
     let deployment = Deployment::start().await;
@@ -173,7 +203,8 @@ async fn a_token_of_a_person_is_told_whose_it_is() {
     assert_eq!(unknown["ok"], false);
     assert!(unknown.to_string().contains("User Details: Read"), "{unknown}");
     deployment.cloudflare.allow_permission(Permission::User);
-    assert_eq!(owner(&deployment.json("/v1/doctor").await)["ok"], true);
+    let known = owner(&deployment.json("/v1/doctor").await);
+    assert!(known["ok"] == true && known.to_string().contains("those alone that they made"), "{known}");
 }
 
 /// What the doctor says of one thing.

@@ -376,6 +376,41 @@ async fn evidence_tells_where_the_ledger_has_gaps_up_to_its_generation() {
     assert_eq!(head["findings"]["gaps"].as_array().unwrap().len(), 2, "{head}");
 }
 
+/// What is known of all generations is forgotten where KV loses a part of the newest one, and those before can be read all the same.
+#[tokio::test(start_paused = true)]
+async fn evidence_of_a_generation_is_never_another_though_the_store_loses_a_part_of_a_later_one() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let member = cloudflare.add_member(EMAIL, vec![holds(&cloudflare, &known[0])]);
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(20)).await;
+    let first = file_of(&deployment, "").await;
+    let of_first = format!("?generation={}", read(&first)[0]["generation"].as_str().unwrap());
+    let chunks = deployment.names_under("chunk/");
+    cloudflare.add_policy(&member, holds(&cloudflare, &known[1]));
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(20)).await;
+    assert_eq!(file_of(&deployment, &of_first).await, first, "the control: it is kept");
+    let mut of_second = deployment.names_under("chunk/");
+    of_second.retain(|name| !chunks.contains(name));
+    assert!(!of_second.is_empty(), "{chunks:?}");
+    for name in &of_second {
+        deployment.lose(name);
+    }
+    // What is wrong with the account is more by now.
+    cloudflare.add_token("ci", None, &json!({}));
+    for _ in 0..2 {
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(20)).await;
+    }
+    let answer = deployment.get(&format!("/v1/evidence{of_first}")).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, "evidence").as_str()), (503, "evidence_not_settled"));
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    let (_, settled) = detail.rsplit_once("generation=").unwrap();
+    assert_eq!(read(&file_of(&deployment, &format!("?generation={settled}")).await)[0]["generation"], settled);
+}
+
 /// Somebody whom C1 had invited with a role, with approval, as the evidence has it.
 async fn approved_invitation(email: &str) -> (Deployment, String, String) {
     let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await.synced().await;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Sql as _, SqlValue};
 use serde_json::{Value, json};
-use sim::cloudflare::{Fault, KnownPermissionGroup, PolicySpec, Route};
-use sim::conductorone::{Entitlement, Person, Task};
+use sim::cloudflare::{Fault, KnownPermissionGroup, Oddity, On, PolicySpec, Route};
+use sim::conductorone::{CallbackFault, Entitlement, Person, Task};
 
 use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane};
@@ -278,6 +278,42 @@ async fn what_somebody_else_took_away_is_not_overdue_for_ever() {
     assert_eq!(overdue(&jane).await, 1, "the control: who still holds it is overdue");
 }
 
+/// What could not be read is not taken for gone.
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_took_away_is_overdue_as_long_as_not_all_members_can_be_read() {
+    let jane = Jane::start().await;
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    let cloudflare = &jane.deployment.cloudflare;
+    cloudflare.set_policies(&jane.member, vec![holds_role(cloudflare, &jane.has)]);
+    let odd = cloudflare.add_member("odd@example.com", vec![holds_role(cloudflare, &jane.has)]);
+    cloudflare.make_odd(On::Reads, &odd, Oddity::NullInPolicies("permission_groups"));
+    for count in [1, 0] {
+        jane.deployment.sync().await;
+        jane.deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(overdue(&jane).await, count);
+        cloudflare.make_even();
+    }
+}
+
+/// The access that was granted for a time is there, though no revoke of it would take it away.
+#[tokio::test(start_paused = true)]
+async fn what_a_user_group_gives_as_well_is_overdue_until_that_is_over_too() {
+    let jane = Jane::start().await;
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    let cloudflare = &jane.deployment.cloudflare;
+    let group = cloudflare.add_group("Gives it too", vec![holds_role(cloudflare, &jane.lacks)]);
+    cloudflare.join_group(&group, &jane.member);
+    cloudflare.set_policies(&jane.member, vec![holds_role(cloudflare, &jane.has)]);
+    jane.deployment.wait(Duration::from_hours(3)).await;
+    for count in [1, 0] {
+        jane.deployment.sync().await;
+        jane.deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(overdue(&jane).await, count);
+        cloudflare.leave_group(&group, &jane.member);
+    }
+}
+
 /// Long before its end: C1 closes the grant that is gone, and what is given after that by hand is another one.
 #[tokio::test(start_paused = true)]
 async fn what_somebody_took_away_and_gave_again_does_not_end_with_the_grant_of_before() {
@@ -319,6 +355,39 @@ async fn what_somebody_took_away_and_gave_again_does_not_end_with_the_grant_of_b
     }
 }
 
+/// What somebody gave before that is in an earlier generation tells nothing of who took away what is gone since.
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_keeps_its_end_where_the_log_names_nobody_who_took_it() {
+    for is_logged in [false, true] {
+        let jane = Jane::start().await;
+        let deployment = &jane.deployment;
+        deployment.set_var("AUDIT_FEED", "on");
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(4 * 3_600), "grant").await;
+        deployment.wait(Duration::from_mins(30)).await;
+        let cloudflare = &deployment.cloudflare;
+        let other = holds_role(cloudflare, &roles(cloudflare)[5]);
+        // Each is seen by a sweep before the log tells of it.
+        let seen = async |minutes: u64| {
+            deployment.wait(Duration::from_secs(100)).await;
+            deployment.sync().await;
+            deployment.wait(Duration::from_mins(minutes)).await;
+        };
+        cloudflare.set_log_delay(120);
+        cloudflare.add_policy(&jane.member, other.clone());
+        seen(20).await;
+        cloudflare.set_log_delay(if is_logged { 120 } else { 365 * 86_400 });
+        cloudflare.set_policies(&jane.member, vec![holds_role(cloudflare, &jane.has), other]);
+        seen(40).await;
+        let history = deployment.json(&format!("/v1/history?person={EMAIL}")).await;
+        let lost = history["items"].as_array().unwrap().iter().find(|change| change["what"] == "lost").unwrap();
+        assert_eq!(lost["cause"], if is_logged { "foreign" } else { "unknown" }, "{history}");
+        let ends = deployment.world().query("SELECT 1 FROM expiry", &[]).unwrap();
+        assert_eq!(ends.len(), usize::from(!is_logged), "{history}");
+    }
+}
+
 /// Whatever statement fails where an operation is settled, its end is known and ConductorOne is told: all of it is done again.
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_could_not_be_settled_is_settled_with_its_end_and_its_callback() {
@@ -339,6 +408,39 @@ async fn a_grant_that_could_not_be_settled_is_settled_with_its_end_and_its_callb
         let told = deployment.callback(&delivery).await;
         let ends = deployment.world().query("SELECT 1 FROM expiry", &[]).unwrap();
         assert_eq!(ends.len(), 1, "{statement}: {told:?}");
+    }
+}
+
+/// What ConductorOne was not told yet it would not revoke; and what it waits for no longer has no end of its own.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_grant_begins_when_conductorone_is_told_that_it_is_there() {
+    for is_told in [true, false] {
+        let jane = Jane::start().await;
+        let deployment = &jane.deployment;
+        deployment.set_var("ENFORCE_EXPIRY", "on");
+        deployment.c1.fail_callbacks(CallbackFault::Refused(503), u32::MAX);
+        // It takes longer than ConductorOne waits for the answer.
+        let busy = Fault::TooManyRequests { retry_after: Some(20), headers: false };
+        deployment.cloudflare.fail_next(Route::UpdateMember, 1, busy);
+        let task = Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600);
+        let delivery = deployment.c1.task(&task);
+        assert_eq!(deployment.send_as(&delivery, "grant").await.status, 202);
+        deployment.wait(Duration::from_hours(3)).await;
+        assert_eq!((holds(&jane), overdue(&jane).await, asked(&jane).await), (true, 0, 0));
+        deployment.wait(Duration::from_hours(2)).await;
+        if is_told {
+            deployment.c1.fail_callbacks(CallbackFault::Refused(503), 0);
+            deployment.callback(&delivery).await;
+            deployment.wait(Duration::from_mins(115)).await;
+            assert_eq!((holds(&jane), overdue(&jane).await, asked(&jane).await), (true, 0, 0));
+            deployment.wait(Duration::from_mins(10)).await;
+        } else {
+            deployment.wait(Duration::from_hours(8 * 24 - 6)).await;
+            assert!(holds(&jane), "ConductorOne may be told yet");
+            // It is tried for eight days, the last time at most an hour after them.
+            deployment.wait(Duration::from_mins(60 + 90)).await;
+        }
+        assert_eq!((holds(&jane), overdue(&jane).await, asked(&jane).await), (false, 0, 1), "{is_told}");
     }
 }
 
@@ -525,6 +627,90 @@ async fn an_account_ends_although_roles_were_granted_since_once_they_are_taken_b
     assert!(!is_there() && overdue(&jane).await == 0, "the account's end is past");
 }
 
+/// What another hand gave to who was removed is no part of what was granted, and they have another membership.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_for_a_time_ends_for_nobody_who_was_removed_and_invited_again_by_hand() {
+    for is_account in [true, false] {
+        for (again, stays) in [
+            ("by hand", true),
+            ("by hand, and seen by a sync", true),
+            ("by hand, and dealt with since", true),
+            ("by a renewal", false),
+            ("not", false),
+        ] {
+            Box::pin(granted_and_invited_again(is_account, again, stays)).await;
+        }
+    }
+}
+
+/// A grant of the account, or of a role, for an hour to somebody new; and whether they have it after that.
+async fn granted_and_invited_again(is_account: bool, again: &str, stays: bool) {
+    const NEW: &str = "new@example.com";
+    let jane = Jane::start().await;
+    let (deployment, account) = (&jane.deployment, &jane.deployment.cloudflare);
+    deployment.set_var("ENFORCE_EXPIRY", "on");
+    let what = if is_account { Entitlement::access() } else { entitlement(&jane) };
+    deliver(&jane, Task::grant(what, Person::newcomer(NEW)).for_seconds(3_600), "grant").await;
+    let first = account.membership_of(NEW).unwrap().id;
+    if again == "by a renewal" {
+        let renewal = format!("/v1/invitations/{first}/renew");
+        let answer = deployment.request("POST", &renewal, &[], None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    } else if stays {
+        account.remove_member(&first);
+        account.invite(NEW, vec![holds_role(account, &jane.lacks)]);
+    }
+    let now = account.membership_of(NEW).unwrap().id;
+    assert!(account.accept_invitation(&now).is_some());
+    account.add_policy(&now, holds_role(account, &jane.has));
+    if again.ends_with("sync") {
+        deployment.sync().await;
+    } else if again.ends_with("since") {
+        let other = || Entitlement::role(jane.has.governed_as(), &jane.has.name);
+        deliver(&jane, Task::grant(other(), Person::newcomer(NEW)), "other").await;
+        deliver(&jane, Task::revoke(other(), Person::newcomer(NEW)), "taken back").await;
+    }
+    deployment.wait(Duration::from_hours(3)).await;
+    let has = if is_account {
+        account.membership(&now).is_some()
+    } else {
+        account.member_atoms(&now).contains(&jane.atom(&jane.lacks))
+    };
+    let case = format!("invited again {again}, of the account: {is_account}");
+    assert_eq!((has, overdue(&jane).await, asked(&jane).await), (stays, 0, 1), "{case}");
+    let own = deployment.json("/v1/operations").await["items"][0].clone();
+    // Of whom it is told the address alone would not say: somebody is there who has it.
+    let is_named = own["outcome"]["message"].as_str().unwrap().contains(&first);
+    assert_eq!((own["outcome"]["effect"] == "already_revoked", is_named), (stays, stays), "{case}: {own}");
+}
+
+/// The end has removed the membership, and could not read back that it has.
+#[tokio::test(start_paused = true)]
+async fn whoever_is_invited_by_hand_before_an_end_has_seen_its_removal_keeps_what_they_are_given() {
+    const NEW: &str = "new@example.com";
+    for is_account in [true, false] {
+        let jane = Jane::start().await;
+        let (deployment, account) = (&jane.deployment, &jane.deployment.cloudflare);
+        deployment.set_var("ENFORCE_EXPIRY", "on");
+        deployment.set_var("LAST_ROLE", "remove_member");
+        let what = if is_account { Entitlement::access() } else { entitlement(&jane) };
+        deliver(&jane, Task::grant(what, Person::newcomer(NEW)).for_seconds(3_600), "grant").await;
+        let first = account.membership_of(NEW).unwrap().id;
+        let given = [&jane.has, &jane.lacks].map(|role| holds_role(account, role)).to_vec();
+        account.after_next(Route::DeleteMember, move |account, _| {
+            account.invite(NEW, given);
+            account.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+        });
+        deployment.wait(Duration::from_hours(3)).await;
+        let again = account.membership_of(NEW).unwrap().id;
+        assert_ne!(first, again, "the control: the first is removed");
+        assert!(account.member_atoms(&again).contains(&jane.atom(&jane.lacks)), "of the account: {is_account}");
+        let own = deployment.json("/v1/operations").await["items"][0].clone();
+        assert!(own["attempts"].as_i64() > Some(1), "the control: {own}");
+        assert_eq!(own["outcome"]["outcome"], "done", "{own}");
+    }
+}
+
 /// A renewal gives nobody anything anew: the end of what was granted stays where it was.
 #[tokio::test(start_paused = true)]
 async fn an_account_that_was_granted_for_a_time_ends_though_its_invitation_was_renewed() {
@@ -562,6 +748,45 @@ async fn what_is_refused_for_now_is_asked_for_again() {
         jane.deployment.wait(Duration::from_hours(4)).await;
         assert!(!holds(&jane) && overdue(&jane).await == 0, "{reason}");
     }
+}
+
+/// Whoever mends what refused it has nothing else to do.
+#[tokio::test(start_paused = true)]
+async fn what_a_guard_refused_is_asked_for_again_each_day() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    jane.deployment.set_var("LAST_ROLE", "refuse");
+    let email = "new@example.com";
+    deliver(&jane, Task::grant(entitlement(&jane), Person::newcomer(email)).for_seconds(3_600), "grant").await;
+    let is_there = || jane.deployment.cloudflare.membership_of(email).is_some();
+    for (hours, count) in [(3, 1), (20, 1), (5, 2)] {
+        jane.deployment.wait(Duration::from_hours(hours)).await;
+        assert_eq!((is_there(), overdue(&jane).await, asked(&jane).await), (true, 1, count), "{hours}");
+    }
+    assert_eq!(jane.deployment.json("/v1/operations").await["items"][0]["outcome"]["code"], "last_role");
+    jane.deployment.set_var("LAST_ROLE", "remove_member");
+    jane.deployment.wait(Duration::from_hours(25)).await;
+    assert_eq!((is_there(), overdue(&jane).await, asked(&jane).await), (false, 0, 3));
+}
+
+/// An earlier version asked for that no more.
+#[tokio::test(start_paused = true)]
+async fn what_a_guard_refused_under_an_earlier_version_is_asked_for_again() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    deployment.set_var("ENFORCE_EXPIRY", "on");
+    deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+    deployment.set_var("PROTECTED_MEMBERS", EMAIL);
+    deployment.wait(Duration::from_hours(3)).await;
+    assert_eq!((holds(&jane), overdue(&jane).await, asked(&jane).await), (true, 1, 1));
+    for statement in ["UPDATE expiry SET asked = 1", "UPDATE meta SET value = '9' WHERE name = 'schema'"] {
+        deployment.world().query(statement, &[]).unwrap();
+    }
+    deployment.unset_var("PROTECTED_MEMBERS");
+    deployment.restart();
+    deployment.sync().await;
+    deployment.wait(Duration::from_hours(25)).await;
+    assert_eq!((holds(&jane), overdue(&jane).await, asked(&jane).await), (false, 0, 2));
 }
 
 /// Each of them would be refused, and asked for once more after three hours.
@@ -645,6 +870,30 @@ async fn few_ends_wait_for_room_among_the_removals_and_what_conductorone_revokes
     assert!(!account.member_atoms(&joe).contains(&jane.atom(&known[1])), "behind the five, and no others");
     jane.deployment.wait(Duration::from_hours(4)).await;
     assert_eq!(overdue(&jane).await, 0);
+}
+
+/// What has come and waits for room among the removals is overdue, and is not asked for a second time.
+#[tokio::test(start_paused = true)]
+async fn no_end_is_asked_for_whose_revoke_by_conductorone_is_under_way() {
+    let jane = Jane::start().await;
+    jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+    jane.deployment.set_var("MAX_REMOVALS_PER_HOUR", "1");
+    let account = &jane.deployment.cloudflare;
+    let known: Vec<_> = roles(account).into_iter().skip(1).take(2).collect();
+    let of = |role: &KnownPermissionGroup| Entitlement::role(role.governed_as(), &role.name);
+    for (n, role) in known.iter().enumerate() {
+        deliver(&jane, Task::grant(of(role), person(&jane)).for_seconds(3_600), &format!("grant {n}")).await;
+    }
+    jane.deployment.wait(Duration::from_mins(70)).await;
+    for (n, (role, status)) in known.iter().zip([200, 202]).enumerate() {
+        let revoke = jane.deployment.c1.task(&Task::revoke(of(role), person(&jane)));
+        assert_eq!(jane.deployment.send_as(&revoke, &format!("revoke {n}")).await.status, status);
+    }
+    jane.deployment.wait(Duration::from_mins(55)).await;
+    assert_eq!((overdue(&jane).await, asked(&jane).await), (1, 0));
+    jane.deployment.wait(Duration::from_mins(25)).await;
+    assert_eq!((overdue(&jane).await, asked(&jane).await), (0, 0));
+    assert_eq!(account.member_atoms(&jane.member).len(), 1);
 }
 
 /// What was granted since keeps the account for longer than the journal keeps operations.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
-use sim::cloudflare::{Access, Cloudflare, Fault, Oddity, PolicySpec, Route, Spec};
+use sim::cloudflare::{Access, Cloudflare, Fault, Oddity, Permission, PolicySpec, Route, Spec};
 
 use crate::deployment::Deployment;
 use crate::looks::{assert_is_problem, small};
@@ -438,6 +438,25 @@ async fn open_of(deployment: &Deployment, rules: &[&str]) -> Vec<(String, String
     open
 }
 
+/// What was never set is told as nothing, and is off.
+#[tokio::test(start_paused = true)]
+async fn a_second_factor_for_which_nothing_was_ever_set_is_not_asked_for() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let told = async || {
+        let open = open_of(&deployment, &["second-factor-not-enforced"]).await.len();
+        (open, deployment.json("/v1/status").await["posture"]["enforces_two_factor"].clone())
+    };
+    cloudflare.enforce_two_factor(true);
+    assert_eq!(told().await, (0, json!(true)));
+    // A record without the settings says nothing of it.
+    cloudflare.make_odd(Route::GetAccount, &cloudflare.account_id(), Oddity::Without("settings"));
+    assert_eq!(told().await, (0, json!(true)));
+    cloudflare.make_even();
+    cloudflare.unset_two_factor();
+    assert_eq!(told().await, (1, json!(false)));
+}
+
 /// Cloudflare answers for a while, or for as long as a group has an invalid policy, that nobody can be told to be in it.
 #[tokio::test(start_paused = true)]
 async fn who_is_not_known_to_be_in_a_user_group_is_not_said_to_lack_what_it_gives() {
@@ -609,6 +628,94 @@ async fn what_is_told_of_a_token_and_cannot_be_read_is_not_said_to_be_missing() 
     let told = deployment.json("/v1/status").await["capabilities"]["tokens"].clone();
     assert_eq!(told["unreadable"]["count"], 4 * 3, "{told}");
     assert!(told["message"].as_str().unwrap().contains(odd.iter().min().unwrap().as_str()), "{told}");
+}
+
+/// The token may not read the list any more: the days since are no days without use.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_tokens_that_is_not_read_any_more_makes_no_token_look_unused() {
+    let spec = Spec { tokens: 0, ..small() };
+    let deployment = Deployment::with(spec, |options| options.var("FINDINGS_UNUSED_DAYS", "5")).await;
+    let cloudflare = &deployment.cloudflare;
+    let at = |days: i64| deployment.world().now().plus_secs(days * 86_400).to_string();
+    let add = |used: Value, ends: i64| {
+        cloudflare.add_token("ci", None, &json!({ "issued_on": at(-1), "last_used_on": used, "expires_on": at(ends) }))
+    };
+    let (old, daily, new) = (add(json!(at(-30)), 400), add(json!(at(-1)), 33), add(Value::Null, 400));
+    // One of which something cannot be read keeps nobody from being found.
+    add(json!(7), 400);
+    let rules = ["token-unused", "token-never-used", "token-about-to-expire"];
+    let open = open_of(&deployment, &rules).await;
+    // The simulator never says that the connector's own is used.
+    let listed = deployment.json("/v1/tokens").await["items"].clone();
+    let own = listed.as_array().unwrap().iter().find(|token| token["is_connector"] == true).unwrap()["id"].clone();
+    let own = format!("token-unused:api_token:{}", own.as_str().unwrap());
+    let others: BTreeSet<&String> = open.iter().map(|(id, _)| id).filter(|id| **id != own).collect();
+    assert_eq!(others, BTreeSet::from([&format!("token-unused:api_token:{old}")]));
+    cloudflare.revoke_permission(Permission::Tokens);
+    let ending = format!("token-about-to-expire:api_token:{daily}");
+    for day in 0..7 {
+        deployment.wait(Duration::from_hours(24)).await;
+        let (ends, others): (Vec<_>, Vec<_>) =
+            open_of(&deployment, &rules).await.into_iter().partition(|(id, _)| *id == ending);
+        assert_eq!(others, open, "{day}");
+        // An end is known, whenever it was read: it is told on its day.
+        assert_eq!(ends.len(), usize::from(day >= 3), "{day}");
+    }
+    // The control: read again, they are what they look like.
+    cloudflare.allow_permission(Permission::Tokens);
+    let open: BTreeSet<String> = open_of(&deployment, &rules).await.into_iter().map(|(id, _)| id).collect();
+    let expected = [
+        own,
+        format!("token-unused:api_token:{old}"),
+        format!("token-unused:api_token:{daily}"),
+        ending,
+        format!("token-never-used:api_token:{new}"),
+    ];
+    assert_eq!(open, BTreeSet::from(expected));
+}
+
+/// What happened while the log was not read nobody knows: that it is read again is no sign of life.
+#[tokio::test(start_paused = true)]
+async fn who_is_idle_is_so_after_a_gap_in_the_log_too_until_a_sign_of_life() {
+    let deployment =
+        Deployment::with(small(), |options| options.var("AUDIT_FEED", "on").var("FINDINGS_IDLE_DAYS", "1")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let admin = cloudflare.permission_group("admin").unwrap().id;
+    let policy = PolicySpec::allow(admin, cloudflare.account_resource_group());
+    let jane = cloudflare.add_member("jane@example.com", vec![policy]);
+    let user = cloudflare.membership(&jane).unwrap().user_id.unwrap();
+    let deployment = deployment.synced().await;
+    let path = format!("/v1/findings/privileged-idle:user:{user}");
+    let told = async |is_open: bool, what: &str| {
+        // Something is published, and held against the rules.
+        cloudflare.invite(&format!("new{}@example.com", deployment.now()), vec![]);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        let finding = deployment.json(&path).await;
+        assert_eq!(finding["state"], if is_open { "open" } else { "closed" }, "{what}: {finding}");
+        (finding["since"].clone(), finding["evidence"].clone())
+    };
+    deployment.wait(Duration::from_hours(26)).await;
+    told(true, "silent for a day").await;
+    // The control: by another threshold it is over, though nobody did anything.
+    deployment.set_var("FINDINGS_IDLE_DAYS", "900");
+    told(false, "not for long enough").await;
+    deployment.set_var("FINDINGS_IDLE_DAYS", "1");
+    let before = told(true, "long enough again").await;
+    let since = async || deployment.json("/v1/status").await["audit_log"]["since"].clone();
+    let log_since = since().await;
+    cloudflare.revoke_permission(Permission::Audit);
+    for hours in [48, 96] {
+        deployment.wait(Duration::from_hours(48)).await;
+        assert_eq!(told(true, "the log is not read").await, before, "{hours}");
+    }
+    cloudflare.allow_permission(Permission::Audit);
+    deployment.wait(Duration::from_hours(2)).await;
+    assert_ne!(since().await, log_since, "there is a gap");
+    assert_eq!(told(true, "the log is read again").await, before);
+    cloudflare.log_entry(None, 0, json!({ "actor": { "id": user } }));
+    deployment.wait(Duration::from_mins(2)).await;
+    told(false, "a sign of life").await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
 use sim::cloudflare::{Cloudflare, Fault, Route};
+use sim::conductorone::{Person, Task};
 
 use crate::deployment::Deployment;
-use crate::jane::Jane;
+use crate::jane::{EMAIL, Jane, completed, named};
 use crate::looks::{assert_is_problem, holds, roles, small};
 
 async fn items(deployment: &Deployment, path: &str) -> Vec<Value> {
@@ -286,6 +287,28 @@ async fn a_person_is_found_by_every_address_that_she_had_with_all_that_she_held_
     assert_eq!(sorted(&told, "entitlement"), ids(&[0, 2, 5]), "{told:#?}");
     assert_eq!(sorted(&told, "person"), [new, new, old]);
     assert_eq!(items(&deployment, &format!("/v1/as-of?at={now}&person={new}")).await.len(), 2);
+}
+
+/// What changed is forgotten; whose an address was before is not, since a revoke may come by it.
+#[tokio::test(start_paused = true)]
+async fn ambiguous_member_is_also_who_had_the_address_before_all_that_the_ledger_still_tells() {
+    const LATER: &str = "jane.married@example.com";
+    let jane = Box::pin(Jane::holding(2)).await;
+    let deployment = &jane.deployment;
+    deployment.set_var("JOURNAL_DAYS", "1");
+    deployment.cloudflare.change_email(&jane.member, LATER);
+    for hours in [1, 48] {
+        deployment.wait(Duration::from_hours(hours)).await;
+        deployment.sync().await;
+    }
+    let horizon = deployment.world().query("SELECT 1 FROM ledger_mark WHERE kind = 'horizon'", &[]).unwrap();
+    assert_eq!(horizon.len(), 1, "what was before that is forgotten");
+    // ConductorOne has nothing of the account but the address.
+    let by_address = || Task::revoke(named(&jane.has), Person::member(EMAIL, "", ""));
+    jane.refused(&by_address(), LATER).await;
+    // The control: who is gone holds nothing.
+    deployment.cloudflare.remove_member(&jane.member);
+    completed(&jane.deliver(&by_address()).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -965,6 +988,45 @@ async fn what_somebody_did_while_the_log_could_not_be_read_for_an_hour_is_theirs
             let told = history.iter().find(|change| change["entitlement"] == entitlement.as_str()).unwrap();
             assert_eq!(told["by"]["who"], "somebody.else@example.com", "{told}");
         }
+    }
+}
+
+/// Joe gives Jane a role in the dashboard, and Mallory another one twenty minutes later: in between nothing changes, and nothing is published.
+#[tokio::test(start_paused = true)]
+async fn who_did_what_is_nobody_whose_doing_an_earlier_generation_has() {
+    for is_logged in [true, false] {
+        let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+        let cloudflare = deployment.cloudflare.clone();
+        let known = roles(&cloudflare);
+        // The log has what is written into it here, and nothing else.
+        cloudflare.set_log_delay(365 * 86_400);
+        let jane = cloudflare.add_member("jane@example.com", vec![holds(&cloudflare, &known[0])]);
+        let deployment = deployment.synced().await;
+        deployment.wait(Duration::from_mins(30)).await;
+        let gives = async |who: Option<&str>, role: usize| {
+            cloudflare.add_policy(&jane, holds(&cloudflare, &known[role]));
+            if let Some(who) = who {
+                let entry =
+                    json!({ "raw": { "uri": format!("/accounts/a/members/{jane}") }, "actor": { "email": who } });
+                cloudflare.log_entry(Some(deployment.now()), 120, entry);
+            }
+            // A sweep sees it before the log tells of it.
+            deployment.wait(Duration::from_secs(100)).await;
+            deployment.sync().await;
+            deployment.wait(Duration::from_mins(20)).await;
+        };
+        gives(Some("joe@example.com"), 1).await;
+        gives(is_logged.then_some("mallory@example.com"), 2).await;
+        deployment.wait(Duration::from_mins(30)).await;
+        let history = items(&deployment, "/v1/history?person=jane@example.com").await;
+        let of = |role: usize| {
+            let id = format!("role:{}:member", known[role].governed_as());
+            let change = history.iter().find(|change| change["entitlement"] == id.as_str()).unwrap();
+            (change["cause"].as_str().unwrap(), change["by"]["who"].as_str().unwrap())
+        };
+        assert_eq!(of(1), ("foreign", "joe@example.com"));
+        let (cause, who) = if is_logged { ("foreign", "mallory@example.com") } else { ("unknown", "unknown") };
+        assert_eq!(of(2), (cause, who), "{history:#?}");
     }
 }
 

@@ -123,8 +123,16 @@ async fn a_revoke_by_an_id_that_is_nobodys_any_more_is_not_done_while_the_person
 
 #[tokio::test(start_paused = true)]
 async fn a_declined_invitation_is_refused_by_every_way_in_and_shown_by_none() {
+    // Also where the list has them only when it is asked for them.
+    for is_hidden in [false, true] {
+        Box::pin(declined(is_hidden)).await;
+    }
+}
+
+async fn declined(is_hidden: bool) {
     let (deployment, invitation) = invited().await;
     let cloudflare = deployment.cloudflare.clone();
+    cloudflare.configure(|behaviour| behaviour.hides_rejected = is_hidden);
     let role = roles(&cloudflare)[1].clone();
     let group = deployment.json("/v1/groups").await["items"][0]["id"].as_str().unwrap().to_owned();
     cloudflare.set_status(&invitation, "rejected");

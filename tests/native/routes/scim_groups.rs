@@ -1,7 +1,9 @@
 //! `/scim/v2/Groups`: what is refused.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
-use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Route};
+use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Route, Spec};
 use sim::conductorone::{Person, Task, Verdict};
 
 use super::scim::{assert_error, members, patch};
@@ -161,8 +163,7 @@ async fn a_replace_that_takes_somebody_out_puts_nobody_back_who_was_taken_out_si
 }
 
 fn held_by_nobody(account: &Cloudflare) -> KnownPermissionGroup {
-    let held: std::collections::BTreeSet<_> =
-        account.memberships().iter().flat_map(|member| account.member_atoms(&member.id)).collect();
+    let held: BTreeSet<_> = account.memberships().iter().flat_map(|member| account.member_atoms(&member.id)).collect();
     let mut known = crate::looks::roles(account).into_iter();
     known.find(|role| !held.contains(&crate::looks::atom(account, role))).unwrap()
 }
@@ -264,6 +265,94 @@ async fn who_is_not_among_the_members_of_a_put_is_taken_out_in_whatever_case_the
     let answer = jane.deployment.request("PUT", &path, &[], Some(&nobody)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     jane.changed(&[], &[]);
+}
+
+/// A client that knows Users alone has no user group in its lists, and could not change a role that one holds.
+#[tokio::test(start_paused = true)]
+async fn a_user_group_that_holds_a_role_stays_in_it_whatever_list_of_users_replaces_its_members() {
+    let deployment = crate::deployment::Deployment::start().await;
+    let account = &deployment.cloudflare;
+    let role = held_by_nobody(account);
+    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
+    let group = account.add_group("Operators", vec![crate::looks::holds(account, &role)]);
+    let add = |name: &str, held: &[&KnownPermissionGroup]| {
+        let held = held.iter().map(|role| crate::looks::holds(account, role)).collect();
+        account.add_member(&format!("{name}@example.com"), held)
+    };
+    let people = [add("alice", &[&role, &other]), add("bob", &[&other]), add("carol", &[&other])];
+    let users = people.each_ref().map(|member| account.membership(member).unwrap().user_id.unwrap());
+    let deployment = deployment.synced().await;
+    let account = &deployment.cloudflare;
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    let list = |most: usize| users[..most].iter().map(|user| json!({ "value": user })).collect::<Vec<_>>();
+    let replace = |most: usize| json!([{ "op": "replace", "path": "members", "value": list(most) }]);
+    // Who of them has it after each, in their order.
+    let steps = [(true, 2, "alice bob"), (false, 3, "alice bob carol"), (false, 2, "alice bob"), (true, 1, "alice")];
+    for (is_put, most, expected) in steps {
+        let answer = if is_put {
+            deployment.request("PUT", &path, &[], Some(&json!({ "members": list(most) }))).await
+        } else {
+            patch(&deployment, &path, replace(most)).await
+        };
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let shown = answer.json()["members"].as_array().unwrap().clone();
+        let is_shown = |id: &str| shown.iter().any(|member| member["value"] == id);
+        assert!(is_shown(&format!("group-{group}")), "{expected}: {}", answer.text());
+        assert_eq!(users.iter().filter(|user| is_shown(user)).count(), most, "{}", answer.text());
+        let has = |member: &&String| account.member_atoms(member).contains(&crate::looks::atom(account, &role));
+        let having = people.iter().filter(has).map(|member| account.membership(member).unwrap().email);
+        let having: Vec<String> = having.map(|email| email.replace("@example.com", "")).collect();
+        assert_eq!(having.join(" "), expected);
+    }
+    // Whoever names the group is told that it cannot be taken out here.
+    let group = format!("group-{group}");
+    for one in [
+        json!({ "op": "remove", "path": format!("members[value eq \"{group}\"]") }),
+        json!({ "op": "remove", "path": "members", "value": [{ "value": group }] }),
+    ] {
+        let answer = patch(&deployment, &path, json!([one])).await;
+        assert_error(&answer, 400, Some("invalidValue"));
+        assert!(answer.json()["detail"].as_str().unwrap().contains("dashboard"), "{}", answer.text());
+    }
+}
+
+/// All members of all Groups are more than an isolate holds, and who asks for one Group needs those of no other.
+#[tokio::test(start_paused = true)]
+async fn whether_somebody_is_in_one_group_is_answered_from_what_holds_that_group_alone() {
+    let spec = Spec { members: 1_500, groups: 1, ..crate::looks::small() };
+    let deployment = crate::deployment::Deployment::with(spec, |options| options).await;
+    let account = &deployment.cloudflare;
+    // The first group that an account has is one with nobody in it.
+    let (group, name) = account.truth().groups.pop_first().unwrap();
+    let jane = account.add_member("jane@example.com", Vec::new());
+    account.join_group(&group, &jane);
+    let user = account.membership(&jane).unwrap().user_id.unwrap();
+    let deployment = deployment.synced().await;
+    // The Groups that a filter finds, and the chunks that are read for them where nothing is at hand.
+    let ask = async |filter: &str| {
+        deployment.restart();
+        deployment.world().desk.gets.borrow_mut().clear();
+        let filter: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let path = format!("/scim/v2/Groups?filter={filter}&excludedAttributes=members");
+        let found = deployment.json(&path).await["Resources"].as_array().unwrap().clone();
+        let read = deployment.world().desk.gets.take().into_iter().filter(|key| key.contains("chunk/"));
+        (found, read.collect::<BTreeSet<String>>())
+    };
+    let (its_id, has_jane) = (format!("id eq \"group-{group}\""), format!("members eq \"{user}\""));
+    let (_, offering) = ask(&its_id).await;
+    let (found, read) = ask(&format!("{its_id} and {has_jane}")).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["id"], format!("group-{group}"));
+    assert!(read.difference(&offering).count() <= 1, "{read:?} beside {offering:?}");
+    let (nobody, _) = ask(&format!("{its_id} and members eq \"{}\"", "f".repeat(32))).await;
+    let (other, _) = ask(&format!("id eq \"role-{}\" and {has_jane}", "f".repeat(32))).await;
+    assert_eq!((nobody.len(), other.len()), (0, 0));
+    // By its name it is the same one, and found among all that there are.
+    let (same, all) = ask(&format!("displayName eq \"{name}\" and {has_jane}")).await;
+    assert_eq!(same, found);
+    assert!(all.len() > read.len() + 1, "{} chunks, of which {} were read", all.len(), read.len());
+    let (either, _) = ask(&format!("{its_id} or members pr")).await;
+    assert!(either.len() > 5, "{}", either.len());
 }
 
 /// A grant that waits is on no list, and would come after the answer that nobody but these is in it.

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sim::cloudflare::{Fault, Route};
-use sim::conductorone::{InboundFault, Proof};
+use sim::cloudflare::{Access, Fault, PolicySpec, Route};
+use sim::conductorone::{Entitlement, InboundFault, Person, Proof, Task};
 use sim::harness::Options;
 
 use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::base::time::Timestamp;
 
 use crate::deployment::Deployment;
-use crate::looks::{assert_is_problem, holds, small};
+use crate::looks::{assert_is_problem, holds, roles, small};
 use crate::signal_case::{SECRET, SignalCase, statuses, url};
 
 #[tokio::test(start_paused = true)]
@@ -289,6 +289,168 @@ async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_o
     }
 }
 
+/// It gives nobody anything, and to take it off does.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_denies_is_told_with_its_author_when_it_comes_and_when_it_goes() {
+    let desk = SignalCase::with(|options| {
+        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+        options.var("SIGNALS", "access_changed, foreign_change").var("AUDIT_FEED", "on").var("PLAN", "paid")
+    })
+    .await;
+    let deployment = &desk.deployment;
+    deployment.wait(Duration::from_mins(2)).await;
+    let key = format!("user:{}", desk.user);
+    let allows = || holds(&deployment.cloudflare, &desk.roles[0]);
+    let denies = PolicySpec { access: Access::Deny, ..holds(&deployment.cloudflare, &desk.roles[1]) };
+    for (n, policies) in [vec![allows(), denies], vec![allows()]].into_iter().enumerate() {
+        deployment.cloudflare.set_policies(&desk.member, policies);
+        deployment.wait(Duration::from_mins(3)).await;
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        let changes = deployment.json("/v1/changes").await["items"].as_array().unwrap().clone();
+        let hers: Vec<&Value> = changes.iter().filter(|change| change["key"] == key.as_str()).collect();
+        assert_eq!(hers.len(), n + 1, "{changes:#?}");
+        let (none, fields) = (json!([]), json!(["atoms"]));
+        assert_eq!((&hers[0]["fields"], &hers[0]["grants_added"], &hers[0]["grants_removed"]), (&fields, &none, &none));
+        assert_eq!(hers[0]["by"][0]["by"]["who"], "somebody.else@example.com", "{changes:#?}");
+        let events = deployment.c1.events();
+        assert_eq!(desk.events(), vec!["access_changed"; n + 1], "{events:?}");
+        assert_eq!((&events[n]["changes"][0]["key"], &events[n]["changes"][0]["fields"]), (&json!(key), &fields));
+    }
+    let history = deployment.json(&format!("/v1/history?person={key}")).await;
+    assert_eq!(history["items"], json!([]), "nothing was gained or lost");
+}
+
+/// A group that holds an invalid policy answers with an error, and not with who is in it.
+#[tokio::test(start_paused = true)]
+async fn who_is_in_a_user_group_that_is_read_for_the_first_time_is_no_news_and_who_joined_it_unread_is() {
+    // Whether it was read before, and whether the list of all groups could not be read in between.
+    for (was_known, is_unlisted) in [(false, false), (true, false), (true, true)] {
+        let change = |options: Options| {
+            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+            options.var("SIGNALS", "foreign_change")
+        };
+        let deployment = Deployment::with(small(), change).await;
+        deployment.c1.listen("listener", Proof::Hmac(SECRET.to_owned()));
+        let cloudflare = deployment.cloudflare.clone();
+        let group = cloudflare.add_group("Operators", vec![holds(&cloudflare, &roles(&cloudflare)[3])]);
+        let [jane, joe] = ["jane@example.com", "joe@example.com"].map(|email| cloudflare.add_member(email, Vec::new()));
+        cloudflare.join_group(&group, &jane);
+        cloudflare.break_group(&group, !was_known);
+        let deployment = deployment.synced().await;
+        if is_unlisted {
+            cloudflare.fail_next(Route::ListUserGroups, 10_000, Fault::status(403, 10_000));
+            cloudflare.add_member("other@example.com", Vec::new());
+            deployment.sync().await;
+            cloudflare.clear_faults();
+        }
+        cloudflare.break_group(&group, true);
+        if was_known {
+            cloudflare.join_group(&group, &joe);
+        }
+        // Something else changes, so that there is a generation more.
+        cloudflare.add_member("newest@example.com", Vec::new());
+        deployment.sync().await;
+        cloudflare.break_group(&group, false);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        let told: Vec<Value> = deployment.c1.events().iter().map(|event| event["grants"].clone()).collect();
+        let (joined, cause) = if was_known { (joe, "unknown") } else { (jane, "first_seen") };
+        let joined = cloudflare.membership(&joined).unwrap();
+        assert_eq!(told.len(), usize::from(was_known), "{told:?}");
+        assert!(told.iter().all(|grants| grants[0]["to"] == joined.email.as_str()), "{told:?}");
+        let history = deployment.json(&format!("/v1/history?person={}", joined.email)).await;
+        let gained = &history["items"][0];
+        assert_eq!((&gained["cause"], &gained["what"]), (&json!(cause), &json!("gained")), "{history}");
+    }
+}
+
+/// What is known of one group is not unknown by another.
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_group_that_was_read_is_news_on_the_day_that_another_group_is_read_for_the_first_time() {
+    let change = |options: Options| {
+        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+        options.var("SIGNALS", "foreign_change")
+    };
+    let deployment = Deployment::with(small(), change).await;
+    deployment.c1.listen("listener", Proof::Hmac(SECRET.to_owned()));
+    let cloudflare = deployment.cloudflare.clone();
+    let role = &roles(&cloudflare)[3];
+    let [broken, read] =
+        ["Operators", "Developers"].map(|name| cloudflare.add_group(name, vec![holds(&cloudflare, role)]));
+    let [ann, jane, joe, sue] = ["ann@example.com", "jane@example.com", "joe@example.com", "sue@example.com"]
+        .map(|email| cloudflare.add_member(email, Vec::new()));
+    cloudflare.join_group(&broken, &sue);
+    cloudflare.join_group(&read, &ann);
+    cloudflare.break_group(&broken, true);
+    let deployment = deployment.synced().await;
+    cloudflare.break_group(&broken, false);
+    cloudflare.join_group(&broken, &jane);
+    cloudflare.join_group(&read, &joe);
+    // Nor was anybody in a group that was not there.
+    let new = cloudflare.add_group("Newcomers", vec![holds(&cloudflare, role)]);
+    cloudflare.join_group(&new, &sue);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let events = deployment.c1.events();
+    let grants = events.iter().flat_map(|event| event["grants"].as_array().unwrap());
+    let mut told: Vec<(&str, &str)> = grants
+        .map(|grant| (grant["to"].as_str().unwrap(), grant["name"].as_str().unwrap()))
+        .filter(|(to, _)| to.contains('@'))
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [("joe@example.com", "Developers"), ("sue@example.com", "Newcomers")], "{events:?}");
+    for (member, group, cause) in [
+        (&jane, &broken, "first_seen"),
+        (&sue, &broken, "first_seen"),
+        (&joe, &read, "unknown"),
+        (&sue, &new, "unknown"),
+    ] {
+        let email = cloudflare.membership(member).unwrap().email;
+        let history = deployment.json(&format!("/v1/history?person={email}&entitlement=group:{group}:member")).await;
+        assert_eq!(history["items"][0]["cause"], cause, "{history}");
+    }
+}
+
+/// A group that an identity provider keeps takes nobody in: who was invited for it has the account all the same, and is told with the refusal.
+#[tokio::test(start_paused = true)]
+async fn the_invitation_that_went_out_for_a_grant_that_was_refused_then_is_not_somebody_elses() {
+    let desk = SignalCase::with(|options| {
+        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+        options.var("SIGNALS", "foreign_change").var("PROVISIONING", "on").var("AUDIT_FEED", "on")
+    })
+    .await;
+    let deployment = &desk.deployment;
+    let cloudflare = &deployment.cloudflare;
+    let group = cloudflare.add_group("Operators", Vec::new());
+    cloudflare.manage_by_scim(&group);
+    desk.synced().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let (new, by_hand) = ("new.hire@example.com", "by.hand@example.com");
+    let operators = Entitlement::new(&format!("group:{group}:member"), "Operators Member");
+    let task = deployment.c1.task(&Task::grant(operators, Person::newcomer(new)));
+    deployment.send_as(&task, "grant").await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let entry = deployment.json("/v1/operations?limit=1").await["items"][0].clone();
+    assert_eq!(entry["outcome"]["code"], "managed_elsewhere", "{entry}");
+    assert!(cloudflare.membership_of(new).is_some(), "the control");
+    desk.synced().await;
+    deployment.wait(Duration::from_mins(3)).await;
+    assert_eq!(desk.events(), [""; 0]);
+    // The control: the same invitation by hand.
+    let first = cloudflare.permission_group("minimal_account_access").unwrap();
+    cloudflare.invite(by_hand, vec![holds(cloudflare, &first)]);
+    desk.synced().await;
+    deployment.wait(Duration::from_mins(3)).await;
+    assert_eq!(desk.events(), ["foreign_change"]);
+    assert_eq!(deployment.c1.events()[0]["grants"][0]["to"], by_hand);
+    deployment.wait(Duration::from_mins(40)).await;
+    for (email, cause) in [(new, "operation"), (by_hand, "foreign")] {
+        let history = deployment.json(&format!("/v1/history?person={email}")).await;
+        assert_eq!(history["items"][0]["cause"], cause, "{history}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_still_accepted_is_no_news_when_it_comes_back_and_is_once_it_is_not() {
     for is_accepted in [true, false] {
@@ -324,6 +486,40 @@ async fn what_is_still_accepted_is_no_news_when_it_comes_back_and_is_once_it_is_
         let opened = |event: &Value| event["event"] == "finding" && event["summary"]["opened"] == 1;
         assert_eq!(events.iter().filter(|event| opened(event)).count(), usize::from(!is_accepted), "{events:?}");
     }
+}
+
+/// Whoever is written to about a finding is written to at an address that is theirs.
+#[tokio::test(start_paused = true)]
+async fn a_finding_goes_by_the_name_that_what_it_is_about_has_now_and_that_is_no_news() {
+    let desk = SignalCase::with(|options: Options| {
+        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
+        options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "high,medium,low")
+    })
+    .await;
+    let cloudflare = &desk.deployment.cloudflare;
+    let admin = cloudflare.permission_group("admin").unwrap();
+    let jane = cloudflare.add_member("jane@example.com", vec![holds(cloudflare, &admin)]);
+    cloudflare.set_two_factor(&jane, false);
+    let user = cloudflare.membership(&jane).unwrap().user_id.unwrap();
+    let token = cloudflare.add_token("ci", None, &json!({}));
+    let told = async |names: [&str; 2]| {
+        desk.synced().await;
+        desk.deployment.wait(Duration::from_mins(1)).await;
+        let ids =
+            [format!("privileged-without-two-factor:user:{user}"), format!("token-without-expiry:api_token:{token}")];
+        let mut findings = Vec::new();
+        for (id, name) in ids.iter().zip(names) {
+            let mut finding = desk.deployment.json(&format!("/v1/findings/{id}")).await;
+            assert_eq!(finding["name"], name, "{finding}");
+            finding["name"] = Value::Null;
+            findings.push(finding);
+        }
+        (findings, desk.deployment.c1.events().len())
+    };
+    let before = told(["jane@example.com", "ci"]).await;
+    cloudflare.change_email(&jane, "jane.roe@example.com");
+    cloudflare.change_token(&token, &json!({ "name": "deploys" }));
+    assert_eq!(told(["jane.roe@example.com", "deploys"]).await, before, "nothing else of it is another");
 }
 
 /// A statement that fails leaves none of those before it behind, or what was opened would be known, and never told.

@@ -85,6 +85,21 @@ async fn each_rule_says_before_what_it_says_when_it_is_asked() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_grant_of_what_is_denied_on_whatever_part_of_the_account_is_foreseen_to_be_refused() {
+    let jane = Jane::start().await;
+    let cloudflare = &jane.deployment.cloudflare;
+    let domain = cloudflare.domain_resource_groups()[0].0.clone();
+    let denies = PolicySpec { access: Access::Deny, ..PolicySpec::allow(&jane.lacks.id, domain) };
+    cloudflare.add_policy(&jane.member, denies);
+    jane.deployment.sync().await;
+    let told = ask(&jane, "grant", &entitlement(&jane.lacks)).await;
+    assert_eq!(told["refused_by"]["code"], "not_eligible", "{told}");
+    let done = jane.call("PUT", &jane.lacks).await;
+    assert_eq!(assert_is_problem(&done, "a grant"), "not_eligible");
+    assert!(done.text().contains(told["refused_by"]["message"].as_str().unwrap()), "{}\n{told}", done.text());
+}
+
 /// A user group that gives nothing keeps nobody.
 #[tokio::test(start_paused = true)]
 async fn what_the_revoke_of_the_last_access_does_is_foreseen() {

@@ -152,8 +152,11 @@ async fn whatever_stands_in_a_field_of_a_record_nothing_is_published_as_gone() {
             for form in forms() {
                 // A list with an item less is told.
                 let is_told = form.is_none() && pointer.ends_with("/0");
-                // So is a word for the access that is not known: a finding has it, and nothing is written for that member.
-                if is_told || pointer.ends_with("/access") && form == Some(json!("")) {
+                // So is a word for the access that is not known: a finding has it, and nothing is written for that member. A user group that holds
+                // nothing is told without policies.
+                let is_none =
+                    list == "/iam/user_groups" && pointer == "/policies" && matches!(form, None | Some(Value::Null));
+                if is_told || is_none || pointer.ends_with("/access") && form == Some(json!("")) {
                     continue;
                 }
                 cases += 1;

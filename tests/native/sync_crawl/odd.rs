@@ -1,6 +1,7 @@
 //! Records that are not as the contract has them: what is absent is unknown and not empty, and one odd record stops nobody else.
 
 use c1_cloudflare::account::inherited;
+use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::snapshot::Capability;
 use c1_cloudflare::sync::{self, RunOutcome};
 use serde_json::json;
@@ -165,22 +166,26 @@ async fn somebody_who_is_gone_is_not_kept_by_a_record_that_may_be_anybodys() {
 
 #[tokio::test]
 async fn a_declined_invitation_is_no_member() {
-    let (world, before) = synced().await;
-    let pending = world.cloudflare.memberships().into_iter().find(|member| member.status == "pending").unwrap();
-    assert!(before.invitations.contains(&pending.id));
-    world.cloudflare.set_status(&pending.id, "rejected");
-    let run = world.sync().await;
-    assert_eq!((run.outcome, run.warnings), (RunOutcome::Published, Vec::new()));
-    let now = published(&world).await;
-    assert!(!now.invitations.contains(&pending.id));
-    assert_eq!(now.invitations.len() + 1, before.invitations.len(), "the others stay");
+    // Also where the list has them only when it is asked for them.
+    for is_hidden in [false, true] {
+        let (world, before) = synced().await;
+        world.cloudflare.configure(|behaviour| behaviour.hides_rejected = is_hidden);
+        let pending = world.cloudflare.memberships().into_iter().find(|member| member.status == "pending").unwrap();
+        assert!(before.invitations.contains(&pending.id));
+        world.cloudflare.set_status(&pending.id, "rejected");
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published);
+        assert!(is_hidden || run.warnings.is_empty(), "{:?}", run.warnings);
+        let now = published(&world).await;
+        assert!(!now.invitations.contains(&pending.id));
+        assert_eq!(now.invitations.len() + 1, before.invitations.len(), "the others stay");
+    }
 }
 
 #[tokio::test]
 async fn groups_and_what_names_access_are_kept_as_they_were() {
     let cases = [
-        (Route::ListUserGroups, "user_groups", Oddity::Without("policies")),
-        (Route::ListUserGroups, "user_groups", Oddity::Null("policies")),
+        (Route::ListUserGroups, "user_groups", Oddity::NullInPolicies("id")),
         (Route::ListUserGroups, "user_groups", Oddity::NullInPolicies("resource_groups")),
         (Route::ListUserGroups, "user_groups", Oddity::NullInPolicies("permission_groups")),
         (Route::ListUserGroups, "user_groups", Oddity::Without("name")),
@@ -237,7 +242,6 @@ async fn a_group_member_with_an_odd_id_stays_in_the_group() {
 async fn a_list_that_is_null_is_an_empty_list() {
     for (route, list) in [
         (Route::ListUserGroups, "user_groups"),
-        (Route::ListTokens, "tokens"),
         (Route::ListRoles, "roles"),
         (Route::ListPermissionGroups, "permission_groups"),
         (Route::ListResourceGroups, "resource_groups"),
@@ -261,7 +265,9 @@ async fn a_list_that_is_null_is_an_empty_list() {
 #[tokio::test]
 async fn a_list_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync() {
     for (route, list) in [(Route::ListUserGroups, "user_groups"), (Route::ListTokens, "tokens")] {
-        let (world, before) = synced().await;
+        let (mut world, before) = synced().await;
+        // A list of tokens without the account's own that asks is never believed.
+        world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
         world.cloudflare.answer_null(route);
         world.sync().await;
         let first = manifest(&world).await.capabilities[list].clone();
@@ -457,9 +463,9 @@ async fn what_a_user_group_gives_is_nobodys_own_where_it_changes_while_a_sync_re
 /// What the others give is told all the same.
 #[tokio::test]
 async fn what_a_user_group_gives_is_nobodys_own_where_it_changes_beside_one_that_does_not_tell() {
-    let (world, member, group, [_, other]) = inheriting().await;
-    let silent = world.cloudflare.add_group("Silent", vec![]);
-    world.cloudflare.make_odd(Route::ListUserGroups, &silent, Oddity::Null("policies"));
+    let (world, member, group, [role, other]) = inheriting().await;
+    let silent = world.cloudflare.add_group("Silent", vec![role]);
+    world.cloudflare.make_odd(Route::ListUserGroups, &silent, Oddity::NullInPolicies("permission_groups"));
     world.cloudflare.after_page(Route::ListUserGroups, 1, move |cloudflare, _| {
         cloudflare.set_group_policies(&group, vec![other]);
     });
@@ -534,7 +540,7 @@ async fn who_left_is_not_kept_for_a_record_that_fails_for_a_moment_beside_a_list
 
 #[tokio::test]
 async fn what_a_user_group_gives_is_nobodys_own_where_the_group_cannot_be_read() {
-    for oddity in [Oddity::Without("policies"), Oddity::NullInPolicies("permission_groups"), Oddity::Without("name")] {
+    for oddity in [Oddity::NullInPolicies("id"), Oddity::NullInPolicies("permission_groups"), Oddity::Without("name")] {
         let (world, member, group, _) = inheriting().await;
         let own = own_roles(&published(&world).await, &world, &member);
         world.cloudflare.make_odd(Route::ListUserGroups, &group, oddity.clone());
@@ -542,6 +548,46 @@ async fn what_a_user_group_gives_is_nobodys_own_where_the_group_cannot_be_read()
             world.sync().await;
             assert_eq!(own_roles(&published(&world).await, &world, &member), own, "{oddity:?}");
         }
+    }
+}
+
+/// Of a user group, and of nobody else, it is told so that there are none.
+#[tokio::test]
+async fn a_user_group_that_is_told_without_policies_has_none_any_more() {
+    for oddity in [Oddity::Null("policies"), Oddity::Without("policies"), Oddity::Empty("policies")] {
+        let what = format!("{oddity:?}");
+        let (world, _, group, _) = inheriting().await;
+        let gives = |truth: &Truth| truth.grants.iter().any(|grant| grant.ends_with(&format!(":group:{group}")));
+        assert!(gives(&published(&world).await), "{what}");
+        world.cloudflare.set_group_policies(&group, vec![]);
+        world.cloudflare.make_odd(On::Reads, &group, oddity);
+        for _ in 0..2 {
+            let run = world.sync().await;
+            assert_eq!(run.warnings, Vec::<String>::new(), "{what}");
+            let now = published(&world).await;
+            assert!(!gives(&now), "{what}");
+            assert_same(&now, &world.cloudflare.truth(), &what);
+            assert_eq!(unreadable(&world, "user_groups").await, None, "{what}");
+        }
+    }
+}
+
+/// The list may have left them out: the group's own record tells.
+#[tokio::test]
+async fn a_user_group_that_the_list_alone_tells_without_policies_gives_what_its_own_record_says() {
+    for (oddity, own_fails) in
+        [(Oddity::Null("policies"), false), (Oddity::Without("policies"), false), (Oddity::Null("policies"), true)]
+    {
+        let what = format!("{oddity:?} {own_fails}");
+        let (world, _, group, _) = inheriting().await;
+        let before = published(&world).await;
+        world.cloudflare.make_odd(Route::ListUserGroups, &group, oddity);
+        if own_fails {
+            world.cloudflare.fail_next(Route::GetUserGroup, 100, Fault::status(500, 1));
+        }
+        world.sync().await;
+        assert_same(&published(&world).await, &before, &what);
+        assert_eq!(unreadable(&world, "user_groups").await.is_some(), own_fails, "{what}");
     }
 }
 

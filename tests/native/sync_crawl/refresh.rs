@@ -75,6 +75,69 @@ async fn a_small_publication_that_is_cut_off_anywhere_is_remembered_by_the_next_
     assert!(cut > 5 && most == 2, "there were only {cut} operations to cut off at, and {most} generations");
 }
 
+/// People in several chunks, and a member in the last of them.
+async fn in_chunks() -> (World, String) {
+    let world = World::new(Spec { members: 1_500, groups: 0, roles: 8, ..Spec::default() });
+    world.sync().await;
+    let last = manifest(&world).await.chunks.last().unwrap().first_key.clone();
+    let mut members = world.cloudflare.memberships();
+    members.retain(|one| one.user_id.as_ref().is_some_and(|user| format!("user:{user}") >= last));
+    let member = members.into_iter().find(|one| one.status == "accepted").unwrap().id;
+    (world, member)
+}
+
+/// Somebody gives a member another role by hand, which is heard of and published.
+async fn changed(world: &World, member: &str, role: &str) {
+    let account = &world.cloudflare;
+    let role = account.permission_group(role).unwrap().id;
+    account.set_policies(member, vec![PolicySpec::allow(role, account.account_resource_group())]);
+    note(world, &read(world, member).await.unwrap(), false, None).await;
+    world.advance(60);
+    let came = refresh::publish(world, Plan::Paid, BTreeMap::new()).await.unwrap();
+    assert_eq!(came, refresh::Outcome::Published);
+}
+
+/// The newest generation is never an old one then.
+#[tokio::test]
+async fn a_chunk_that_the_store_lost_is_written_again_though_something_is_published_every_few_minutes() {
+    let (world, member) = in_chunks().await;
+    let chunks = manifest(&world).await.chunks;
+    let lost = &chunks[chunks.len() - 2];
+    assert!(lost.first_key.starts_with("user:"), "{chunks:?}");
+    world.desk.values.borrow_mut().remove(&world.desk.key(&format!("chunk/{}", lost.hash))).unwrap();
+    for round in 0..15 {
+        changed(&world, &member, ["admin_readonly", "super_admin"][round % 2]).await;
+        world.advance(180);
+        if round % 3 == 2 {
+            let trigger = sync::Trigger { by: "test".into(), accept_removals: false };
+            sync::begin(&world, &world.config.cloudflare, trigger).unwrap();
+            let run = world.finish().await;
+            assert_ne!(run.outcome, RunOutcome::Failed, "{round}: {}", run.message);
+        }
+    }
+    let (published, truth) = (published(&world).await, world.cloudflare.truth());
+    assert_eq!((published.users, published.grants), (truth.users, truth.grants));
+}
+
+#[tokio::test]
+async fn a_chunk_that_was_just_published_and_is_late_is_waited_for_and_not_written_again() {
+    let (world, member) = in_chunks().await;
+    for role in ["super_admin", "admin_readonly"] {
+        changed(&world, &member, role).await;
+    }
+    let late = world.desk.key(&format!("chunk/{}", manifest(&world).await.chunks.last().unwrap().hash));
+    let value = world.desk.values.borrow_mut().remove(&late).unwrap();
+    // Seen at the fourth try, two minutes later.
+    world.desk.late.borrow_mut().insert(late, (3, value));
+    let written = || world.desk.puts.borrow().iter().filter(|key| key.contains("chunk/")).count();
+    let before = written();
+    let trigger = sync::Trigger { by: "test".into(), accept_removals: false };
+    sync::begin(&world, &world.config.cloudflare, trigger).unwrap();
+    let run = world.finish().await;
+    assert_ne!(run.outcome, RunOutcome::Failed, "{}", run.message);
+    assert_eq!(written(), before, "{}", run.message);
+}
+
 /// A sync that is cut off at an operation and does not come to its end; whether there was one to cut it off at.
 async fn lost(world: &World, cut: u64) -> bool {
     world.advance(900);

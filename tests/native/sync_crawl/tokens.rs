@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::resource::{Row, Token, TokenPolicy};
 use c1_cloudflare::snapshot;
@@ -155,6 +156,42 @@ async fn a_list_of_one_token_is_told_apart_too_where_it_is_not_known_which_is_th
     }
 }
 
+/// A token that may list its own alone is given those that it made, and an account's own was made by somebody else.
+#[tokio::test]
+async fn a_list_without_the_accounts_own_token_that_asks_leaves_others_out() {
+    for count in [0, 3] {
+        let mut world = world();
+        let all: Vec<String> =
+            (0..5).map(|n| world.cloudflare.add_token(&format!("ci {n}"), None, &json!({}))).collect();
+        let made = all[..count].to_vec();
+        let told = |world: &World| sync::status(world).unwrap().capabilities["tokens"].clone();
+        // Where nothing was known before it is said, too.
+        world.cloudflare.configure(|behaviour| behaviour.lists_tokens_made = Some(made.clone()));
+        world.sync().await;
+        assert_eq!((told(&world).on, tokens(&world).await.len()), (false, count));
+        world.cloudflare.configure(|behaviour| behaviour.lists_tokens_made = None);
+        world.sync().await;
+        assert_eq!((told(&world).on, tokens(&world).await.len()), (true, 6), "the control");
+        world.cloudflare.configure(|behaviour| behaviour.lists_tokens_made = Some(made));
+        for round in 0..3 {
+            let run = world.sync().await;
+            let expected = if round == 0 { RunOutcome::Published } else { RunOutcome::Unchanged };
+            assert_eq!(run.outcome, expected, "{count} {round}: {}", run.message);
+            let told = told(&world);
+            assert!(!told.on && told.kept_from.is_some(), "{count} {round}: {told:?}");
+            let why = told.message.unwrap();
+            assert!(why.contains("lacks the connector's own") && why.contains("Account API Tokens: Read"), "{why}");
+            assert_eq!(tokens(&world).await.len(), 6, "{count} {round}: what was known of the others stays");
+        }
+        // A person's token is on no account's list.
+        world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+        for _ in 0..2 {
+            world.sync().await;
+        }
+        assert_eq!((told(&world).on, tokens(&world).await.len()), (true, count));
+    }
+}
+
 #[tokio::test]
 async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_read() {
     let world = world();
@@ -204,6 +241,16 @@ async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_
     let now = sync::status(&world).unwrap();
     assert_eq!(now.posture.enforces_two_factor, Some(false));
     assert!(["account", "sso_domains", "oauth_clients"].iter().all(|list| now.capabilities[*list].on));
+    // What was never set is told as nothing, and is off.
+    cloudflare.make_even();
+    for (never_set, expected) in [(false, true), (true, false)] {
+        cloudflare.enforce_two_factor(true);
+        if never_set {
+            cloudflare.unset_two_factor();
+        }
+        world.sync().await;
+        assert_eq!(sync::status(&world).unwrap().posture.enforces_two_factor, Some(expected));
+    }
 }
 
 #[tokio::test]

@@ -218,13 +218,14 @@ async fn user_groups_have_their_own_ways() {
     let (member, whole) = (api.somebody(), api.cloudflare.account_resource_group());
     let admin = api.cloudflare.permission_group("admin").unwrap().id;
     let body = json!({ "name": "Nachtschicht", "policies": [policy("allow", &[&admin], &[&whole])] });
-    api.cloudflare.configure(|behaviour| behaviour.new_group_lag = Duration::from_millis(500));
+    api.cloudflare.configure(|behaviour| behaviour.new_group_lag = Duration::from_hours(1));
     let group = api.post("/iam/user_groups", body.clone()).await.result();
+    let made = tokio::time::Instant::now();
     let path = format!("/iam/user_groups/{}", group["id"].as_str().unwrap());
     let members = format!("{path}/members");
     assert_eq!(api.post("/iam/user_groups", body).await.code(), (400, 400), "the name is taken");
     assert_eq!(api.get(&members).await.code(), (404, 404), "too fresh");
-    tokio::time::sleep(Duration::from_millis(520)).await;
+    api.cloudflare.configure(|behaviour| behaviour.new_group_lag = made.elapsed());
     assert_eq!(api.get(&members).await.result(), json!([]));
 
     let mut reused = policy("allow", &[&admin], &[&whole]);
@@ -267,9 +268,21 @@ async fn inherited_policies_are_listed_when_asked_for() {
     let own = api.get(&path).await.result();
     api.cloudflare.configure(|behaviour| behaviour.lists_inherited_policies = true);
     let all = api.get(&path).await.result();
-    let inherited = api.get(&format!("/iam/user_groups/{group}")).await.result()["policies"][0]["id"].clone();
-    assert!(!ids(&own["policies"]).contains(&inherited.as_str().unwrap().to_owned()));
-    assert!(ids(&all["policies"]).contains(&inherited.as_str().unwrap().to_owned()));
+    let given = api.get(&format!("/iam/user_groups/{group}")).await.result();
+    let inherited = given["policies"][0]["id"].as_str().unwrap().to_owned();
+    assert!(!ids(&own["policies"]).contains(&inherited));
+    assert!(ids(&all["policies"]).contains(&inherited));
+    // The list, and the answer to a write, do so by a switch of their own.
+    let whole = api.cloudflare.account_resource_group();
+    let body = json!({ "policies": [policy("allow", &[&admin], &[&whole])] });
+    for everywhere in [false, true] {
+        api.cloudflare.configure(|behaviour| behaviour.lists_inherited_policies_everywhere = everywhere);
+        let listed = api.all("/members", 50).await.into_iter().find(|one| one["id"] == member.as_str()).unwrap();
+        let written = api.put(&path, body.clone()).await.result();
+        for shown in [listed, written] {
+            assert_eq!(ids(&shown["policies"]).contains(&inherited), everywhere, "{shown}");
+        }
+    }
 }
 
 #[tokio::test]

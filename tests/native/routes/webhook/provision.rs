@@ -24,6 +24,22 @@ async fn the_role_is_found_wherever_c1_may_have_put_its_id() {
     }
 }
 
+/// A CSV file has an apostrophe before a name that a spreadsheet would take for a formula, and ConductorOne, which knows the name from there, has it too.
+#[tokio::test(start_paused = true)]
+async fn a_group_is_found_by_its_name_as_a_csv_file_tells_it() {
+    let jane = Jane::start().await;
+    let account = &jane.deployment.cloudflare;
+    let groups = ["@infra", "'x", "x"].map(|name| account.add_group(name, vec![holds(account, &jane.lacks)]));
+    jane.deployment.sync().await;
+    for (group, shown) in groups.iter().zip(["'@infra Member", "'x Member", "x Member"]) {
+        let entitlement = Entitlement::new(&format!("group:{group}:member"), shown).known_by_name_only();
+        completed(&jane.deliver(&Task::grant(entitlement.clone(), jane.person())).await);
+        assert_eq!(account.membership(&jane.member).unwrap().groups, [group.clone()].into(), "{shown}");
+        completed(&jane.deliver(&Task::revoke(entitlement, jane.person())).await);
+        assert!(account.membership(&jane.member).unwrap().groups.is_empty(), "{shown}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_same_webhook_again_gets_the_same_answer_and_changes_nothing() {
     let jane = Jane::start().await;

@@ -170,7 +170,8 @@ pub(super) struct Token {
 /// How the account itself is set.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Posture {
-    pub(super) enforces_two_factor: bool,
+    /// `null` where it was never set.
+    pub(super) enforces_two_factor: Option<bool>,
     /// The organization that the account is in: id and name.
     pub(super) organization: Option<(String, String)>,
     /// OAuth clients and identity providers' domains, as they are told.
@@ -255,7 +256,7 @@ impl Account {
             logins: Vec::new(),
             user_groups: BTreeMap::new(),
             tokens: Vec::new(),
-            posture: Posture::default(),
+            posture: Posture { enforces_two_factor: Some(false), ..Posture::default() },
             audit: Vec::new(),
             log_clock: None,
             log_delay: 0,

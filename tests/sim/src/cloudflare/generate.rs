@@ -341,7 +341,8 @@ fn user_groups(account: &mut Account, count: usize) {
     }
 }
 
-/// The first token is the connector's own; after it active, disabled and expired ones in turn.
+/// The first token is the connector's own; after it active, disabled and expired ones in turn. Where there are to be none, it is one of which
+/// there is nothing to say.
 fn tokens(account: &mut Account, count: usize) {
     let creators: Vec<String> = account.members().take(5).map(|member| member.email.clone()).collect();
     for index in 0..count {
@@ -369,6 +370,20 @@ fn tokens(account: &mut Account, count: usize) {
             },
             creator: account.rng.choice(creators.iter()).cloned(),
             more: serde_json::Map::new(),
+        };
+        account.tokens.push(token);
+    }
+    if count == 0 {
+        let from = serde_json::json!({ "condition": { "request_ip": { "in": ["192.0.2.0/24"] } } });
+        let token = Token {
+            id: account.new_id(),
+            name: "ConductorOne connector".into(),
+            status: "active",
+            issued_on: generated_time(0),
+            last_used_on: Some(generated_time(5_000)),
+            expires_on: Some(generated_time(200_000)),
+            creator: None,
+            more: from.as_object().cloned().unwrap_or_default(),
         };
         account.tokens.push(token);
     }

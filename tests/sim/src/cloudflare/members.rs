@@ -27,8 +27,12 @@ pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
     let descending = visit.descending()?;
     let ids = visit.account.ordered(order);
     let account = &*visit.account;
+    let hides_rejected = visit.behaviour.hides_rejected;
     let wanted = |id: &&String| {
-        status.as_deref().is_none_or(|status| account.member(id).is_some_and(|member| member.status == status))
+        account.member(id).is_some_and(|member| match status.as_deref() {
+            Some(status) => member.status == status,
+            None => !hides_rejected || member.status != "rejected",
+        })
     };
     let shown: Vec<&String> = if descending {
         window.slice(ids.iter().rev().filter(wanted))
@@ -39,7 +43,10 @@ pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
         .into_iter()
         .filter_map(|id| account.member(id))
         .filter(|member| !visit.behaviour.unlisted.contains(&member.email))
-        .map(|member| render::member(account, member, visit.behaviour, &[]))
+        .map(|member| {
+            let inherited = inherited(account, &member.id, visit.behaviour.lists_inherited_policies_everywhere);
+            render::member(account, member, visit.behaviour, &inherited)
+        })
         .collect();
     let info = window.info(members.len(), account.member_count());
     Ok(page(members, info))
@@ -57,13 +64,14 @@ pub(super) fn get(visit: &mut Visit<'_>) -> Answer {
             visit.stale.remove(id);
         }
     }
-    let inherited: Vec<Policy> = if visit.behaviour.lists_inherited_policies {
-        let groups = visit.account.user_groups.values().filter(|group| group.members.contains(id));
-        groups.flat_map(|group| group.policies.clone()).collect()
-    } else {
-        Vec::new()
-    };
+    let inherited = inherited(visit.account, id, visit.behaviour.lists_inherited_policies);
     Ok(success(render::member(visit.account, &shown, visit.behaviour, &inherited)))
+}
+
+/// The policies of a member's user groups, where they are to be listed among the member's own.
+fn inherited(account: &Account, member: &str, are_listed: bool) -> Vec<Policy> {
+    let groups = account.user_groups.values().filter(|group| are_listed && group.members.contains(member));
+    groups.flat_map(|group| group.policies.clone()).collect()
 }
 
 /// POST: invite. Role *strings* or policies; with policies the answer has no `roles`.
@@ -110,10 +118,11 @@ pub(super) fn update(visit: &mut Visit<'_>) -> Answer {
     let member = visit.account.member_mut(&id).ok_or_else(not_found)?;
     member.policies = policies;
     let after = member.clone();
+    let inherited = inherited(visit.account, &id, visit.behaviour.lists_inherited_policies_everywhere);
     if visit.behaviour.stale_reads_after_put > 0 {
         visit.stale.insert(id, (before, visit.behaviour.stale_reads_after_put));
     }
-    Ok(success(render::member(visit.account, &after, visit.behaviour, &[])))
+    Ok(success(render::member(visit.account, &after, visit.behaviour, &inherited)))
 }
 
 /// DELETE: removes the member or cancels the invitation.

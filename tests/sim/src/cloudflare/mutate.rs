@@ -252,7 +252,12 @@ impl Cloudflare {
 
     /// Locks members without a second factor out, or lets them in.
     pub fn enforce_two_factor(&self, enforces: bool) {
-        lock(&self.shared.state).account.posture.enforces_two_factor = enforces;
+        lock(&self.shared.state).account.posture.enforces_two_factor = Some(enforces);
+    }
+
+    /// Makes the account one for which it was never set whether members without a second factor are locked out: they are let in.
+    pub fn unset_two_factor(&self) {
+        lock(&self.shared.state).account.posture.enforces_two_factor = None;
     }
 
     /// Puts the account into an organization.

@@ -17,7 +17,8 @@ pub struct Spec {
     pub groups: usize,
     /// How many domains there are, each with a resource group of its own.
     pub zones: usize,
-    /// How many account tokens are listed. The first is the connector's own.
+    /// How many account tokens are listed. The first is the connector's own, which is listed also where there are to be none: no account has a
+    /// token of its own that is not among them.
     pub tokens: usize,
     /// The account's id, 32 hexadecimal digits.
     pub account_id: String,
@@ -132,6 +133,8 @@ pub struct Behaviour {
     pub accepts_empty_policies: bool,
     /// Whether GET of one member lists the policies of the member's user groups too.
     pub lists_inherited_policies: bool,
+    /// Whether the list of members and the answer to a PUT of one list them as well.
+    pub lists_inherited_policies_everywhere: bool,
     /// Whether `status: "accepted"` may be asked for when a member is added (an Enterprise entitlement).
     pub accepts_direct_add: bool,
     /// How many members there may be before "add limit reached".
@@ -144,6 +147,9 @@ pub struct Behaviour {
     pub foreign_account: Denial,
     /// Whether the token list shows only the caller's own token.
     pub lists_own_token_only: bool,
+    /// Which tokens the caller made, where the token list shows no others: what a caller is given that has the permission `token.list_self`
+    /// alone.
+    pub lists_tokens_made: Option<Vec<String>>,
     /// Whether expired tokens are listed only with `include_expired=true`.
     pub hides_expired_tokens: bool,
     /// Whether every answer carries `Ratelimit` and `Ratelimit-Policy`.
@@ -160,6 +166,8 @@ pub struct Behaviour {
     pub stale_reads_after_put: usize,
     /// Addresses that the list of members does not show yet, though their memberships are there.
     pub unlisted: Vec<String>,
+    /// Whether the list of members has those who declined only where it is asked for them by `status`; it counts them all the same.
+    pub hides_rejected: bool,
 }
 
 impl Default for Behaviour {
@@ -172,12 +180,14 @@ impl Default for Behaviour {
             already_member_code: 1004,
             accepts_empty_policies: false,
             lists_inherited_policies: false,
+            lists_inherited_policies_everywhere: false,
             accepts_direct_add: false,
             member_limit: None,
             new_group_lag: Duration::ZERO,
             missing_permission: Denial::Unauthorized,
             foreign_account: Denial::Unauthorized,
             lists_own_token_only: false,
+            lists_tokens_made: None,
             hides_expired_tokens: false,
             ratelimit_headers: false,
             roles_api_gone: false,
@@ -186,6 +196,7 @@ impl Default for Behaviour {
             blank_end_of_life: false,
             stale_reads_after_put: 0,
             unlisted: Vec::new(),
+            hides_rejected: false,
         }
     }
 }

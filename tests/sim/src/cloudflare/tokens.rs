@@ -32,7 +32,7 @@ pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
         .tokens
         .iter()
         .filter(|token| with_expired || token.status != "expired")
-        .filter(|token| !visit.behaviour.lists_own_token_only || token.id == visit.caller.id)
+        .filter(|token| is_shown(visit, token))
         .collect();
     if visit.descending()? {
         tokens.reverse();
@@ -46,10 +46,15 @@ pub(super) fn list(visit: &mut Visit<'_>) -> Answer {
 /// GET one of the account's tokens.
 pub(super) fn get(visit: &Visit<'_>) -> Answer {
     let mut tokens = visit.account.tokens.iter();
-    let may = |token: &&Token| !visit.behaviour.lists_own_token_only || token.id == visit.caller.id;
-    let token = tokens.find(|token| token.id == visit.call.id(0)).filter(may);
+    let token = tokens.find(|token| token.id == visit.call.id(0)).filter(|token| is_shown(visit, token));
     let token = token.ok_or_else(|| failure(404, 1003, "Invalid or missing token id"))?;
     Ok(success(render(visit, token)))
+}
+
+/// Whether the caller is told of a token. That others are left out is not said.
+fn is_shown(visit: &Visit<'_>, token: &Token) -> bool {
+    let is_made = visit.behaviour.lists_tokens_made.as_ref().is_none_or(|made| made.contains(&token.id));
+    is_made && (!visit.behaviour.lists_own_token_only || token.id == visit.caller.id)
 }
 
 /// What each kind of token may do, in turn; the first is the connector's own.

@@ -34,7 +34,7 @@ impl Handler for Script {
                 Some(Act::Answer(status, body)) => Reply::text(status, "application/json", body),
                 Some(Act::Reset) => Reply::Reset,
                 Some(Act::Late) => {
-                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    tokio::time::sleep(Duration::from_hours(1)).await;
                     Reply::Reset
                 }
             }
