@@ -314,18 +314,19 @@ export async function told({ page, base, heading }) {
       const run = (day, outcome, message) => ({ run: day, by: "cron", started_at: `2026-${day}T00:00:00.000Z`, finished_at: `2026-${day}T00:01:00.000Z`, outcome, message, duration_millis: 60_000, requests: 1 });
       const generations = [{ generation: FIRST, published_at: "2026-06-01T00:00:00.000Z" }];
       const stands = (state, ...runs) => ({ "GET /v1/status": { ...STATUS, state, runs, generations, jobs: [job({ last_done_at: "2026-08-21T00:30:00.000Z" })] } });
-      const said = (text) => page.locator(".empty, .problem").filter({ hasText: text }).locator("time").getAttribute("datetime");
+      // What was told before may still be there for a moment.
+      const said = (text, at) => page.locator(".empty, .problem").filter({ hasText: text }).locator(`time[datetime="${at}"]`).waitFor();
       // As good as new: of the two the earlier one counts.
       await come("findings", stands("connected", run("08-21", "unchanged", "The account is as it was.")));
-      assert.equal(await said("Nothing is found wrong, as of"), "2026-08-21T00:01:00.000Z");
+      await said("Nothing is found wrong, as of", "2026-08-21T00:01:00.000Z");
       await come("findings", stands("connected", run("08-22", "unchanged", "The account is as it was.")));
-      assert.equal(await said("Nothing is found wrong, as of"), "2026-08-21T00:30:00.000Z");
+      await said("Nothing is found wrong, as of", "2026-08-21T00:30:00.000Z");
       // Read again and again in vain: what was looked through last night is that of weeks ago.
       await come("findings", stands("syncing", run("08-21", "failed", "the token is no more"), run("07-02", "unchanged", "")));
-      assert.equal(await said("Nothing is found wrong, as of"), "2026-07-02T00:01:00.000Z");
+      await said("Nothing is found wrong, as of", "2026-07-02T00:01:00.000Z");
       await come("findings", stands("error", run("08-21", "failed", "the token is no more"), run("07-02", "unchanged", "")));
       await alert(/could not be synced since .*, when nothing was found wrong: the token is no more/);
-      assert.equal(await said("could not be synced"), "2026-07-02T00:01:00.000Z");
+      await said("could not be synced", "2026-07-02T00:01:00.000Z");
       assert.equal(await page.getByText("is found wrong").count(), 0);
     },
 
