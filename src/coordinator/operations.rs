@@ -496,10 +496,12 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
     match ports.send(request).await {
         Ok(response) if (200..300).contains(&response.status) => callback::told(ports, operation, ports.now()),
         // Delivered before, or expired: C1 says 400 to both, and 410 says that for good by its own meaning. What it answered otherwise it does not have.
-        Ok(response) if matches!(response.status, 400 | 410) => match callback.attempts % 2 {
-            0 => drop_it("callback given up: C1 waits no longer, or was told already"),
-            _ => callback::told(ports, operation, ports.now()),
-        },
+        Ok(response) if matches!(response.status, 400 | 410) && callback.may_be_told() => {
+            callback::told(ports, operation, ports.now())
+        }
+        Ok(response) if matches!(response.status, 400 | 410) => {
+            drop_it("callback given up: C1 waits no longer, or was told already")
+        }
         Ok(response) => {
             // By these somebody before C1 says that C1 did not answer.
             let may_be_told = matches!(response.status, 502 | 504 | 520..=599);

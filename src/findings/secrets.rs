@@ -1,6 +1,7 @@
 //! Rules about API tokens and OAuth clients, and what is known of whoever made a token.
 
 use super::settings::Settings;
+use crate::account::default_role::MINIMAL_ACCESS;
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeMap;
 use crate::model::resource::{OauthClient, Token};
@@ -79,7 +80,7 @@ pub(super) fn reads_only(name: &str, label: Option<&str>) -> bool {
 
 /// Whether a role gives nothing by itself. Its name is known, and its label may be another.
 pub(super) fn gives_nothing(name: &str, label: Option<&str>) -> bool {
-    let is_minimal = |text: &str| text.to_ascii_lowercase().replace('_', " ").contains("minimal account access");
+    let is_minimal = |text: &str| text.to_ascii_lowercase().replace(' ', "_").contains(MINIMAL_ACCESS);
     is_minimal(name) || label.is_some_and(is_minimal)
 }
 

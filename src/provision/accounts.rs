@@ -14,7 +14,7 @@ use crate::account::find;
 use crate::account::person::Meant;
 use crate::base::tree::BTreeSet;
 
-use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, MemberRecord};
 use crate::ledger::record;
@@ -67,6 +67,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         self.for_nobody(&[], emails).await.map(Some)
     }
 
+    /// Whether reads may be behind our own invitation of a moment ago, of whoever is meant or has one of these addresses: unless we ended that membership
+    /// since.
+    fn may_be_unseen(&self, emails: &[String]) -> Result<bool, SqlError> {
+        let now = self.ports.now();
+        let lately = journal::members_under(self.ports, emails, now.plus_millis(-late::STALE_MILLIS))?;
+        for member in self.request.subject.member_id.into_iter().chain(lately) {
+            if self.was_invited_within(member, late::STALE_MILLIS)?
+                && !last_writes::is_latest(self.ports, member, &BTreeSet::new(), now)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Nobody in the account is meant, who has or had these addresses. The memberships that are `known` as theirs were read, and have another one.
     pub(super) async fn for_nobody(&self, known: &[MemberId], emails: &[String]) -> Result<Outcome, Stopped> {
         let subject = &self.request.subject;
@@ -111,15 +126,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 || open_writes::has_removed(self.ports, self.id)?);
         // Whether somebody is there to be invited, Cloudflare itself tells.
         let invites = self.request.action == Action::Grant && !subject.has_account;
-        let now = self.ports.now();
-        let lately = journal::members_under(self.ports, emails, now.plus_millis(-late::STALE_MILLIS))?;
-        for member in subject.member_id.into_iter().chain(lately).filter(|_| !was_removed && !invites) {
-            // Reads may be behind our own invitation of a moment ago, unless we ended that membership since.
-            if self.was_invited_within(member, late::STALE_MILLIS)?
-                && !last_writes::is_latest(self.ports, member, &BTreeSet::new(), now)?
-            {
-                return Ok(self.not_now(format!("{who} was invited a moment ago, and is not shown yet"), 10));
-            }
+        if !was_removed && !invites && self.may_be_unseen(emails)? {
+            return Ok(self.not_now(format!("{who} was invited a moment ago, and is not shown yet"), 10));
         }
         match (self.request.action, subject.emails.first()) {
             (Action::Revoke, _) if was_removed => {

@@ -24,9 +24,16 @@ pub struct Callback {
     /// Where to. Not to be shown.
     pub url: String,
     /// Twice how often it was tried; and one more once a try got no answer, so that C1 may have the outcome.
-    pub attempts: i64,
+    attempts: i64,
     /// When C1 stops waiting.
     pub expires_at: Timestamp,
+}
+
+impl Callback {
+    /// Whether C1 may have the outcome, since a try got no answer.
+    pub const fn may_be_told(&self) -> bool {
+        self.attempts % 2 == 1
+    }
 }
 
 /// How many outcomes are still to be told.

@@ -393,32 +393,41 @@ async fn listed<P: Http + KeyValue + Clock + Sql>(
         if is_short || records == 0 {
             none_left_out(ports, client, &groups).await?;
         }
-        let is_one_silent = all && groups.values().any(|group| group.is_silent);
-        let gave_nothing = if is_one_silent { who_gave_nothing(ports).await? } else { BTreeSet::new() };
-        let mut told = Vec::with_capacity(groups.len());
-        for group in groups.into_values() {
-            let is_doubtful = all && group.is_silent && !gave_nothing.contains(&group.id);
-            let asked = if is_doubtful { present(client.user_group(group.id).await)? } else { None };
-            told.push(asked.unwrap_or(group));
+        if all {
+            tell_the_silent(ports, client, &mut groups).await?;
         }
-        return Ok(UserGroups::Listed(told));
+        return Ok(UserGroups::Listed(groups.into_values().collect()));
     }
 }
 
-/// The groups that gave nothing at the last sync: that one of them is told without policies leaves no doubt.
-async fn who_gave_nothing<P: KeyValue + Sql>(ports: &P) -> Result<BTreeSet<UserGroupId>, Stopped> {
-    let mut found = BTreeSet::new();
+/// Asks the groups themselves that are told without policies, since a list may have left them out: but for those that gave nothing at the last sync
+/// either.
+async fn tell_the_silent<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    client: &Client<'_, P>,
+    groups: &mut BTreeMap<UserGroupId, UserGroup>,
+) -> Result<(), Stopped> {
+    let mut silent: BTreeSet<UserGroupId> =
+        groups.values().filter(|group| group.is_silent).map(|group| group.id).collect();
+    if silent.is_empty() {
+        return Ok(());
+    }
     if let Some(known) = &account::newest(ports).await?.snapshot {
         each(ports, known, Kind::Group, |row| {
             if let Row::Group(group) = row
                 && group.atoms.is_empty()
             {
-                found.insert(group.id);
+                silent.remove(&group.id);
             }
         })
         .await?;
     }
-    Ok(found)
+    for &id in &silent {
+        if let Some(told) = present(client.user_group(id).await)? {
+            groups.insert(id, told);
+        }
+    }
+    Ok(())
 }
 
 /// How many of the groups that a list does not have are asked for.

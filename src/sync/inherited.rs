@@ -30,12 +30,17 @@ pub(super) async fn ask_the_silent<P: Http + Clock + Sql>(
     let Ok(groups) = &mut harvest.user_groups else { return Ok(()) };
     let gave = |id| before.iter().any(|group| group.id == id && !group.atoms.is_empty());
     for (place, group) in groups.iter_mut().filter(|group| group.is_silent && gave(group.id)).enumerate() {
-        let told = if place < GROUPS_ASKED_FOR { client.user_group(group.id).await.map(Some) } else { Ok(None) };
-        match told {
-            Ok(Some(told)) => *group = told,
-            Err(ApiError::Storage(error)) => return Err(error),
-            _ => group.policies = std::mem::take(&mut group.policies).and_unread("policies is missing"),
+        if place < GROUPS_ASKED_FOR {
+            match client.user_group(group.id).await {
+                Ok(told) => {
+                    *group = told;
+                    continue;
+                }
+                Err(ApiError::Storage(error)) => return Err(error),
+                Err(_) => {}
+            }
         }
+        group.policies = std::mem::take(&mut group.policies).and_unread("policies is missing");
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ impl Coordinator {
 
     /// Does what a command says, and answers it.
     pub async fn answer(&self, command: String) -> Result<String, JsValue> {
-        let command: Command = json::read(command.as_bytes()).map_err(|error| failed(&error.to_string()))?;
+        let command: Command = json::read(command.as_bytes()).map_err(failed)?;
         let settings = config(&self.env);
         let reply = match self.desk(&settings) {
             Ok((desk, settings)) => match self.standing(settings) {
@@ -72,7 +72,7 @@ impl Coordinator {
             },
             Err(message) => Reply::Failed { message },
         };
-        serde_json::to_string(&reply).map_err(|error| failed(&error.to_string()))
+        serde_json::to_string(&reply).map_err(failed)
     }
 
     /// Rings.
@@ -86,13 +86,14 @@ impl Coordinator {
         // Where the configuration cannot be read there is no space in KV either, and none is needed.
         let desk =
             ObjectPorts { state: &self.state, kv: None, wanted: &self.wanted, space: Space::new("none", "none") };
-        coordinator::rang(&desk, done).await.map_err(|error| failed(&error.to_string()))
+        coordinator::rang(&desk, done).await.map_err(failed)
     }
 }
 
 /// What the runtime is told where a call failed.
-fn failed(why: &str) -> JsValue {
-    js_sys::Error::new(why).into()
+#[allow(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
+fn failed(why: impl ToString) -> JsValue {
+    js_sys::Error::new(&why.to_string()).into()
 }
 
 impl Coordinator {
@@ -261,19 +262,19 @@ impl Alarm for ObjectPorts<'_> {
     async fn wake(&self, at: Timestamp) -> Result<(), SqlError> {
         let earliest = || at.millis().min(self.wanted.get().unwrap_or(i64::MAX));
         self.wanted.set(Some(earliest()));
-        let current = io::alarm_of(self.state).await?;
+        let current = io::alarm_of(self.state).await.map_err(SqlError)?;
         // Somebody else may have come between, and asked for an earlier time: the later one must not take its place.
         let at = Timestamp::from_millis(earliest());
         if current.is_some_and(|current| current <= at.millis()) {
             return Ok(());
         }
-        io::wake(self.state, at.max(now()).millis()).await
+        io::wake(self.state, at.max(now()).millis()).await.map_err(SqlError)
     }
 }
 
 impl Sql for ObjectPorts<'_> {
     fn query(&self, statement: &str, params: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-        io::of_sql(self.state, statement, params)
+        io::of_sql(self.state, statement, params).map_err(SqlError)
     }
 
     fn whole(&self, work: &mut dyn FnMut() -> Result<(), SqlError>) -> Result<(), SqlError> {
@@ -283,6 +284,6 @@ impl Sql for ObjectPorts<'_> {
             came_to.is_ok()
         });
         came_to?;
-        done
+        done.map_err(SqlError)
     }
 }

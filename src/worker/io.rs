@@ -8,7 +8,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use web_sys::{AbortSignal, ReadableStream};
 
 use crate::base::json;
-use crate::base::ports::{SqlError, SqlValue};
+use crate::base::ports::SqlValue;
 
 #[wasm_bindgen(module = "/src/worker/io.js")]
 extern "C" {
@@ -144,11 +144,7 @@ pub(super) async fn sha256_of(bytes: &[u8]) -> Option<[u8; 32]> {
 const LONG: usize = 4096;
 
 /// Runs a statement of a Durable Object's database.
-pub(super) fn of_sql(
-    state: &JsValue,
-    statement: &str,
-    parameters: &[SqlValue],
-) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+pub(super) fn of_sql(state: &JsValue, statement: &str, parameters: &[SqlValue]) -> Result<Vec<Vec<SqlValue>>, String> {
     let apart = Array::new();
     let aside = |value: JsValue| Value::Array(vec![(apart.push(&value) - 1).into()]);
     let parameters = parameters.iter().map(|value| match value {
@@ -160,29 +156,29 @@ pub(super) fn of_sql(
         SqlValue::Blob(bytes) => aside(Uint8Array::from(bytes.as_slice()).into()),
     });
     let parameters = Value::Array(parameters.collect()).to_string();
-    let rows = query(state, statement, &parameters, &apart).map_err(said);
-    let rows = rows.and_then(|rows| json::read_str(&rows).map_err(|error| error.to_string())).map_err(SqlError)?;
+    let rows = query(state, statement, &parameters, &apart).map_err(said)?;
+    let rows = json::read_str(&rows).map_err(|error| error.to_string())?;
     Ok(list(rows).map(|row| list(row).map(|value| of_json(value, &apart)).collect()).collect())
 }
 
 /// Does some work with a Durable Object's database, of which all that it writes stays or nothing; why it failed is the work's own to keep.
-pub(super) fn all_or_nothing(state: &JsValue, work: &mut impl FnMut() -> bool) -> Result<(), SqlError> {
-    whole(state, work).map_err(said).map_err(SqlError)
+pub(super) fn all_or_nothing(state: &JsValue, work: &mut impl FnMut() -> bool) -> Result<(), String> {
+    whole(state, work).map_err(said)
 }
 
 /// When the alarm of a Durable Object rings.
-pub(super) async fn alarm_of(state: &JsValue) -> Result<Option<i64>, SqlError> {
-    let at = wait(alarm(state).map_err(said).map_err(SqlError)?).await.map_err(SqlError)?;
+pub(super) async fn alarm_of(state: &JsValue) -> Result<Option<i64>, String> {
+    let at = wait(alarm(state).map_err(said)?).await?;
     #[allow(clippy::cast_possible_truncation, reason = "milliseconds without a fraction, as JavaScript tells the time")]
     let millis = |at: f64| at as i64;
     Ok(at.as_f64().map(millis))
 }
 
 /// Has it ring then.
-pub(super) async fn wake(state: &JsValue, at: i64) -> Result<(), SqlError> {
+pub(super) async fn wake(state: &JsValue, at: i64) -> Result<(), String> {
     #[allow(clippy::cast_precision_loss, reason = "milliseconds, which are within 2^53")]
-    let set = set_alarm(state, at as f64).map_err(said).map_err(SqlError)?;
-    wait(set).await.map(drop).map_err(SqlError)
+    let set = set_alarm(state, at as f64).map_err(said)?;
+    wait(set).await.map(drop)
 }
 
 /// A response; headers are names and values by turns, each with a line end behind it. Of a stream the length is told.

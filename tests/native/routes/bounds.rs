@@ -5,19 +5,23 @@ use std::time::Duration;
 use c1_cloudflare::base::ports::Sql as _;
 use serde_json::Value;
 use sim::cloudflare::{Cloudflare, Fault, PolicySpec, Route};
-use sim::conductorone::{CallbackFault, Entitlement, Person, Task};
+use sim::conductorone::{CallbackFault, Delivery, Entitlement, Person, Task};
 
 use crate::calls::{NEWCOMER, invited};
 use crate::jane::{EMAIL, Jane};
 
+/// Delivers a grant that is put off, since Cloudflare fails so many times.
+async fn put_off(jane: &Jane, times: usize) -> Delivery {
+    jane.deployment.cloudflare.fail_next(Route::GetMember, times, Fault::status(503, 10_000));
+    let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+    assert_eq!(jane.deployment.send_as(&delivery, "one").await.status, 202);
+    delivery
+}
+
 /// Has a grant cost this many requests by the time of its second attempt, which fails as the first one did.
 async fn after(requests: i64) -> (Jane, String) {
     let jane = Jane::start().await;
-    jane.deployment.cloudflare.fail_next(Route::GetMember, 2, Fault::status(503, 10_000));
-    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
-    let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
-    let delivery = jane.deployment.c1.task(&task);
-    assert_eq!(jane.deployment.send_as(&delivery, "one").await.status, 202);
+    let delivery = put_off(&jane, 2).await;
     jane.deployment.world().query("UPDATE spent SET requests = ?", &[requests.into()]).unwrap();
     jane.deployment.wait(Duration::from_mins(1)).await;
     let told = jane.deployment.c1.callback(&delivery, Duration::from_secs(1)).await.unwrap_or(Value::Null);
@@ -245,10 +249,7 @@ async fn a_callback_that_c1_does_not_take_is_tried_for_eight_days_and_then_given
     let jane = Jane::start().await;
     let deployment = &jane.deployment;
     deployment.c1.fail_callbacks(CallbackFault::Refused(500), u32::MAX);
-    deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
-    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
-    let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
-    assert_eq!(deployment.send_as(&deployment.c1.task(&task), "one").await.status, 202);
+    put_off(&jane, 1).await;
     let given_up = || deployment.logs().iter().filter(|line| line.contains("callback given up")).count();
     deployment.wait(Duration::from_hours(7 * 24)).await;
     let so_far = deployment.c1.callback_posts().len();
@@ -267,11 +268,7 @@ async fn a_callback_that_c1_does_not_take_is_tried_for_eight_days_and_then_given
 async fn who_asks_again_and_is_answered_is_not_called_back_as_well() {
     let jane = Jane::start().await;
     let deployment = &jane.deployment;
-    deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
-    let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
-    let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
-    let delivery = deployment.c1.task(&task);
-    assert_eq!(deployment.send_as(&delivery, "one").await.status, 202);
+    let delivery = put_off(&jane, 1).await;
     deployment.world().query("UPDATE operation SET due_at = 1", &[]).unwrap();
     let answer = deployment.send_as(&delivery, "two").await;
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -292,11 +289,7 @@ async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged
     ] {
         let jane = Jane::start().await;
         let deployment = &jane.deployment;
-        deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
-        let entitlement = Entitlement::role(jane.lacks.governed_as(), &jane.lacks.name);
-        let task = Task::grant(entitlement, Person::member(EMAIL, &jane.user, &jane.member));
-        let delivery = deployment.c1.task(&task);
-        assert_eq!(deployment.send_as(&delivery, "one").await.status, 202);
+        let delivery = put_off(&jane, 1).await;
         if let Some(fault) = fault {
             deployment.c1.fail_callbacks(fault, 1);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
+use sim::cloudflare::{Cloudflare, KnownPermissionGroup};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::deployment::Deployment;
@@ -291,13 +292,18 @@ async fn evidence_waits_for_an_author_whose_entry_comes_late_though_another_chan
     assert!(grant["gained"]["by"]["who"].as_str().unwrap().contains("somebody.else@example.com"), "{grant}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn evidence_waits_for_the_ledger_and_the_findings_of_its_own_generation() {
+/// A deployment that does not read the log, its account and roles, and somebody who has the first of these.
+async fn with_a_member() -> (Deployment, Cloudflare, Vec<KnownPermissionGroup>, String) {
     let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
     let cloudflare = deployment.cloudflare.clone();
     let known = roles(&cloudflare);
     let member = cloudflare.add_member(EMAIL, vec![holds(&cloudflare, &known[0])]);
-    let deployment = deployment.synced().await;
+    (deployment.synced().await, cloudflare, known, member)
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_waits_for_the_ledger_and_the_findings_of_its_own_generation() {
+    let (deployment, cloudflare, known, member) = with_a_member().await;
     deployment.wait(Duration::from_mins(20)).await;
     let current = async || deployment.json("/v1/changes?limit=1").await["generation"].as_str().unwrap().to_owned();
     let before = current().await;
@@ -335,11 +341,7 @@ async fn evidence_waits_for_the_ledger_and_the_findings_of_its_own_generation() 
 
 #[tokio::test(start_paused = true)]
 async fn evidence_tells_where_the_ledger_has_gaps_up_to_its_generation() {
-    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
-    let cloudflare = deployment.cloudflare.clone();
-    let known = roles(&cloudflare);
-    let member = cloudflare.add_member(EMAIL, vec![holds(&cloudflare, &known[0])]);
-    let deployment = deployment.synced().await;
+    let (deployment, cloudflare, known, member) = with_a_member().await;
     let publish = async |role: usize| {
         deployment.wait(Duration::from_mins(70)).await;
         cloudflare.set_policies(&member, vec![holds(&cloudflare, &known[role])]);
@@ -379,11 +381,7 @@ async fn evidence_tells_where_the_ledger_has_gaps_up_to_its_generation() {
 /// What is known of all generations is forgotten where KV loses a part of the newest one, and those before can be read all the same.
 #[tokio::test(start_paused = true)]
 async fn evidence_of_a_generation_is_never_another_though_the_store_loses_a_part_of_a_later_one() {
-    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
-    let cloudflare = deployment.cloudflare.clone();
-    let known = roles(&cloudflare);
-    let member = cloudflare.add_member(EMAIL, vec![holds(&cloudflare, &known[0])]);
-    let deployment = deployment.synced().await;
+    let (deployment, cloudflare, known, member) = with_a_member().await;
     deployment.wait(Duration::from_mins(20)).await;
     let first = file_of(&deployment, "").await;
     let of_first = format!("?generation={}", read(&first)[0]["generation"].as_str().unwrap());

@@ -14,11 +14,14 @@ use crate::deployment::Deployment;
 use crate::looks::{assert_is_problem, holds, roles, small};
 use crate::signal_case::{SECRET, SignalCase, statuses, url};
 
+/// Signals of these kinds, for the one who listens.
+fn signalling(options: Options, kinds: &str) -> Options {
+    options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET).var("SIGNALS", kinds)
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sync_that_fails_or_is_held_is_told_and_only_what_was_asked_for() {
-    let change = |options: Options| {
-        options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET).var("SIGNALS", "sync_failed")
-    };
+    let change = |options: Options| signalling(options, "sync_failed");
     let desk = SignalCase::with(change).await;
     desk.given(&desk.roles[3]);
     desk.synced().await;
@@ -158,13 +161,7 @@ async fn half_a_configuration_names_what_is_missing() {
 #[tokio::test(start_paused = true)]
 async fn findings_are_told_when_they_open_and_when_they_are_over_as_their_severity_is_wanted() {
     let change = |severities: &'static str| {
-        move |options: Options| {
-            options
-                .var("SIGNAL_URL", &url(""))
-                .var("SIGNAL_HMAC_SECRET", SECRET)
-                .var("SIGNALS", "finding")
-                .var("FINDINGS_SIGNALLED", severities)
-        }
+        move |options: Options| signalling(options, "finding").var("FINDINGS_SIGNALLED", severities)
     };
     let rules = |events: &[Value], state: &str| -> Vec<String> {
         let all = events
@@ -206,11 +203,7 @@ async fn findings_are_told_when_they_open_and_when_they_are_over_as_their_severi
 #[tokio::test(start_paused = true)]
 async fn what_was_granted_by_rest_and_could_not_be_read_back_is_looked_at_once_more_and_is_nobody_elses() {
     for (unread, told) in [(1, "done"), (2, "not_now")] {
-        let desk = SignalCase::with(|options| {
-            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-            options.var("SIGNALS", "foreign_change").var("PROVISIONING", "on")
-        })
-        .await;
+        let desk = SignalCase::with(|options| signalling(options, "foreign_change").var("PROVISIONING", "on")).await;
         let deployment = &desk.deployment;
         deployment.cloudflare.after_next(Route::UpdateMember, move |cloudflare, _| {
             cloudflare.fail_next(Route::GetMember, unread, Fault::status(503, 10_000));
@@ -242,8 +235,7 @@ async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_o
     {
         let what = format!("published in between: {is_shown}, taken by us: {by_us}, given back by us: {}", !is_foreign);
         let desk = SignalCase::with(|options| {
-            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-            let options = options.var("SIGNALS", "foreign_change").var("PROVISIONING", "on");
+            let options = signalling(options, "foreign_change").var("PROVISIONING", "on");
             options.var("AUDIT_FEED", "on").var("PLAN", "paid")
         })
         .await;
@@ -293,8 +285,7 @@ async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_o
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_denies_is_told_with_its_author_when_it_comes_and_when_it_goes() {
     let desk = SignalCase::with(|options| {
-        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-        options.var("SIGNALS", "access_changed, foreign_change").var("AUDIT_FEED", "on").var("PLAN", "paid")
+        signalling(options, "access_changed, foreign_change").var("AUDIT_FEED", "on").var("PLAN", "paid")
     })
     .await;
     let deployment = &desk.deployment;
@@ -326,10 +317,7 @@ async fn a_policy_that_denies_is_told_with_its_author_when_it_comes_and_when_it_
 async fn who_is_in_a_user_group_that_is_read_for_the_first_time_is_no_news_and_who_joined_it_unread_is() {
     // Whether it was read before, and whether the list of all groups could not be read in between.
     for (was_known, is_unlisted) in [(false, false), (true, false), (true, true)] {
-        let change = |options: Options| {
-            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-            options.var("SIGNALS", "foreign_change")
-        };
+        let change = |options: Options| signalling(options, "foreign_change");
         let deployment = Deployment::with(small(), change).await;
         deployment.c1.listen("listener", Proof::Hmac(SECRET.to_owned()));
         let cloudflare = deployment.cloudflare.clone();
@@ -368,10 +356,7 @@ async fn who_is_in_a_user_group_that_is_read_for_the_first_time_is_no_news_and_w
 /// What is known of one group is not unknown by another.
 #[tokio::test(start_paused = true)]
 async fn who_joins_a_group_that_was_read_is_news_on_the_day_that_another_group_is_read_for_the_first_time() {
-    let change = |options: Options| {
-        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-        options.var("SIGNALS", "foreign_change")
-    };
+    let change = |options: Options| signalling(options, "foreign_change");
     let deployment = Deployment::with(small(), change).await;
     deployment.c1.listen("listener", Proof::Hmac(SECRET.to_owned()));
     let cloudflare = deployment.cloudflare.clone();
@@ -416,8 +401,7 @@ async fn who_joins_a_group_that_was_read_is_news_on_the_day_that_another_group_i
 #[tokio::test(start_paused = true)]
 async fn the_invitation_that_went_out_for_a_grant_that_was_refused_then_is_not_somebody_elses() {
     let desk = SignalCase::with(|options| {
-        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-        options.var("SIGNALS", "foreign_change").var("PROVISIONING", "on").var("AUDIT_FEED", "on")
+        signalling(options, "foreign_change").var("PROVISIONING", "on").var("AUDIT_FEED", "on")
     })
     .await;
     let deployment = &desk.deployment;
@@ -454,11 +438,9 @@ async fn the_invitation_that_went_out_for_a_grant_that_was_refused_then_is_not_s
 #[tokio::test(start_paused = true)]
 async fn what_is_still_accepted_is_no_news_when_it_comes_back_and_is_once_it_is_not() {
     for is_accepted in [true, false] {
-        let desk = SignalCase::with(|options: Options| {
-            let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-            options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "medium")
-        })
-        .await;
+        let desk =
+            SignalCase::with(|options: Options| signalling(options, "finding").var("FINDINGS_SIGNALLED", "medium"))
+                .await;
         let cloudflare = &desk.deployment.cloudflare;
         let ends = |at: &Value| json!({ "expires_on": at });
         let token = cloudflare.add_token("ci", None, &ends(&Value::Null));
@@ -492,8 +474,7 @@ async fn what_is_still_accepted_is_no_news_when_it_comes_back_and_is_once_it_is_
 #[tokio::test(start_paused = true)]
 async fn a_finding_goes_by_the_name_that_what_it_is_about_has_now_and_that_is_no_news() {
     let desk = SignalCase::with(|options: Options| {
-        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-        options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "high,medium,low")
+        signalling(options, "finding").var("FINDINGS_SIGNALLED", "high,medium,low")
     })
     .await;
     let cloudflare = &desk.deployment.cloudflare;
@@ -525,11 +506,8 @@ async fn a_finding_goes_by_the_name_that_what_it_is_about_has_now_and_that_is_no
 /// A statement that fails leaves none of those before it behind, or what was opened would be known, and never told.
 #[tokio::test(start_paused = true)]
 async fn a_finding_whose_signal_cannot_be_kept_is_told_once_it_can() {
-    let desk = SignalCase::with(|options: Options| {
-        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-        options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "medium")
-    })
-    .await;
+    let desk =
+        SignalCase::with(|options: Options| signalling(options, "finding").var("FINDINGS_SIGNALLED", "medium")).await;
     desk.deployment.wait(Duration::from_mins(1)).await;
     let before = desk.deployment.c1.events().len();
     desk.deployment.cloudflare.add_token("ci", None, &json!({}));
@@ -549,10 +527,7 @@ async fn a_finding_whose_signal_cannot_be_kept_is_told_once_it_can() {
 
 #[tokio::test(start_paused = true)]
 async fn findings_are_counted_all_and_what_is_not_listed_is_said_however_many_there_are() {
-    let change = |options: Options| {
-        let options = options.var("SIGNAL_URL", &url("")).var("SIGNAL_HMAC_SECRET", SECRET);
-        options.var("SIGNALS", "finding").var("FINDINGS_SIGNALLED", "medium")
-    };
+    let change = |options: Options| signalling(options, "finding").var("FINDINGS_SIGNALLED", "medium");
     let desk = SignalCase::with(change).await;
     desk.deployment.wait(Duration::from_mins(1)).await;
     let before = desk.deployment.c1.events().len();
