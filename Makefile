@@ -17,6 +17,10 @@ UP_OPTIONS := $(if $(call said,ACCOUNT),--account $(ACCOUNT)) $(if $(call said,T
 	$(if $(call said,PROVISIONING),--provisioning $(PROVISIONING)) $(if $(call said,PLAN),--plan $(PLAN)) $(if $(call said,URL),--url $(URL)) \
 	$(if $(call said,TAKE),--take $(TAKE)) $(if $(filter-out 0 no,$(call said,NEW_TOKENS)),--new-tokens)
 
+# The same of `make down`.
+DOWN_OPTIONS := $(if $(call said,ACCOUNT),--account $(ACCOUNT)) $(if $(filter-out 0 no,$(call said,YES)),--yes) \
+	$(if $(filter-out 0 no,$(call said,ABANDON)),--abandon)
+
 # Has Node go by HTTPS_PROXY where that is set; 22.21, 24.5 and later can, and only with a scheme in front. Never for this machine's own addresses: what
 # goes to `make dev` has a token in it, and is not encrypted. Not in the tests, which ask this machine alone.
 up down connect: export NODE_USE_ENV_PROXY ?= $(if $(filter http://% https://%,$(HTTPS_PROXY) $(https_proxy)),1)
@@ -50,15 +54,16 @@ demo: build ## watch a sync, a grant and a revoke against simulators (MEMBERS=, 
 	@cargo run -q -p sim --bin demo -- $(DEMO_OPTIONS)
 
 dev: ## run the Worker locally against the real APIs, with the secrets of .dev.vars
-	@test -f .dev.vars || { echo "dev: .dev.vars is missing: run: cp .dev.vars.example .dev.vars, and fill it in" >&2; exit 1; }
+	@test -f .dev.vars || { echo "dev: .dev.vars is missing: run: install -m 600 .dev.vars.example .dev.vars, and fill it in" >&2; exit 1; }
+	@chmod go= .dev.vars
 	@bash scripts/setup.sh
 	$(WRANGLER) dev
 
 up: setup ## from here to a connected account: asks, deploys, sets the secrets, syncs (ACCOUNT=, TENANT=, PROVISIONING=on, PLAN=paid, URL=, TAKE=worker, NEW_TOKENS=1)
 	@node scripts/up.mjs $(UP_OPTIONS)
 
-down: setup ## take away what `make up` made, after saying what that is (ACCOUNT=; YES=1 does not ask)
-	@node scripts/down.mjs $(if $(call said,ACCOUNT),--account $(ACCOUNT)) $(if $(filter-out 0 no,$(call said,YES)),--yes)
+down: setup ## take away what `make up` made, after saying what that is (ACCOUNT=; YES=1 does not ask, ABANDON=1 waits for nothing)
+	@node scripts/down.mjs $(DOWN_OPTIONS)
 
 release: setup ## make a tree in dist/release that deploys without Rust: for the branch behind a Deploy button (REPOSITORY=, FOLDER=)
 	@bash scripts/release.sh
@@ -83,6 +88,10 @@ screenshots: build ## take the pictures of the README again, with the page's bro
 	cp target/tmp/page-screenshots/readme-now.png docs/now.png
 	cp target/tmp/page-screenshots/readme-people.png docs/people.png
 
-clean: ## remove what was built; the installed tools stay (remove .tools and node_modules for those)
+clean: ## remove what was built; the installed tools stay (remove .tools and node_modules for those), and so does a tree in dist/ that somebody works in
 	cargo clean
-	rm -rf build dist .wrangler
+	rm -rf build .wrangler
+	@for tree in dist/*; do \
+		if [ -e "$$tree/.git" ] || [ -e "$$tree/node_modules" ]; then echo "clean: $$tree stays, since somebody works in it"; else rm -rf "$$tree"; fi; \
+	done
+	@rmdir dist 2>/dev/null || true

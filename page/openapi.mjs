@@ -200,7 +200,7 @@ const schemas = {
     person: string, principal: string, entitlement: string, name: string, "group_id?": id, "group_name?": string,
     gained: maybe(object({ seen_at: time, happened_at: maybe(time), cause: string, by: maybe(ref("By")) })),
   }),
-  Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "duration_secs?": integer, "right?": string }),
+  Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "duration_secs?": integer, "extends?": boolean, "right?": string }),
   Outcome: {
     oneOf: [
       object({ outcome: word("done"), effect: ref("Effect"), message: string, "account?": ref("Account") }),
@@ -227,7 +227,7 @@ const schemas = {
     received_at: time, settled_at: maybe(time), due_at: maybe(time),
   }),
   Incident: object({
-    kind: word("foreign_write", "late_write", "removal_cap"), at: time, operation: integer, member: string, email: string, message: string, actor: maybe(string), "through?": string, reference: maybe(string),
+    kind: word("foreign_write", "late_write", "removal_cap", "callback_given_up"), at: time, operation: integer, member: string, email: string, message: string, actor: maybe(string), "through?": string, reference: maybe(string),
   }),
   Decision: object({
     id: integer, key: string, at: time, verdict: string, rule: string, comment: string, "users?": list(string), action: maybe(word("grant", "revoke")), entitlement: maybe(string),

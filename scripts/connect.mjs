@@ -2,6 +2,7 @@
 // URL and TOKEN say which Worker (TOKEN belongs into the environment, where no process list shows it); APP, DRY_RUN, UNDO and OVERWRITE what to do. Exit status: 0 done, 1 not, 2 wrong use.
 
 import { command, told } from "./up/commands.mjs";
+import { underWay } from "./up/underway.mjs";
 import { Refusal, Worker, pause, reason } from "./up/worker.mjs";
 
 const { URL: url = "", TOKEN: token = "", APP: app = "" } = process.env;
@@ -46,6 +47,17 @@ try {
   worker = new Worker(url, token);
 } catch (error) {
   quit(2, error.message);
+}
+try {
+  await worker.meet();
+} catch (error) {
+  quit(1, `the Worker did not answer (${reason(error)}); nothing was begun`);
+}
+
+if (on("UNDO")) {
+  // Where that is not to be found out, what comes next says why.
+  const open = await underWay(worker).catch(() => undefined);
+  if (open !== undefined) console.log(`${"waits".padEnd(13)}${open}: the Worker goes on with that, so leave it where it is until that has ended. The page tells, under Operations.`);
 }
 
 const options = { dry_run: on("DRY_RUN"), undo: on("UNDO"), overwrite: on("OVERWRITE"), ...(app && { app_id: app }) };

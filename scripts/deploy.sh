@@ -5,11 +5,17 @@ cd "$(dirname "$0")/.."
 
 # Without node the setup says what is missing.
 command -v node >/dev/null || bash scripts/setup.sh
-# A value that is there and not understood is none that is missing.
+# A value that is there and not understood is none that is missing. What `make up` does not deploy ends this with its sentence.
 missing=$(node --input-type=module -e '
   import { Settings } from "./scripts/up/settings.mjs";
-  const named = new Settings().variables();
-  for (const name of ["CLOUDFLARE_ACCOUNT_ID", "C1_TENANT"]) if (!named.has(name) || named.get(name) === "") process.stdout.write(` ${name}`);
+  import { run } from "./scripts/up/terminal.mjs";
+  import { mustBeKnown } from "./scripts/up/variables.mjs";
+  await run("deploy", async () => {
+    const settings = new Settings();
+    mustBeKnown(settings);
+    const named = settings.variables();
+    for (const name of ["CLOUDFLARE_ACCOUNT_ID", "C1_TENANT"]) if (!named.has(name) || named.get(name) === "") process.stdout.write(` ${name}`);
+  });
 ')
 if [ -n "$missing" ]; then
   echo "deploy: fill in under [vars] of wrangler.toml first:$missing" >&2

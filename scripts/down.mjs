@@ -5,13 +5,15 @@ import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { command } from "./up/commands.mjs";
 import { SHIPPED, Settings } from "./up/settings.mjs";
-import { Stop, ask, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
+import { Stop, ask, isInteractive, isPiped, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
+import { underWay } from "./up/underway.mjs";
 import { PRIVATE, Worker, isPrivate, reason } from "./up/worker.mjs";
 import { accounts, deployed, isAt, isOurs, login, mustBeOurs, mustLeadTo, namespacesOf, removeNamespace, titleOf, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
   --account <id>               the Cloudflare account that it is in, if not CLOUDFLARE_ACCOUNT_ID in wrangler.toml
   --yes                        do not ask
+  --abandon                    take the Worker away though operations are under way, or standard input brings no CONNECTOR_TOKEN
   --reach <https://…>          where this machine reaches the Worker, if not at PUBLIC_URL
 Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first; lines of the other two
 tokens are not used.`;
@@ -19,6 +21,9 @@ tokens are not used.`;
 const FULL = "CONNECTOR_TOKEN";
 /** What a password store has for `up` as well, and is not needed here. */
 const UNUSED = ["CLOUDFLARE_API_TOKEN", "CONNECTOR_READ_TOKEN"];
+
+/** The command line that takes the Worker away whatever that leaves behind. */
+const ABANDON = command("down", { YES: true, ABANDON: true });
 
 /** In at most this many other accounts the Worker is looked for. */
 const MOST_ACCOUNTS = 20;
@@ -44,7 +49,7 @@ await run("down", async () => {
   const on = { type: "boolean", default: false };
   let given;
   try {
-    given = parseArgs({ options: { account: { type: "string" }, yes: on, reach: { type: "string" }, help: on } }).values;
+    given = parseArgs({ options: { account: { type: "string" }, yes: on, abandon: on, reach: { type: "string" }, help: on } }).values;
   } catch (error) {
     throw new Stop(`${error.message}\n${HELP}`, 2);
   }
@@ -94,30 +99,47 @@ await run("down", async () => {
   const isFiles = [account, bindings?.get("CLOUDFLARE_ACCOUNT_ID")?.text].includes(files);
   say(isFiles ? "and the values in wrangler.toml." : `The values in wrangler.toml stay, since it names ${files === "" ? "no account" : `the account ${plain(files)}`}.`);
   say("What it changed in the account stays as it is.");
-  if (piped[FULL] === undefined && bindings !== undefined) say(`ConductorOne's entitlements that lead to this Worker are put back only by this, before: ${command("connect", { URL: url, UNDO: 1 })}`);
+  if (piped[FULL] === undefined && bindings !== undefined) {
+    say(`ConductorOne's entitlements that lead to this Worker are put back only by this, before: ${command("connect", { URL: url, UNDO: 1 })}`);
+    say(`Whether operations are under way is not known without ${FULL}: nobody goes on with them once the Worker is gone. The page tells, under Operations.`);
+  }
   if (!given.yes) {
     if (!isInteractive()) throw new Stop(`nobody is here to ask: give --yes (${command("down", { YES: true })})`, 2);
     if ((await ask(`Type ${name} to do it`, { flag: "--yes" })) !== name) throw new Stop("nothing was taken away");
+  } else if (bindings !== undefined && piped[FULL] === undefined && isPiped() && !given.abandon) {
+    // Where what was to bring it failed, the pipe is as empty as where nobody meant to bring anything.
+    throw new Stop(`standard input brought no ${FULL}, so nothing was taken away: give it, or say that what is connected may lead nowhere (${ABANDON})`, 2);
   }
 
   if (bindings !== undefined && piped[FULL] !== undefined) {
+    const stop = (why) => {
+      const without = `Without ${FULL} on standard input, ${ABANDON} takes the Worker away all the same, and what is connected leads nowhere.`;
+      throw new Stop(`ConductorOne's entitlements were not put back, so nothing was taken away: ${why.replace(/[^.]$/, "$&.")} ${without}`);
+    };
+    const worker = new Worker(url, piped[FULL]);
+    const mustHaveEnded = async (what, unknown) => {
+      const open = given.abandon ? undefined : await underWay(worker).catch((error) => unknown(reason(error)));
+      if (open === undefined) return;
+      throw new Stop(`${open}, so nothing was taken away: the Worker ends that by itself, and the page tells how far it is, under Operations. ${what} With --abandon (${ABANDON}) nobody goes on with it`);
+    };
+    // Where something is always put off, there is no end of it as long as ConductorOne asks for more.
+    await mustHaveEnded(`Run this again then. Where more comes meanwhile, have ConductorOne's entitlements put back before: ${command("connect", { URL: url, UNDO: 1 })}, with ${FULL} as TOKEN in the environment.`, stop);
     const undo = spawnSync(process.execPath, ["scripts/connect.mjs"], {
       stdio: ["ignore", "inherit", "pipe"],
       encoding: "utf8",
       env: { ...process.env, URL: url, TOKEN: piped[FULL], UNDO: "1", APP: "" },
     });
     if (undo.status !== 0) {
-      const stop = (why) => {
-        const without = `Without ${FULL} on standard input this takes the Worker away all the same, and what is connected leads nowhere.`;
-        throw new Stop(`ConductorOne's entitlements were not put back, so nothing was taken away: ${why.replace(/[^.]$/, "$&.")} ${without}`);
-      };
       if (!undo.stderr.includes("connect_not_configured")) stop(undo.stderr.trim().replace(/^connect: /, ""));
       // A Worker without a key of ConductorOne's was never connected, or somebody took the key away again after that.
-      const worker = new Worker(url, piped[FULL]);
       if (await isConnected(worker).catch((error) => stop(reason(error)))) {
         stop(`the Worker is connected, and has no key to do it with. Set its secrets C1_CLIENT_ID and C1_CLIENT_SECRET again, and run this again.`);
       }
     }
+    // That takes minutes, and until an entitlement was put back ConductorOne went on sending what it asks for.
+    await mustHaveEnded("The entitlements are put back: run this again once those have ended.", (why) => {
+      throw new Stop(`the entitlements are put back, and what is under way was not to be found out then, so nothing was taken away: run this again (${why})`);
+    });
   }
   if (bindings !== undefined) {
     await wrangler(["delete", "--force"], { account });
@@ -132,7 +154,9 @@ await run("down", async () => {
   }
   const named = settings.variables();
   if (isFiles) for (const [key, value] of Object.entries(SHIPPED)) if (named.has(key)) settings.set(key, value);
-  if (settings.write()) say("wrangler.toml is as before.");
+  // What somebody set beside that may be of this account alone, and the next deployment would have it.
+  const stays = [...settings.variables()].filter(([key, value]) => value !== "" && value !== SHIPPED[key]).map(([key]) => plain(key));
+  if (settings.write()) say(stays.length === 0 ? "wrangler.toml is as before." : `wrangler.toml is as before, but for what stays there and the next ${command("up")} deploys: ${stays.join(", ")}.`);
   // What somebody wrote there is not taken out, and a deployment would bind what is gone.
   const isGone = isOwn && users.length === 0 && settings.namespaces.includes(namespace.id);
   if (isGone) say(`wrangler.toml still names that namespace: take the line id = "${namespace.id}" out before the next ${command("up")}.`);

@@ -11,10 +11,10 @@ import { deployedMark, mark, marked } from "./up/mark.mjs";
 import { BY_HAND, tokenPage } from "./up/permissions.mjs";
 import { OFF, Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
-import { SIDES, areSet, keep, mustBeKnown, takeOver } from "./up/variables.mjs";
+import { SIDES, areSet, keep, mustBeKnown, mustBeSecret, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, removeNamespace, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, removeNamespace, runsAnother, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -24,7 +24,7 @@ const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "�
   --url <https://…>            where the Worker is reached, if not at its workers.dev address
   --reach <https://…>          where this machine reaches the Worker, if not there
   --take worker|file           whose variables count, where the deployed Worker has others than wrangler.toml
-  --new-tokens                 make new tokens of the connector in place of those that are set
+  --new-tokens                 make new tokens of the connector in place of those that are set, and delete those before
   --show-tokens                print new tokens even where no person is at the terminal
   --no-open                    open no browser
 Standard input, where it is no terminal: CLOUDFLARE_API_TOKEN=…, and on a line of its own CONNECTOR_TOKEN=…, CONNECTOR_READ_TOKEN=….`;
@@ -34,7 +34,7 @@ const FULL = "CONNECTOR_TOKEN";
 const READ = "CONNECTOR_READ_TOKEN";
 const LEAST_TOKEN = 32;
 /** A new workers.dev name is known everywhere after a minute or so, a new secret within seconds. */
-const APPEARS_MS = 180_000;
+const APPEARS_MS = Number(process.env.APPEARS_MS ?? 180_000);
 const SYNC_MS = 3_600_000;
 /** At most this many kinds of high findings are told by name. */
 const MOST_TITLES = 5;
@@ -183,6 +183,18 @@ async function connectorTokens(piped, isSet, isNew, base) {
   return tokens;
 }
 
+/** What the Worker takes beside its tokens while they are rotated: that is told, since nothing else shows it, and goes where new ones were asked for. */
+async function tokensBefore(account, isSet, isNew) {
+  for (const name of [FULL, READ]) {
+    const before = `${name}_PREVIOUS`;
+    if (!isSet(before)) continue;
+    if (isNew) {
+      await wrangler(["secret", "delete", before], { account });
+      say(`Secret deleted: ${before}.`);
+    } else say(`The Worker takes the token in ${before} as well as ${name}. Once nobody uses that one: npx wrangler secret delete ${before}`);
+  }
+}
+
 /** What a token of nobody's is answered, and one that may only look. */
 const REFUSALS = [401, 403];
 
@@ -195,8 +207,12 @@ async function isTaken(worker) {
   }
 }
 
-/** Whether the Worker has the code, the page, the variables and the cron triggers already that an upload would give it. */
+/** Whether the Worker has the code, the page, the variables and the cron triggers already that an upload would give it, and runs with them. */
 async function isDeployed(api, account, name, settings, before, uploads, base) {
+  if (await runsAnother(api, account, name)) {
+    say(`The Worker ${name} does not run its newest version, as after a rollback: it is deployed again, with PROVISIONING = "${settings.get("PROVISIONING")}".`);
+    return false;
+  }
   if (uploads === undefined || !areSet(settings, before) || !["STATE", "COORDINATOR"].every((binding) => before.has(binding))) return false;
   if (JSON.stringify(settings.crons) !== JSON.stringify(await crons(api, account, name))) return false;
   return (await deployedMark(base)) === uploads;
@@ -245,17 +261,51 @@ function turnOff(given, settings, before) {
   const named = settings.variables();
   for (const name of ["PROVISIONING", "AUTO_WIRE"]) {
     if (name === "PROVISIONING" && given.provisioning !== undefined) continue;
-    // What this Worker has itself was compared with the file already.
+    // What this Worker has itself is compared with the file.
     if (!named.has(name) || named.get(name) === OFF || before?.get(name)?.text) continue;
     say(`${name}: ${OFF}, since ${plain(named.get(name))} in wrangler.toml was meant for another Worker.`);
     settings.set(name, OFF);
   }
 }
 
+/** What names ConductorOne's app of one account, or its connector: whose tasks are taken, and what is changed and told there. */
+const APPS = ["C1_APP_ID", "ALLOWED_APPS", "C1_CONNECTOR_ID"];
+
+/**
+ * Does not take over which app is another Worker's, and asks whose it is where the account is new to the Worker: a file has it still after the
+ * Worker of another account was taken away, and a Worker that is to govern another account has it itself.
+ */
+async function settleApps(settings, before, account, isOthers) {
+  const isGoverned = before?.get("CLOUDFLARE_ACCOUNT_ID")?.text === account;
+  const own = (name) => before?.get(name)?.text ?? "";
+  for (const [name, value] of isOthers ? settings.variables() : []) {
+    // What this Worker has itself was compared with the file, and is of the account that it governs.
+    if (!APPS.includes(name) || value === "" || (own(name) !== "" && (isGoverned || own(name) !== value))) continue;
+    say(`${name}: "", since ${plain(value)} in wrangler.toml was meant for another Worker.`);
+    settings.set(name, "");
+  }
+  if (isGoverned) return;
+  const named = settings.variables();
+  const value = (name) => (named.has(name) ? named.get(name) : own(name));
+  const set = APPS.filter((name) => value(name) !== "");
+  if (set.length === 0) return;
+  const what = set.map((name) => `${name} = ${JSON.stringify(plain(value(name) ?? "…"))}`).join(", ");
+  say(`${what}: that has to be of ConductorOne's app of the account ${account}, which this Worker did not govern so far. If it is another account's, set it to "" under [vars] of wrangler.toml.`);
+  if (!isInteractive()) return;
+  const whose = await choose("Whose is that", [{ value: "this", text: `of the app of the account ${account}: it stays` }, { value: "other", text: 'another account\'s: it is set to ""' }], {});
+  if (whose === "this") return;
+  const without = set.filter((name) => named.get(name) === undefined);
+  if (without.length > 0) throw new Stop(`put ${without.map((name) => `${name} = ""`).join(" and ")} under [vars] of wrangler.toml, and run this again; nothing was deployed`);
+  for (const name of set) {
+    say(`${name}: "".`);
+    settings.set(name, "");
+  }
+}
+
 /** Says what still leads to the address that the Worker had, where it moves: ConductorOne knows that one. */
 function tellMoved(url, before) {
-  const formerly = before?.get("PUBLIC_URL")?.text ?? "";
-  if (before === undefined || url === "" || formerly === url) return;
+  const formerly = before.get("PUBLIC_URL")?.text ?? "";
+  if (url === "" || formerly === url) return;
   if (formerly === "") {
     say(`The Worker may have learned another address than ${url} (public_url of /v1/status tells). Then ConductorOne's webhook leads to that one, and what it sends there is refused from now on: run ${command("connect", { URL: url })} once this is through.`);
     return;
@@ -263,16 +313,35 @@ function tellMoved(url, before) {
   say(`The Worker was known by ${plain(formerly)}, and is known by ${url} from now on. ConductorOne's webhook leads to the old address, and what it sends there is refused from now on: run ${command("connect", { URL: url })} once this is through, and change the address wherever else ConductorOne or SCIM has it.`);
 }
 
-/** Says how a domain of one's own leads to the Worker, where nothing in wrangler.toml does. */
-function tellRoute(settings, url, before) {
-  const { hostname } = new URL(url);
-  if (hostname.endsWith(".workers.dev") || before?.get("PUBLIC_URL")?.text === url || settings.routes(hostname)) return;
-  say(`Nothing in wrangler.toml has ${hostname} lead to the Worker. Unless something else does, stop here, and put this in front of its first [ (the domain has to be a zone of the account):`);
-  say(`  routes = [{ pattern = "${hostname}", custom_domain = true }]`);
+/** Whether an address is the Worker's own, as far as Cloudflare tells; one that cannot be looked at is not known to be. */
+async function isKnownAt(api, account, name, url) {
+  try {
+    return await isAt(api, account, name, url, URL_FLAG);
+  } catch (error) {
+    if (error instanceof Stop) return false;
+    throw error;
+  }
 }
 
-/** Asks the doctor until the Worker is there with its new secrets, and prints each check. A token that was set before it has from the first. */
-async function examine(worker, isKept) {
+/** Says how a domain of one's own leads to the Worker, where nothing that is known does; a person is asked, since the address may be mistyped. */
+async function tellRoute(api, settings, account, name, url, before) {
+  const { hostname } = new URL(url);
+  if (before?.get("PUBLIC_URL")?.text === url || settings.routes(hostname) || (await isKnownAt(api, account, name, url))) return;
+  if (hostname.endsWith(".workers.dev")) say(`${hostname} is not the name of the Worker ${name} on workers.dev. Unless what has that name leads to it, stop here.`);
+  else {
+    say(`Nothing in wrangler.toml has ${hostname} lead to the Worker. Unless something else does, stop here, and put this in front of its first [ (the domain has to be a zone of the account):`);
+    say(`  routes = [{ pattern = "${hostname}", custom_domain = true }]`);
+  }
+  if (!isInteractive()) return;
+  const leads = await choose(`Does ${hostname} lead to the Worker`, [{ value: "yes", text: "yes, or it will once this is through" }, { value: "no", text: "no: stop here" }], {});
+  if (leads === "no") throw new Stop(`${hostname} does not lead to the Worker: put the route into wrangler.toml, or give another address; nothing was deployed`);
+}
+
+/** Whether what answers goes by another PROVISIONING than was deployed: it is what ran before, or another Worker. */
+const isOther = (checks, provisioning) => checks.some(({ name, ok }) => name === "PROVISIONING" && ok !== (provisioning === "on"));
+
+/** Asks the doctor until the Worker is there with its new variables and secrets. A token that was set before it has from the first. */
+async function examine(worker, isKept, provisioning) {
   const deadline = Date.now() + APPEARS_MS;
   let last = "";
   let waits = false;
@@ -282,10 +351,11 @@ async function examine(worker, isKept) {
       const { status, answer } = await worker.ask("GET", "/v1/doctor");
       isRefused = REFUSALS.includes(status);
       if (Array.isArray(answer.checks)) {
-        // Right after the secrets were set, an isolate may still run without them.
+        // Right after the upload and after the secrets were set, an isolate may still run without them.
         const failed = answer.checks.filter(({ ok, required }) => required && !ok);
-        if (failed.length === 0 || Date.now() >= deadline || !failed.every(({ name }) => [API_TOKEN, FULL, READ].includes(name))) return answer;
-        last = failed.map(({ message }) => message).join("; ");
+        const isBefore = isOther(answer.checks, provisioning);
+        if (Date.now() >= deadline || (!isBefore && (failed.length === 0 || !failed.every(({ name }) => [API_TOKEN, FULL, READ].includes(name))))) return answer;
+        last = isBefore ? `PROVISIONING is not ${provisioning} there` : failed.map(({ message }) => message).join("; ");
       } else last = `${answer.detail ?? status} (${answer.code ?? status})`;
     } catch (error) {
       last = reason(error);
@@ -383,28 +453,32 @@ await run("up", async () => {
   mustLeadTo(settings, account, "nothing was deployed");
   const before = await deployed(api, account, name);
   mustBeOurs(before, name, account, "nothing was deployed");
+  mustBeSecret(before);
   await mustBeThere(api, account, name, settings, before?.get("STATE")?.namespace_id);
   const left = before?.has("STATE") || settings.namesNamespace ? undefined : await leftBehind(api, account, name);
-  const isFirst = before === undefined;
+  // One without its Durable Object never ran: wrangler makes it for secrets that somebody sets beforehand, and it has nothing else.
+  const isFirst = !before?.has("COORDINATOR");
   const isOthers = await isAnothers(api, given, settings, account, name, before);
+  if (isOthers) turnOff(given, settings, before);
   if (!isFirst) {
     const governed = before.get("CLOUDFLARE_ACCOUNT_ID")?.text ?? "";
     if (governed !== "" && governed !== account && given.account === undefined) {
       throw new Stop(`the Worker ${name} in the account ${account} governs another account, ${plain(governed)}: give --account ${account}, to have it govern this one from now on, or another name in wrangler.toml`);
     }
-    if (governed !== "" && governed !== account && ![...settings.variables()].some(([name, value]) => /^(?:C1_APP_ID|ALLOWED_APPS)$/.test(name) && value !== "")) {
+    if (governed !== "" && governed !== account) {
       say(`Until now the Worker governed the account ${plain(governed)}. Whatever ConductorOne's app of that account asks for comes here still, and is carried out in ${account} where the id of a role is the same: put it back first (${command("connect", { UNDO: "1" })} with the account that was), or set C1_APP_ID to the app of this account before PROVISIONING is on.`);
     }
     await takeOver(settings, before, new Set(VARIABLES.filter(([flag]) => flag === "account" || given[flag] !== undefined).map(([, variable]) => variable)), given.take);
     keep(settings, before);
   }
-  if (isOthers) turnOff(given, settings, before);
+  await settleApps(settings, before, account, isOthers);
   const tenant = await answer(given, "tenant", { now: settings.get("C1_TENANT"), question: "ConductorOne tenant, as in the address bar (such as acme.conductor.one)" });
   // The file comes with values; the first time they are only proposed.
   const known = (variable) => (isFirst ? { fallback: settings.get(variable) } : { now: settings.get(variable) });
   const provisioning = await answer(given, "provisioning", { ...known("PROVISIONING"), question: "Change access when ConductorOne asks (on), or only say what would be changed (off)" });
   const plan = await answer(given, "plan", { ...known("PLAN"), question: "Workers plan of the account, free or paid" });
   const url = await answer(given, "url", { now: given.url ?? (settings.get("PUBLIC_URL") || (await workersDev(api, account, name, URL_FLAG))), question: "Address of the Worker" });
+  await tellRoute(api, settings, account, name, url, before);
   // A Worker that was deployed without it has learned it, and may have learned another one.
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
 
@@ -419,8 +493,7 @@ await run("up", async () => {
   for (const [flag, variable] of VARIABLES) settings.set(variable, values[flag]);
   say(settings.write() ? "wrangler.toml: written." : "wrangler.toml: as it should be.");
 
-  tellMoved(values.url, before);
-  tellRoute(settings, url, before);
+  if (!isFirst) tellMoved(values.url, before);
 
   await build();
   const uploads = mark(settings);
@@ -448,11 +521,15 @@ await run("up", async () => {
     for (const [each, { value }] of made) say(`  ${each.padEnd(READ.length)}  ${value}`);
     say();
   }
+  await tokensBefore(account, has, given["new-tokens"]);
 
   const worker = new Worker(given.reach ?? url, tokens[FULL].value);
   say("The doctor:");
-  const { ok, checks } = await examine(worker, tokens[FULL].isKept);
+  const { ok, checks } = await examine(worker, tokens[FULL].isKept, provisioning);
   for (const check of checks) say(`  ${check.ok ? "ok     " : check.required ? "MISSING" : "off    "}  ${plain(check.name)}: ${told(check.message)}`);
+  if (isOther(checks, provisioning)) {
+    throw new Stop(`what answers at ${worker.base} does not go by PROVISIONING = ${provisioning}, which was deployed: an older version of the Worker runs there, as after a rollback, or another Worker does. Look at the Worker's deployments in the dashboard, deploy its newest version there, and run this again`);
+  }
   if (!ok) {
     const ways = checks.filter((check) => check.required && !check.ok).flatMap(({ name: what }) => (what in MENDS ? [MENDS[what]] : []));
     throw new Stop(`put right what is missing, and run this again${ways.length === 0 ? "" : `: ${[...new Set(ways)].join(", and ")}`}`);

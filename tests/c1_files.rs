@@ -96,17 +96,26 @@ fn the_configuration_of_baton_http_names_only_what_there_is() {
     assert_eq!(variables, BTreeSet::from(["WORKER_TOKEN", "WORKER_URL"]));
 }
 
-/// Type-checks a connector; gives what the compiler said, where it was not content.
-async fn compile(name: &str, source: &str) -> Option<String> {
-    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+/// Type-checks connectors, a file each; gives what the compiler said.
+async fn compile(sources: &[String]) -> String {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("misuses");
     std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("connector.ts"), source).unwrap();
+    let mut files = vec!["baton.d.ts".to_owned()];
+    for (number, source) in sources.iter().enumerate() {
+        files.push(misuse(number));
+        std::fs::write(directory.join(misuse(number)), source).unwrap();
+    }
     std::fs::copy(file("tests/hosted/baton.d.ts"), directory.join("baton.d.ts")).unwrap();
     let mut project = json_file("tests/hosted/tsconfig.json");
-    project["files"] = json!(["baton.d.ts", "connector.ts"]);
+    project["files"] = json!(files);
     std::fs::write(directory.join("tsconfig.json"), project.to_string()).unwrap();
-    let output = npm("tsc").arg("--project").arg(&directory).output().await.unwrap();
-    (!output.status.success()).then(|| said(&output))
+    let output = npm("tsc").arg("--pretty").arg("false").arg("--project").arg(&directory).output().await.unwrap();
+    assert!(!output.status.success());
+    said(&output)
+}
+
+fn misuse(number: usize) -> String {
+    format!("connector-{number}.ts")
 }
 
 #[tokio::test]
@@ -124,7 +133,7 @@ async fn the_hosted_connector_compiles_strictly_and_has_the_size_that_is_allowed
 #[tokio::test]
 async fn a_connector_that_the_modules_would_refuse_does_not_compile() {
     let source = std::fs::read_to_string(file("c1/connector/connector.ts")).unwrap();
-    for (index, (good, bad, complaint)) in [
+    let misuses = [
         ("tokenParam:", "tokenParm:", "ResponseToken"),
         ("principal: scope.principal", "principal: scope.grant", "principal"),
         ("from: { person: users.row },", "from: { person: scope.resource },", "\"resources\""),
@@ -133,14 +142,29 @@ async fn a_connector_that_the_modules_would_refuse_does_not_compile() {
         ("isPrimary: true", "primary: true", "primary"),
         ("startAt: scope.feed.startAt", "startAt: scope.resource", "eventFeed"),
         ("hasMore: next !== \"\"", "more: next !== \"\"", "hasMore"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ];
+    let mut sources: Vec<String> = misuses.iter().map(|(good, bad, _)| source.replacen(good, bad, 1)).collect();
+    // The control.
+    sources.push(source.clone());
+    let said = compile(&sources).await;
+    // A complaint begins with its file, and its further lines are indented.
+    let of = |number: usize| -> String {
+        let (mut is_its, name) = (false, misuse(number));
+        let mut lines = said.lines().filter(|line| {
+            is_its = if line.starts_with(' ') {
+                is_its
+            } else {
+                line.starts_with(&format!("{name}(")) || line.contains(&format!("/{name}("))
+            };
+            is_its
+        });
+        lines.by_ref().collect::<Vec<_>>().join("\n")
+    };
+    for (number, (good, bad, complaint)) in misuses.into_iter().enumerate() {
         assert!(source.contains(good), "{good}");
-        let said = compile(&format!("misuse-{index}"), &source.replacen(good, bad, 1)).await;
-        assert!(said.as_ref().is_some_and(|said| said.contains(complaint)), "{bad}: {said:?}");
+        assert!(of(number).contains(complaint), "{bad}: {said}");
     }
+    assert_eq!(of(misuses.len()), "");
 }
 
 #[tokio::test]

@@ -506,4 +506,12 @@ fn the_variables_that_make_up_lets_pass_are_those_that_the_worker_reads() {
     let read = names("src/worker/config.rs", "const ORDER", "];");
     assert!(read.len() > 50, "{read:?}");
     assert_eq!(names("scripts/up/variables.mjs", "const KNOWN", "]);"), read);
+    // Of them, what the page calls a secret is none of wrangler.toml's.
+    let page = self::read("docs/configuration.md");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| Name |")).take_while(|line| line.starts_with('|'));
+    let secrets = rows.filter(|row| row.split('|').nth(2).unwrap().trim().starts_with("secret"));
+    let secrets: BTreeSet<String> =
+        secrets.flat_map(|row| spans(row.split('|').nth(1).unwrap())).map(str::to_owned).collect();
+    assert!(secrets.len() > 10 && secrets.is_subset(&read), "{secrets:?}");
+    assert_eq!(names("scripts/up/variables.mjs", "const SECRETS", "]);"), secrets);
 }

@@ -1,5 +1,6 @@
 // Talking with the person at the terminal, or with nobody where there is none: then an answer that is missing is an error that names its flag.
 
+import { fstatSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 
 /** Why the program stops; `status` is the exit status: 1 something is not as it should be, 2 wrong use. */
@@ -19,6 +20,9 @@ const ended = () => new Stop("ended before anything else was changed", 130);
 export const say = (text = "") => console.log(text);
 
 export const isInteractive = () => Boolean(process.stdin.isTTY && process.stdout.isTTY);
+
+/** Whether standard input is a pipe or a file, which somebody gave to bring something; a terminal and /dev/null are neither. */
+export const isPiped = () => !fstatSync(0).isCharacterDevice();
 
 /** Asks, and takes `fallback` for an empty line; without a person the fallback is the answer. */
 export async function ask(question, { flag, fallback = "" }) {

@@ -16,11 +16,38 @@ const KNOWN = new Set([
   "ENFORCE_EXPIRY", "JOURNAL_DAYS", "CLOUDFLARE_API_URL", "C1_URL",
 ]);
 
-/** Stops at a variable of wrangler.toml, as far as its lines are understood here, that the connector does not read: misspelt, it would protect nothing, and the Worker would not know. */
+/** What of that is set as a secret: as a variable it would stand in plain text in the file, in each upload and in the dashboard. */
+const SECRETS = new Set([
+  "CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "CONNECTOR_TOKEN_PREVIOUS", "CONNECTOR_READ_TOKEN", "CONNECTOR_READ_TOKEN_PREVIOUS", "SIGNAL_HMAC_SECRET",
+  "SIGNAL_SIGNING_KEY", "C1_CLIENT_ID", "C1_CLIENT_SECRET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN", "AZURE_SAS_URL",
+]);
+
+/** The types of a Worker's variables, which whoever may look at it reads. */
+const VARIABLES = ["plain_text", "json"];
+
+/** Where a variable of the Worker is deleted that wrangler.toml does not name. */
+const AWAY = "in the dashboard (the Worker's Settings, Variables and Secrets)";
+
+/**
+ * Stops at a secret among the variables of wrangler.toml, as far as its lines are understood here, and at a variable that the connector does not
+ * read: misspelt, it would protect nothing, and the Worker would not know.
+ */
 export function mustBeKnown(settings) {
+  // One that is empty would be deployed in the place of the secret all the same.
+  const secret = [...settings.variables().keys()].find((name) => SECRETS.has(name));
+  if (secret !== undefined) {
+    throw new Stop(`${secret}, which wrangler.toml has under [vars], is a secret: take the line out; where it was deployed, delete it ${AWAY} as well, and make a new value; then, once the Worker is there: npx wrangler secret put ${secret}; nothing was deployed`);
+  }
   const unknown = [...settings.variables().keys()].filter((name) => !KNOWN.has(name));
   if (unknown.length === 0) return;
   throw new Stop(`the connector reads no variable ${unknown.map(plain).join(" and no ")}, which wrangler.toml names under [vars]: correct the name, or take the line out (docs/configuration.md has them all); nothing was deployed`);
+}
+
+/** Stops at a secret among the variables of the deployed Worker: there it stays through each deployment, and as long as it does, Cloudflare takes no secret of its name. */
+export function mustBeSecret(bindings) {
+  const secret = [...(bindings?.values() ?? [])].find(({ name, type }) => SECRETS.has(name) && VARIABLES.includes(type))?.name;
+  if (secret === undefined) return;
+  throw new Stop(`the Worker has ${secret} as a variable, and it is a secret: delete it ${AWAY} first, and make a new value, since whoever may see the Worker has read it; then run this again, and where it does not ask for that: npx wrangler secret put ${secret}; nothing was deployed`);
 }
 
 /** Whose value counts. */
@@ -33,9 +60,11 @@ export const SIDES = ["worker", "file"];
  * must not go on changing things.
  */
 export async function takeOver(settings, bindings, given, take) {
-  const text = (name) => (bindings.get(name)?.type === "plain_text" ? (bindings.get(name).text ?? "") : "");
+  // A switch that is not there, or empty, is off: it may have been taken away for that.
+  const stands = (name, value) => (value === "" && SHIPPED[name] === OFF ? OFF : value);
+  const text = (name) => stands(name, bindings.get(name)?.type === "plain_text" ? (bindings.get(name).text ?? "") : "");
   const named = settings.variables();
-  const differs = [...named].filter(([name, value]) => !given.has(name) && text(name) !== "" && text(name) !== value);
+  const differs = [...named].filter(([name, value]) => !given.has(name) && text(name) !== "" && text(name) !== stands(name, value));
   const unsure = differs.filter(([name, value]) => value !== SHIPPED[name] || value === OFF).map(([name]) => name);
   let side = take;
   let files = differs.map(([name]) => name);
@@ -64,7 +93,7 @@ export function areSet(settings, bindings) {
 /** Says which variables the Worker has that the file does not name; stops where a deployment would take them away. */
 export function keep(settings, bindings) {
   const named = settings.variables();
-  const others = [...bindings.values()].filter(({ name, type }) => ["plain_text", "json"].includes(type) && !named.has(name)).map(({ name }) => plain(name));
+  const others = [...bindings.values()].filter(({ name, type }) => VARIABLES.includes(type) && !named.has(name)).map(({ name }) => plain(name));
   if (others.length === 0) return;
   if (!settings.keeps) {
     throw new Stop(`this would take variables away that the Worker has and wrangler.toml does not name: ${others.join(", ")}; put keep_vars = true in front of its first [, as the repository has it, or name them under [vars]`);

@@ -190,6 +190,23 @@ export async function deployed(api, account, name) {
   return settings === undefined ? undefined : new Map(settings.bindings.map((binding) => [binding.name, binding]));
 }
 
+/**
+ * Whether another version of the Worker than its newest one runs, be it for a part of the requests: after a rollback, say. What is deployed by the
+ * Worker's settings is the newest one. Where nobody may look, that is taken for what runs.
+ */
+export async function runsAnother(api, account, name) {
+  const script = `/accounts/${account}/workers/scripts/${name}`;
+  try {
+    const [running] = (await api.get(`${script}/deployments`))?.deployments ?? [];
+    const [newest] = (await api.get(`${script}/versions`))?.items ?? [];
+    if (running?.versions === undefined || newest === undefined) return false;
+    return !running.versions.some(({ version_id: id, percentage }) => id === newest.id && percentage === 100);
+  } catch (error) {
+    if (error instanceof Refused) return false;
+    throw error;
+  }
+}
+
 /** What a Worker may have before it is deployed for the first time: secrets that somebody set by hand. */
 const OWN_SECRETS = ["CLOUDFLARE_API_TOKEN", "CONNECTOR_TOKEN", "CONNECTOR_READ_TOKEN", "C1_CLIENT_ID", "C1_CLIENT_SECRET"];
 

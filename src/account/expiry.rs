@@ -86,20 +86,22 @@ pub fn ask_again(sql: &dyn Sql) -> Result<(), SqlError> {
 }
 
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
-/// grant without a time has none any more, and what is revoked has ended. Whose it is, the membership says as well as the address: whoever
+/// grant without a time has none any more, and what is revoked has ended. An extension counts from the end that there is: nobody says from when
+/// ConductorOne counts it, and its own revoke comes in time where it ends sooner. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end; who has that address since then is another. An invitation
 /// that is made again is granted no longer by that. A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
         "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
-            json_extract(outcome, '$.effect'), json_extract(outcome, '$.outcome') = 'done' \
+            json_extract(outcome, '$.effect'), json_extract(outcome, '$.outcome') = 'done', json_extract(request, '$.origin.extends') \
          FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done' \
                 OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
                 AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant')) \
             AND json_extract(request, '$.target') IS NOT 'renewal'",
         &[id.0.into()],
     )?;
-    let Some([action, email, member, entitlement, secs, effect, is_done]) = rows.first().map(Vec::as_slice) else {
+    let Some([action, email, member, entitlement, secs, effect, is_done, extends]) = rows.first().map(Vec::as_slice)
+    else {
         return Ok(());
     };
     // The end of an earlier grant is as old as that grant.
@@ -119,17 +121,24 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     // gone, the revoke that finds nobody ends it, or the sweep that does not find it.
     let others = "UPDATE OR REPLACE expiry SET email = member WHERE email = ?1 AND ?2 <> '' AND member NOT IN ('', ?2)";
     let own = "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> ''))";
-    let params = [email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone(), id.0.into()];
+    let params =
+        [email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone(), id.0.into(), secs.clone()];
+    let mut from = now;
     // Of what ConductorOne was told that it is not given, nothing that was given before ends later.
     for which in [others, own].into_iter().take(1 + usize::from(is_done)) {
         // The account's end is the end of all that was held, also where it went with the last role, but not of what was granted to who came back since.
-        sql.query(
+        let ended = sql.query(
             &format!(
                 "{which} AND operation <= ?6 \
-                    AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed')))"
+                    AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed'))) \
+                 RETURNING ends_at - CASE WHEN operation = ?6 THEN 1000 * ?7 ELSE 0 END"
             ),
             &params,
         )?;
+        if which == own && extends.integer() == Some(1) {
+            let ends = ended.iter().filter_map(|row| row.first()?.integer()).map(Timestamp::from_millis);
+            from = ends.fold(from, Timestamp::max);
+        }
     }
     if let Some(secs) = secs.integer().filter(|_| action.text() == Some("grant")) {
         let verb = if is_done { "REPLACE" } else { "IGNORE" };
@@ -137,17 +146,17 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
             &format!(
                 "INSERT OR {verb} INTO expiry (email, member, entitlement, operation, ends_at) VALUES (?, ?, ?, ?, ?)"
             ),
-            &[email.clone(), member.clone(), entitlement.clone(), id.0.into(), now.plus_secs(secs).into()],
+            &[email.clone(), member.clone(), entitlement.clone(), id.0.into(), from.plus_secs(secs).into()],
         )?;
     }
     Ok(())
 }
 
-/// Takes note that ConductorOne, which waited for the callback of an operation, is told of it just now: it counts the time of a grant from then. What
-/// is cut off after this may be done again.
+/// Takes note that ConductorOne, which waited for the callback of an operation, is told of it just now: it counts the time of a grant from then, and
+/// that of an extension from an end that is later. What is cut off after this may be done again.
 pub fn told(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE expiry SET ends_at = ?2 + 1000 * json_extract(operation.request, '$.origin.duration_secs') FROM operation, callback \
+        "UPDATE expiry SET ends_at = MAX(ends_at, ?2 + 1000 * json_extract(operation.request, '$.origin.duration_secs')) FROM operation, callback \
          WHERE expiry.operation = ?1 AND operation.id = ?1 AND callback.operation = ?1",
         &[id.0.into(), now.into()],
     )?;
@@ -209,13 +218,22 @@ pub fn taken(sql: &dyn Sql, member: &str, entitlement: &str, before: Timestamp) 
 }
 
 /// Forgets an end: who was to lose it does not have it any more, by somebody else's hand, as the account was `known` to be. Who was between two
-/// invitations then is in no generation, and has it again.
+/// invitations then is in no generation, and has it again. One answer may leave somebody out: that they have lost it was in the ledger before, so that
+/// two sweeps agree. The ledger is asked by who it is: who was removed and added again has lost it as another membership. Where the ledger has a gap, has
+/// forgotten it, or tells no such thing, as of an account, one is enough.
 pub fn over(sql: &dyn Sql, overdue: &Overdue, known: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "DELETE FROM expiry WHERE email = ? AND entitlement = ? AND ends_at = ? \
+        "DELETE FROM expiry WHERE email = ?1 AND entitlement = ?2 AND ends_at = ?3 \
             AND NOT EXISTS (SELECT 1 FROM renewal JOIN operation ON operation.id = renewal.operation AND operation.outcome IS NULL \
                 WHERE renewal.member = expiry.member OR renewal.email = expiry.email COLLATE NOCASE) \
-            AND NOT EXISTS (SELECT 1 FROM renewed WHERE renewed.successor = expiry.member AND renewed.at >= ?)",
+            AND NOT EXISTS (SELECT 1 FROM renewed WHERE renewed.successor = expiry.member AND renewed.at >= ?4) \
+            AND NOT EXISTS (SELECT 1 FROM ledger WHERE id = \
+                    (SELECT id FROM ledger WHERE entitlement = expiry.entitlement AND version = 1 AND principal = \
+                        (SELECT principal FROM ledger WHERE entitlement = expiry.entitlement \
+                            AND (member = expiry.member OR (name = expiry.email AND expiry.member = '')) ORDER BY id DESC LIMIT 1) \
+                        ORDER BY id DESC LIMIT 1) \
+                AND (at >= ?4 OR (gained = 1 \
+                    AND NOT EXISTS (SELECT 1 FROM ledger_mark WHERE kind = 'gap' AND ledger_mark.at > ledger.at))))",
         &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into(), known.into()],
     )?;
     Ok(())
@@ -308,7 +326,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overd
 
 #[cfg(test)]
 mod tests {
-    use super::{asked, init, next_end, note, over, overdue, unasked, with_member};
+    use super::{asked, init, next_end, note, over, overdue, told, unasked, with_member};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql, SqlValue};
     use crate::model::grant::Holding;
@@ -406,6 +424,35 @@ mod tests {
         assert_eq!(done(12, "grant", 60, "c"), Some(7_200), "older than that one");
         assert_eq!(done(30, "revoke", 0, "d"), None);
         assert_eq!(done(25, "grant", 60, "e"), None, "older than the revoke");
+    }
+
+    /// In hours: eight, of which two are over, and four more.
+    #[test]
+    fn an_extension_counts_from_the_end_that_there_is_and_no_other_grant_does() {
+        for (extends, asked_for, told_of) in [(true, 10, 7), (false, 4, 4)] {
+            let desk = with_operations();
+            let left = || next_end(&desk, 0).unwrap().map(|end| end.since(desk.now()) / 3_600_000);
+            let longer = format!(
+                r#"{{"action":"grant","target":"account","origin":{{"duration_secs":14400,"extends":{extends}}}}}"#
+            );
+            settled(&desk, 1, &for_secs(8 * 3_600), "account", DONE, None, 1);
+            desk.advance(2 * 3_600);
+            settled(&desk, 2, &longer, "account", DONE, None, 1);
+            assert_eq!(left(), Some(asked_for), "{extends}");
+            // Noted once more, it is no second one.
+            note(&desk, EntryId(2), desk.now()).unwrap();
+            assert_eq!(left(), Some(asked_for), "{extends}");
+            // ConductorOne has heard of it three hours later.
+            desk.advance(3 * 3_600);
+            desk.query("INSERT INTO callback VALUES (2)", &[]).unwrap();
+            told(&desk, EntryId(2), desk.now()).unwrap();
+            desk.query("DELETE FROM callback", &[]).unwrap();
+            assert_eq!(left(), Some(told_of), "{extends}");
+            // What has ended is extended from then on.
+            desk.advance(20 * 3_600);
+            settled(&desk, 3, &longer, "account", DONE, None, 1);
+            assert_eq!(left(), Some(4), "{extends}");
+        }
     }
 
     #[test]
@@ -598,10 +645,7 @@ mod tests {
             (format!("INSERT INTO renewed VALUES ('{new}', '{old}', 4999)"), false),
         ] {
             let desk = with_operations();
-            for statement in [
-                "CREATE TABLE renewal (operation INTEGER PRIMARY KEY, member TEXT, email TEXT)",
-                "CREATE TABLE renewed (member TEXT PRIMARY KEY, successor TEXT, at INTEGER)",
-            ] {
+            for statement in LEDGER {
                 desk.query(statement, &[]).unwrap();
             }
             desk.query(
@@ -617,6 +661,67 @@ mod tests {
             assert_eq!(next_end(&desk, 0).unwrap().is_some(), stays, "{what}");
         }
     }
+
+    /// Each is noted as gained or lost, at a time; what is known is so since 5,000.
+    #[test]
+    fn what_one_sweep_does_not_find_is_over_once_another_one_has_not_found_it_either() {
+        const JANE: &str = "1950eaac6afff7eeb3d21899eb1b7c9a";
+        const AGAIN: &str = "2950eaac6afff7eeb3d21899eb1b7c9a";
+        const ROLE: &str = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
+        let (gained, lost) = (1_i64, 0_i64);
+        for (noted, gap, is_over) in [
+            (vec![(gained, 900_i64, JANE), (lost, 4_999, JANE)], None, true),
+            (vec![(gained, 900, JANE), (lost, 5_000, JANE)], None, false),
+            (vec![(gained, 900, JANE), (lost, 4_000, JANE), (gained, 4_500, JANE), (lost, 5_001, JANE)], None, false),
+            // She was removed, and added again without it.
+            (vec![(gained, 900, JANE), (lost, 4_999, AGAIN)], None, true),
+            (vec![(gained, 900, JANE), (lost, 5_000, AGAIN)], None, false),
+            // It was there before the ledger began.
+            (vec![(lost, 5_000, JANE)], None, false),
+            // That it is lost is not noted yet, or never is.
+            (vec![(gained, 900, JANE)], None, false),
+            (vec![(gained, 900, JANE)], Some(899_i64), false),
+            (vec![(gained, 900, JANE)], Some(901), true),
+            (vec![], None, true),
+        ] {
+            for member in [JANE, ""] {
+                let desk = with_operations();
+                for statement in LEDGER {
+                    desk.query(statement, &[]).unwrap();
+                }
+                let another = "INSERT INTO ledger VALUES (99, 1, 9000, 0, 'user:joe', '2950', 'joe@example.com', ?)";
+                desk.query(another, &[ROLE.into()]).unwrap();
+                for (gained, at, of) in &noted {
+                    desk.query(
+                        "INSERT INTO ledger (version, at, gained, principal, member, name, entitlement)
+                            VALUES (1, ?, ?, 'user:jane', ?, 'jane@example.com', ?)",
+                        &[(*at).into(), (*gained).into(), (*of).into(), ROLE.into()],
+                    )
+                    .unwrap();
+                }
+                if let Some(at) = gap {
+                    desk.query("INSERT INTO ledger_mark VALUES (?, 'gap')", &[at.into()]).unwrap();
+                }
+                desk.query(
+                    "INSERT INTO expiry (email, entitlement, operation, ends_at, member)
+                        VALUES ('jane@example.com', ?, 1, 1000, ?)",
+                    &[ROLE.into(), member.into()],
+                )
+                .unwrap();
+                let end = overdue(&desk, desk.now()).unwrap().remove(0);
+                over(&desk, &end, super::Timestamp::from_millis(5_000)).unwrap();
+                assert_eq!(next_end(&desk, 0).unwrap().is_none(), is_over, "{noted:?} {gap:?} {member}");
+            }
+        }
+    }
+
+    /// What is read here of invitations that are made again, and of the ledger.
+    const LEDGER: [&str; 4] = [
+        "CREATE TABLE renewal (operation INTEGER PRIMARY KEY, member TEXT, email TEXT)",
+        "CREATE TABLE renewed (member TEXT PRIMARY KEY, successor TEXT, at INTEGER)",
+        "CREATE TABLE ledger (id INTEGER PRIMARY KEY, version INTEGER, at INTEGER, gained INTEGER, principal TEXT, member TEXT, name TEXT, entitlement TEXT)",
+        "CREATE TABLE ledger_mark (at INTEGER, kind TEXT)",
+    ];
 
     #[test]
     fn a_table_that_knew_addresses_alone_comes_to_know_the_memberships() {

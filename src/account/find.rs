@@ -143,7 +143,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
     }
     pages.begin_anew()?;
     let meant = pages.candidates.meant(action);
-    if matches!(meant, Meant::Nobody) && pages.unseen > 0 && seen.is_recent && !seen.is_known {
+    if matches!(meant, Meant::Nobody) && pages.unseen > 0 && seen.is_recent {
         let message = "the list of members tells of more of them than it shows, and may not show yet who was made a member a moment ago";
         return Err(Stopped::NotNow(message.to_owned()));
     }

@@ -26,6 +26,16 @@ pub struct Identity {
     pub owner: Owner,
 }
 
+impl Identity {
+    /// Who lists tokens by it: the person whose token it is, by the digits of their id, and where nobody's is known, the token itself.
+    pub(crate) const fn lister(self) -> TokenId {
+        match self.owner {
+            Owner::User(user) => TokenId::of_bytes(user.bytes()),
+            Owner::Account | Owner::Unknown => self.token,
+        }
+    }
+}
+
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         "CREATE TABLE IF NOT EXISTS identity ( \
@@ -116,6 +126,14 @@ pub(crate) fn may_be_short(tokens: &[Token], own: Option<Identity>) -> bool {
     };
     let may_list = only.permission_groups().iter().any(|name| MAY_LIST.contains(&name.to_ascii_lowercase().as_str()));
     tokens.len() == 1 && !may_list && only.unlisted == 0
+}
+
+/// Whether a token may be shown fewer tokens than were listed before, by another's ([`Identity::lister`]): a person's may be shown that person's alone,
+/// and of which nothing is known may be a person's.
+pub(crate) fn may_be_shown_less(own: Option<Identity>, listed_by: Option<TokenId>) -> bool {
+    let is_less =
+        |by: TokenId| own.is_none_or(|own| own.owner != Owner::Account && ![own.token, own.lister()].contains(&by));
+    listed_by.is_some_and(is_less)
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ pub enum ApiError {
     /// The request itself is refused: any other 4xx, or a redirect.
     #[error("Cloudflare refused the request: {0}")]
     Invalid(Failure),
-    /// Cloudflare failed: 5xx, pages of its edge included.
+    /// Cloudflare failed: 5xx, pages of its edge included; or something else is in the way for now: HTTP 408, 409.
     #[error("Cloudflare failed: {0}")]
     Server(Failure),
     /// There was no answer.
@@ -226,8 +226,8 @@ pub(super) fn classify(failure: Failure, until: Timestamp) -> ApiError {
         (404 | 410, _) | (_, Some(1003)) => ApiError::NotFound(failure),
         (400 | 409, _) if exists => ApiError::AlreadyExists(failure),
         // A success that says it is none: what came of the request is not known, and no rule of the API is broken that would be
-        // broken again.
-        (..300, _) => ApiError::Server(failure),
+        // broken again. Nor is one by a conflict, which Cloudflare's own clients send again (`reference/cloudflare.md` 3.4).
+        (..300 | 409, _) => ApiError::Server(failure),
         _ => ApiError::Invalid(failure),
     }
 }
@@ -291,6 +291,10 @@ mod tests {
             (400, Some(1001), "Invalid role assignments found", "invalid"),
             (400, Some(1006), "invalid permission group and resource group combination", "invalid"),
             (400, Some(1004), "Account member already exists for email address", "already exists"),
+            (409, Some(1004), "Account member already exists for email address", "already exists"),
+            (409, Some(1001), "The resource is being changed", "server"),
+            (409, None, "", "server"),
+            (408, None, "", "server"),
             (400, Some(429), "add limit reached", "quota"),
             (429, Some(10_013), "More than 1200 requests", "rate limited"),
             (429, None, "", "rate limited"),
@@ -327,7 +331,7 @@ mod tests {
     #[test]
     fn what_the_server_answered_itself_does_not_come_later() {
         let server = |status| ApiError::Server(Failure { status, ..Failure::default() }).may_come_late();
-        assert!(server(524) && server(504) && server(502) && !server(500) && !server(503));
+        assert!(server(524) && server(504) && server(502) && !server(500) && !server(503) && !server(409));
         let failure = Failure { status: 502, code: Some(10_000), ..Failure::default() };
         assert!(!ApiError::Server(failure).may_come_late(), "the API itself has answered");
         assert!(ApiError::Transport(crate::base::ports::HttpError::Timeout(1)).may_come_late());

@@ -12,7 +12,7 @@ use super::SIZES;
 use super::call::Call;
 use super::cleared::Cleared;
 use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
-use super::error::ApiError;
+use super::error::{ApiError, Failure};
 use super::lenient::text;
 use super::policies::{self, Policies, PolicyRecord, PolicyWire};
 use crate::base::ports::{Clock, Http, HttpError, Method, Sql};
@@ -188,7 +188,11 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         let call = Call::write(cleared, Method::Post, self.account_path("/members"), Some(body));
         let invited: MemberRecord = self.object(call).await.map_err(|error| match error {
             // The code has been both in the wild (`reference/cloudflare.md` 2.6).
-            ApiError::Invalid(failure) if matches!(failure.code, Some(1004 | 1008)) => ApiError::AlreadyExists(failure),
+            ApiError::Invalid(failure) | ApiError::Server(failure @ Failure { status: 409, .. })
+                if matches!(failure.code, Some(1004 | 1008)) =>
+            {
+                ApiError::AlreadyExists(failure)
+            }
             error => error,
         })?;
         asked_for(&address::folded(email), &address::folded(&invited.email))?;

@@ -233,13 +233,18 @@ impl<P: Http + Clock + Sign> Client<'_, P> {
         Ok(ListPage { items, next: set(list.next_page_token) })
     }
 
-    /// The membership ids on one page of an app's accounts, as far as its connector told any.
+    /// The membership ids on one page of an app's accounts, as far as its connector told any; one that C1 has as deleted is none of them.
     pub async fn memberships_page(&self, app: &str, page: Option<&str>) -> Result<ListPage<MemberId>, ApiError> {
         let path = format!("{}{}", path(&["api", "v1", "apps", app, "app_users"]), page_query(page));
         let call = Call { what: "list the app's accounts", method: Method::Get, path, body: None };
         let list: List<Value> = self.call(call).await?;
         let views = list.list.unwrap_or_default();
-        let id = |view: &Value| view.pointer("/appUser/profile/member_id")?.as_str()?.parse().ok();
+        let id = |view: &Value| {
+            let text = |at: &str| view.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty());
+            let is_deleted =
+                text("/appUser/deletedAt").is_some() || text("/appUser/status/status") == Some("STATUS_DELETED");
+            text("/appUser/profile/member_id").filter(|_| !is_deleted)?.parse().ok()
+        };
         Ok(ListPage { items: views.iter().filter_map(id).collect(), next: set(list.next_page_token) })
     }
 

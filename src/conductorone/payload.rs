@@ -86,12 +86,16 @@ pub struct TaskStep {
     pub entitlement: EntitlementRef,
     /// Who is concerned.
     pub subject: Subject,
+    /// Whether the last of their addresses is a user name, and none of their e-mail addresses.
+    pub ends_with_username: bool,
     /// The e-mail address, or else the C1 id, of who asked for it.
     pub requester: Option<String>,
     /// The e-mail addresses, or else the C1 ids, of who approved it.
     pub approvers: Vec<String>,
     /// For how many seconds a grant is; nothing where it is for good.
     pub duration_secs: Option<i64>,
+    /// Whether it makes a grant that there is last longer.
+    pub is_extension: bool,
     /// The C1 ids of those whom the task is about and by: the subject and the requester.
     pub parties: Vec<String>,
 }
@@ -150,7 +154,12 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
         Waits::Approval => current.approval.is_some_and(|approval| !approval.is_null()),
     };
     let target = current.provision.unwrap_or_default().provision.provision_target;
-    let (action, named) = action(&task.r#type)?;
+    let (action, mut named) = action(&task.r#type)?;
+    // A task of another app, of which one step is of this one, names its own entitlement and the account that the person has in that app.
+    let is_of_another = named.app_id.is_some() && target.app_id.is_some() && named.app_id != target.app_id;
+    if is_of_another {
+        (named.app_entitlement_id, named.app_user_id) = (None, None);
+    }
 
     let entitlement_id = target.app_entitlement_id.or(named.app_entitlement_id);
     let app_user_id = target.app_user_id.or(named.app_user_id);
@@ -173,6 +182,7 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
         Ok(())
     };
 
+    let (subject, ends_with_username) = expanded.subject(app_user, app_user_id.is_some(), identity.as_deref());
     Ok(TaskStep {
         task_id,
         task_number: match &task.numeric_id {
@@ -184,11 +194,20 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
         actionable,
         action,
         app_id: target.app_id.or(named.app_id),
-        entitlement: expanded.entitlement(entitlement_id),
-        subject: expanded.subject(app_user, app_user_id.is_some(), identity.as_deref()),
+        entitlement: match entitlement_id {
+            None if is_of_another => EntitlementRef::default(),
+            id => expanded.entitlement(id),
+        },
+        subject,
+        ends_with_username,
         requester: task.created_by_user_id.map(|id| expanded.person(id)),
         approvers: approvers(&task.policy.history).into_iter().map(|id| expanded.person(id)).collect(),
-        duration_secs: target.grant_duration.or(named.grant_duration).as_deref().and_then(seconds),
+        duration_secs: target
+            .grant_duration
+            .as_deref()
+            .and_then(seconds)
+            .or_else(|| named.grant_duration.as_deref().and_then(seconds)),
+        is_extension: named.source.get("isExtension").and_then(Value::as_bool) == Some(true),
         parties,
     })
 }
@@ -285,9 +304,10 @@ impl Expansions {
         }
     }
 
-    fn subject(&self, app_user: Option<&Value>, has_account: bool, identity: Option<&str>) -> Subject {
+    /// Who is concerned, and whether the last of the addresses is a user name alone.
+    fn subject(&self, app_user: Option<&Value>, has_account: bool, identity: Option<&str>) -> (Subject, bool) {
         let identity = identity.and_then(|id| self.find("User", Some(id)));
-        let mut emails = Vec::new();
+        let (mut emails, mut ends_with_username) = (Vec::new(), false);
         // An identity may have several accounts: its own addresses are for somebody who has none yet.
         let addressed = if has_account { app_user } else { identity };
         if let Some(object) = addressed {
@@ -295,21 +315,24 @@ impl Expansions {
             let all = text(object, "email")
                 .into_iter()
                 .chain(listed.filter_map(|value| value.as_str().map(str::to_owned)))
-                .chain(text(object, "username").filter(|name| name.contains('@')));
-            for email in all {
+                .map(|email| (email, false))
+                .chain(text(object, "username").map(|name| (name, true)));
+            for (email, is_username) in all {
                 if email.contains('@') && !emails.iter().any(|known: &String| address::same(known, &email)) {
                     emails.push(email.trim().to_owned());
+                    ends_with_username = is_username;
                 }
             }
         }
         let profile = app_user.and_then(|user| user.get("profile"));
-        Subject {
+        let subject = Subject {
             emails,
             member_id: profile.and_then(|profile| text(profile, "member_id")?.parse().ok()),
             user_id: profile.and_then(|profile| text(profile, "cloudflare_user_id")?.parse().ok()),
             display_name: app_user.into_iter().chain(identity).find_map(|object| text(object, "displayName")),
             has_account,
-        }
+        };
+        (subject, ends_with_username)
     }
 
     /// The e-mail address of a C1 user, or the id where the user was not sent along.
@@ -399,6 +422,9 @@ struct RawTarget {
     outcome: Option<String>,
     #[serde(default, deserialize_with = "filled")]
     grant_duration: Option<String>,
+    /// Where a grant was asked for, and whether it is an extension.
+    #[serde(default)]
+    source: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -446,6 +472,39 @@ mod tests {
         for text in ["0s", "0.000s", "", "s", "3600", "315576000001s"] {
             assert_eq!(seconds(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_duration_that_is_none_in_one_place_hides_none_in_the_other() {
+        for (target, named, secs) in [
+            ("0s", "28800s", Some(28_800)),
+            ("28800s", "0s", Some(28_800)),
+            ("3600s", "28800s", Some(3_600)),
+            ("", "60s", Some(60)),
+            ("0s", "0s", None),
+        ] {
+            let mut body = grant();
+            let task = &mut body["payload"]["taskView"]["task"];
+            task["type"]["grant"]["grantDuration"] = json!(named);
+            task["policy"]["current"]["provision"]["provision"]["provisionTarget"]["grantDuration"] = json!(target);
+            assert_eq!(step(&body).duration_secs, secs, "{target} {named}");
+        }
+    }
+
+    #[test]
+    fn an_extension_is_one_where_conductorone_says_so() {
+        for (source, is_one) in [
+            (json!({ "requestId": "r1", "isExtension": true }), true),
+            (json!({ "isExtension": false }), false),
+            (json!({}), false),
+            (Value::Null, false),
+            (json!("slack"), false),
+        ] {
+            let mut body = grant();
+            body["payload"]["taskView"]["task"]["type"]["grant"]["source"] = source.clone();
+            assert_eq!(step(&body).is_extension, is_one, "{source}");
+        }
+        assert!(!step(&grant()).is_extension);
     }
 
     const ROLE: &str = "role:05784afa30c1afe1440e79d9351c7430:member";
@@ -535,6 +594,58 @@ mod tests {
         assert!(!step.subject.has_account);
         assert_eq!(step.subject.emails, ["jane.doe@example.com"]);
         assert_eq!(step.subject.member_id, None);
+    }
+
+    /// A task of another app, one step of which is to be provisioned by an entitlement of this one.
+    #[test]
+    fn what_a_task_names_of_another_app_is_neither_the_account_nor_the_entitlement_here() {
+        for (app, is_ours) in [("app0", false), ("app1", true)] {
+            let mut body = grant();
+            let task = &mut body["payload"]["taskView"]["task"];
+            let mut named = task["type"]["grant"].take();
+            named["appId"] = json!(app);
+            task["type"] = json!({ "revoke": named });
+            let target = "/payload/taskView/task/policy/current/provision/provision/provisionTarget";
+            body.pointer_mut(target).unwrap()["appUserId"] = Value::Null;
+            let told = step(&body);
+            assert_eq!((&told.action, told.app_id.as_deref()), (&Ok(Action::Revoke), Some("app1")));
+            assert_eq!(told.entitlement.candidates, [ROLE], "the step's own");
+            assert_eq!(told.subject.has_account, is_ours);
+            // The identity's addresses are what there is to go by.
+            assert_eq!(told.subject.emails, [if is_ours { "Jane@example.com" } else { "jane.doe@example.com" }]);
+            assert_eq!(told.subject.member_id.is_some(), is_ours);
+            // Nor is it the only one that came along.
+            body.pointer_mut(target).unwrap()["appEntitlementId"] = Value::Null;
+            let told = step(&body);
+            assert_eq!(told.entitlement.id.as_deref(), is_ours.then_some("e1"));
+            assert_eq!(told.entitlement.candidates.is_empty(), !is_ours);
+        }
+    }
+
+    #[test]
+    fn a_user_name_is_told_from_the_addresses_where_it_is_none_of_them() {
+        let body = |emails: &[&str], username: &str| {
+            let mut body = grant();
+            let payload = &mut body["payload"];
+            payload["taskView"]["task"]["type"]["grant"]["appUserId"] = Value::Null;
+            let target = "/taskView/task/policy/current/provision/provision/provisionTarget";
+            payload.pointer_mut(target).unwrap()["appUserId"] = Value::Null;
+            payload["expanded"][3]["emails"] = json!(emails);
+            payload["expanded"][3]["username"] = json!(username);
+            body
+        };
+        let (own, other, name) = ("jane.doe@example.com", "jane@example.org", "jdoe@acme.onmicrosoft.com");
+        for (emails, username, told, ends_with_username) in [
+            (vec![own], name, vec![own, name], true),
+            (vec![own, other], name, vec![own, other, name], true),
+            (vec![own, other], "Jane@example.org", vec![own, other], false),
+            (vec![own, other], "jdoe", vec![own, other], false),
+            (vec![own, other], "", vec![own, other], false),
+        ] {
+            let step = step(&body(&emails, username));
+            assert_eq!(step.subject.emails, told, "{username}");
+            assert_eq!(step.ends_with_username, ends_with_username, "{emails:?} {username}");
+        }
     }
 
     #[test]

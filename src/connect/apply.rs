@@ -3,9 +3,10 @@
 use super::entitlements::{self, ListedEntitlement, PoliciesBefore};
 use super::journal;
 use super::plan::{self, Decision};
-use super::run::{Phase, Ports, What};
+use super::run::{AUTO_WIRE, Phase, Ports, What};
 use super::steps::{Step, Trouble};
 use crate::base::ports::SqlError;
+use crate::base::remedy::CONNECT;
 use crate::conductorone::api::ApiError;
 use crate::conductorone::apps::Policy;
 
@@ -15,17 +16,19 @@ const BATCH: i64 = 200;
 impl<P: Ports> Step<'_, '_, P> {
     /// Passes over entitlements that stay, or changes the next one that does not.
     pub(super) async fn apply(&mut self, after: i64, pending: Option<String>) -> Result<(), Trouble> {
-        let batch = entitlements::listed(self.ports, after, BATCH)?;
         let connection = journal::connection(self.ports)?;
+        let batch = entitlements::listed(self.ports, &self.app_id()?, connection.connected_at, after, BATCH)?;
         let ends = i64::try_from(batch.len()).unwrap_or(BATCH) < BATCH;
         let webhook = self.run.webhook.clone().unwrap_or_default();
         let overwrite = self.run.options.overwrite;
-        let decide = |provisioner: &Policy, deprovisioner: &Policy| {
-            plan::decide(provisioner, deprovisioner, &webhook, &connection.former, overwrite)
-        };
         let mut passed = false;
         for listed in batch {
             let n = listed.n;
+            // Whoever asks for a run has everything lead here; what begins one by itself undoes nothing that somebody did since.
+            let settled = listed.settled && self.run.by == AUTO_WIRE;
+            let decide = |provisioner: &Policy, deprovisioner: &Policy| {
+                plan::decide(provisioner, deprovisioner, &webhook, &connection.former, overwrite, settled)
+            };
             let decision = (!listed.own.is_empty()).then(|| decide(&listed.provisioner, &listed.deprovisioner));
             let is_pending = pending.as_ref() == Some(&listed.id);
             match decision {
@@ -60,6 +63,16 @@ impl<P: Ports> Step<'_, '_, P> {
                 (
                     What::Left,
                     format!("{:?} was left alone, since {why}; overwriting replaces it (OVERWRITE=1).", listed.name),
+                )
+            }
+            Some(Decision::ChangedSince) => {
+                counts.custom += 1;
+                (
+                    What::Left,
+                    format!(
+                        "{:?} was left alone, since somebody changed it in ConductorOne after an earlier run; to have it lead here, {CONNECT}.",
+                        listed.name
+                    ),
                 )
             }
             Some(Decision::Change { provisioner, deprovisioner }) => {

@@ -17,6 +17,8 @@ use super::entitlements::ACCESS;
 pub(super) enum Evidence {
     /// It has nothing to do with Cloudflare, as far as can be seen.
     Nothing,
+    /// It has an id that one account alone has, and this one has not.
+    Another,
     /// It stands for a Cloudflare account, whichever.
     Alike,
     /// It stands for this one.
@@ -45,15 +47,19 @@ impl Offers {
     }
 }
 
-/// Whether one of these memberships is of the account, as the last sync found it.
-pub(super) async fn is_member_of<P: KeyValue>(ports: &P, memberships: &[MemberId]) -> Result<bool, SnapshotError> {
-    let mut is_one = false;
+/// What memberships tell of the account that their app stands for, as the last sync found it.
+pub(super) async fn of_members<P: KeyValue>(ports: &P, memberships: &[MemberId]) -> Result<Evidence, SnapshotError> {
+    let mut evidence = Evidence::Nothing;
     if let Some(snapshot) = snapshot::latest(ports).await?.filter(|_| !memberships.is_empty()) {
-        let mut see =
-            |row: &Row| is_one |= row.as_member().is_some_and(|member| memberships.contains(&member.member_id));
+        evidence = Evidence::Another;
+        let mut see = |row: &Row| {
+            if row.as_member().is_some_and(|member| memberships.contains(&member.member_id)) {
+                evidence = Evidence::Account;
+            }
+        };
         snapshot.each(ports, Kind::PEOPLE, |row| see(&row)).await?;
     }
-    Ok(is_one)
+    Ok(evidence)
 }
 
 impl Known {
@@ -61,13 +67,12 @@ impl Known {
     pub(super) fn evidence(&self, entitlement: &AppEntitlement) -> Evidence {
         let &[own] = entitlement.named.entitlements().as_slice() else { return Evidence::Nothing };
         let Some(catalogue) = &self.0 else { return Evidence::Alike };
-        if catalogue.get(own).is_none() {
-            return Evidence::Nothing;
-        }
-        match own {
+        match (own, catalogue.get(own).is_some()) {
             // A group's id is drawn for it, and a scoped role's has that of a resource group in it.
-            Entitlement::Group(_) | Entitlement::ScopedRole(_) => Evidence::Account,
-            Entitlement::Role(_) => Evidence::Alike,
+            (Entitlement::Group(_) | Entitlement::ScopedRole(_), true) => Evidence::Account,
+            (Entitlement::Group(_) | Entitlement::ScopedRole(_), false) => Evidence::Another,
+            (Entitlement::Role(_), true) => Evidence::Alike,
+            (Entitlement::Role(_), false) => Evidence::Nothing,
         }
     }
 
@@ -156,11 +161,13 @@ mod tests {
         let scoped = format!("scoped_role:{ROLE}-{OTHER}:member");
         let known = known(&[(&role, "x"), (&group, "x"), (&scoped, "x")]);
         let (others_group, others_role) = (format!("group:{ROLE}:member"), format!("role:{OTHER}:member"));
+        let others_scoped = format!("scoped_role:{OTHER}-{ROLE}:member");
         for (id, expected) in [
             (&role, Evidence::Alike),
             (&group, Evidence::Account),
             (&scoped, Evidence::Account),
-            (&others_group, Evidence::Nothing),
+            (&others_group, Evidence::Another),
+            (&others_scoped, Evidence::Another),
             (&others_role, Evidence::Nothing),
         ] {
             assert_eq!(known.evidence(&entitlement("x", &[id], false)), expected, "{id}");

@@ -20,6 +20,8 @@ pub(super) struct ListedEntitlement {
     pub(super) own: String,
     pub(super) provisioner: Policy,
     pub(super) deprovisioner: Policy,
+    /// Whether a run that went through came to an end with it before.
+    pub(super) settled: bool,
 }
 
 /// What stands for C1's builtin Access entitlement.
@@ -76,20 +78,31 @@ pub(super) fn list(sql: &dyn Sql, entitlement: &ListedEntitlement) -> Result<(),
     Ok(())
 }
 
-/// The next entitlements as listed.
-pub(super) fn listed(sql: &dyn Sql, after: i64, limit: i64) -> Result<Vec<ListedEntitlement>, SqlError> {
+/// The next entitlements of an app as listed. Of those that an earlier version settled it noted no ids of C1's, and kept what each was before; what
+/// was kept after the last run that went through is of one that did not, which may have changed nothing.
+pub(super) fn listed(
+    sql: &dyn Sql,
+    app: &str,
+    connected_at: Option<Timestamp>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<ListedEntitlement>, SqlError> {
     let rows = sql.query(
-        "SELECT n, id, name, own, provisioner, deprovisioner FROM connect_entitlement WHERE n > ? ORDER BY n LIMIT ?",
-        &[after.into(), limit.into()],
+        "SELECT n, id, name, own, provisioner, deprovisioner, id IN (SELECT own FROM connect_settled) OR ( \
+            own IN (SELECT own FROM connect_settled) \
+            AND EXISTS (SELECT 1 FROM connect_saved WHERE app = ? AND entitlement = connect_entitlement.id AND saved_at <= ?)) \
+         FROM connect_entitlement WHERE n > ? ORDER BY n LIMIT ?",
+        &[app.into(), connected_at.into(), after.into(), limit.into()],
     )?;
     let read = |row: &Vec<SqlValue>| match row.as_slice() {
-        [n, id, name, own, provisioner, deprovisioner] => Some(ListedEntitlement {
+        [n, id, name, own, provisioner, deprovisioner, settled] => Some(ListedEntitlement {
             n: n.integer()?,
             id: id.text()?.to_owned(),
             name: name.text()?.to_owned(),
             own: own.text()?.to_owned(),
             provisioner: policy(provisioner)?,
             deprovisioner: policy(deprovisioner)?,
+            settled: settled.integer()? != 0,
         }),
         _ => None,
     };
@@ -106,13 +119,15 @@ pub(super) fn lists_ours(sql: &dyn Sql) -> Result<bool, SqlError> {
     Ok(value.as_ref().and_then(SqlValue::integer).is_some_and(|count| count > 0))
 }
 
-/// Notes which entitlements a run that connects has come to an end with: what was listed, but for what it could not change.
+/// Notes which entitlements a run that connects has come to an end with, by this connector's ids and by C1's: what was listed, but for what
+/// it could not change.
 pub(super) fn settle(sql: &dyn Sql, run: i64) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_settled", &[])?;
     sql.query(
-        "INSERT INTO connect_settled (own) SELECT DISTINCT own FROM connect_entitlement WHERE own NOT IN ( \
+        "WITH ended AS (SELECT id, own FROM connect_entitlement WHERE own NOT IN ( \
             SELECT listed.own FROM connect_line AS line JOIN connect_entitlement AS listed ON listed.id = line.entitlement \
-            WHERE line.run = ? AND line.what = ?)",
+            WHERE line.run = ? AND line.what = ?)) \
+         INSERT INTO connect_settled (own) SELECT own FROM ended UNION SELECT id FROM ended WHERE own <> ''",
         &[run.into(), What::Failed.as_str().into()],
     )?;
     Ok(())
@@ -123,7 +138,7 @@ pub(super) fn unsettle(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query("DELETE FROM connect_settled", &[]).map(drop)
 }
 
-/// This connector's ids of the entitlements that are settled, and of those that were given up waiting for.
+/// The ids of the entitlements that are settled, and of those that were given up waiting for.
 pub(super) fn settled(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
     let rows = sql.query("SELECT own FROM connect_settled UNION SELECT own FROM connect_given_up", &[])?;
     Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())
@@ -186,10 +201,11 @@ pub(super) fn next_saved(
     Ok(read.pop().map(Ok).or_else(|| ids.map(Err)))
 }
 
-/// Forgets what an entitlement was: it is so again, or is not ours to put back any more.
+/// Forgets what an entitlement was, and that it was settled: it is so again, or is not ours to put back any more.
 pub(super) fn forget_saved(sql: &dyn Sql, saved: &PoliciesBefore) -> Result<(), SqlError> {
     let key = [saved.app.as_str().into(), saved.entitlement.as_str().into()];
-    sql.query("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key).map(drop)
+    sql.query("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key)?;
+    sql.query("DELETE FROM connect_settled WHERE own = ?", &[saved.entitlement.as_str().into()]).map(drop)
 }
 
 /// How many entitlements there are that can be put back.

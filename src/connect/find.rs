@@ -16,7 +16,8 @@ const MAX_USER_PAGES: u32 = 5;
 const MAX_APPS: usize = 1_000;
 
 impl<P: Ports> Step<'_, '_, P> {
-    /// Takes the app that was named, else the one of the last time, else looks for it.
+    /// Takes the app that was named, else the one of the last time, and looks into it; else looks for one. Whoever names an app may name
+    /// another account's, whose roles have the same ids, and the app of the last time may stand for another account by now.
     pub(super) async fn app(&mut self) -> Result<(), Trouble> {
         let named = self.run.options.app_id.clone().or_else(|| self.settings.app_id.clone());
         let before = journal::connection(self.ports)?.app.map(|app| app.id);
@@ -31,7 +32,10 @@ impl<P: Ports> Step<'_, '_, P> {
             return Ok(());
         };
         match self.client.app(&id).await {
-            Ok(app) => self.settle_app(NamedApp { id: app.id, name: app.display_name }),
+            Ok(App { id, display_name: name }) => {
+                self.run.phase = Phase::examine(vec![NamedApp { id, name }], None, Some(false));
+                Ok(())
+            }
             Err(ApiError::NotFound { .. }) if named.is_some() => Err(Trouble::Stop(format!(
                 "There is no app {id} in ConductorOne, or the API key may not see it; take the id from the address bar when you look at the app."
             ))),
@@ -75,7 +79,7 @@ impl<P: Ports> Step<'_, '_, P> {
         }
         self.run.phase = match found.next {
             Some(next) if Some(&next) != page.as_ref() => Phase::Apps { page: Some(next), apps },
-            _ => Phase::Examine { left: apps, found: Vec::new(), alike: Vec::new(), page: None, users: 0 },
+            _ => Phase::examine(apps, None, None),
         };
         Ok(())
     }
@@ -88,24 +92,28 @@ impl<P: Ports> Step<'_, '_, P> {
         mut found: Vec<NamedApp>,
         mut alike: Vec<NamedApp>,
         page: Option<String>,
+        mut another: Option<bool>,
     ) -> Result<(), Trouble> {
         if let Some(app) = left.pop() {
             let known = self.offers.known(self.ports).await?;
             let (mut next, mut evidence) = (None, Evidence::Nothing);
             match self.client.entitlements_page(&app.id, page.as_deref()).await {
                 Ok(listed) => {
-                    evidence =
-                        listed.items.iter().map(|entitlement| known.evidence(entitlement)).max().unwrap_or(evidence);
+                    for told in listed.items.iter().map(|entitlement| known.evidence(entitlement)) {
+                        another = another.map(|another| another || told == Evidence::Another);
+                        evidence = evidence.max(told);
+                    }
                     next = listed.next.filter(|next| Some(next) != page.as_ref());
                 }
                 // One app of many that the key may not look into is none that it could change.
                 Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            if evidence >= Evidence::Alike && alike.last() != Some(&app) {
+            if (evidence >= Evidence::Alike || another.is_some()) && alike.last() != Some(&app) {
                 alike.push(app.clone());
             }
-            // Only what looks like a Cloudflare app so far is worth reading further: first the rest of its entitlements, then its accounts.
+            // Only what was named, or looks like a Cloudflare app so far, is worth reading further: first the rest of its entitlements, then its
+            // accounts.
             let mut users = 0;
             if evidence == Evidence::Account {
                 found.push(app);
@@ -116,22 +124,32 @@ impl<P: Ports> Step<'_, '_, P> {
             } else {
                 next = None;
             }
-            self.run.phase = Phase::Examine { left, found, alike, page: next, users };
+            self.run.phase = Phase::Examine { left, found, alike, page: next, users, another };
             return Ok(());
         }
         let named = |apps: &[NamedApp]| {
             apps.iter().map(|app| format!("{:?} ({})", app.name, app.id)).collect::<Vec<_>>().join(", ")
         };
-        match (found.as_slice(), alike.as_slice()) {
-            ([app], _) => self.settle_app(app.clone()),
-            ([], []) => Err(Trouble::Stop(format!(
+        match (found.as_slice(), alike.as_slice(), another) {
+            ([app], _, _) => self.settle_app(app.clone()),
+            ([], [app], Some(false)) => {
+                self.settle_app(app.clone())?;
+                let text = "Nothing that only this account has, such as a user group, a scoped role or an account's membership id, was found in that app: see that it stands for no other Cloudflare account.";
+                self.say(What::Left, None, text.to_owned())?;
+                Ok(())
+            }
+            ([], apps, Some(true)) => Err(Trouble::Stop(format!(
+                "{} has user groups, scoped roles or accounts of another Cloudflare account and none of this one's, so nothing was changed: say which app is this account's {NAME_APP}; where it is this one all the same, let the API key list its accounts, let this connector sync and then ConductorOne (one user group of this account that it knows is enough), and connect again.",
+                named(apps)
+            ))),
+            ([], [], _) => Err(Trouble::Stop(format!(
                 "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is: {NAME_APP}."
             ))),
-            ([], alike) => Err(Trouble::Stop(format!(
+            ([], alike, _) => Err(Trouble::Stop(format!(
                 "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group, a scoped role or an account's membership id (which the API key has to be allowed to list), was found in ConductorOne: {} may stand for this account or for another one. Say which app it is: {NAME_APP}.",
                 named(alike)
             ))),
-            (several, _) => Err(Trouble::Stop(format!(
+            (several, _, _) => Err(Trouble::Stop(format!(
                 "Several apps in ConductorOne have entitlements with these ids: {}. Say which one it is: {NAME_APP}.",
                 named(several)
             ))),
@@ -147,6 +165,7 @@ impl<P: Ports> Step<'_, '_, P> {
         alike: Vec<NamedApp>,
         page: Option<String>,
         users: u32,
+        mut another: Option<bool>,
     ) -> Result<(), Trouble> {
         let (mut next, mut users) = (None, users);
         if let Some(app) = left.pop() {
@@ -159,7 +178,9 @@ impl<P: Ports> Step<'_, '_, P> {
                 Err(error) => return Err(error.into()),
             };
             next = listed.next.filter(|next| Some(next) != page.as_ref() && users < MAX_USER_PAGES);
-            if catalogue::is_member_of(self.ports, &listed.items).await? {
+            let told = catalogue::of_members(self.ports, &listed.items).await?;
+            another = another.map(|another| another || told == Evidence::Another);
+            if told == Evidence::Account {
                 found.push(app);
                 next = None;
             } else if next.is_some() {
@@ -167,7 +188,7 @@ impl<P: Ports> Step<'_, '_, P> {
             }
         }
         users = if next.is_some() { users + 1 } else { 0 };
-        self.run.phase = Phase::Examine { left, found, alike, page: next, users };
+        self.run.phase = Phase::Examine { left, found, alike, page: next, users, another };
         Ok(())
     }
 
@@ -183,7 +204,8 @@ impl<P: Ports> Step<'_, '_, P> {
             let own = known.own(&entitlement);
             let AppEntitlement { id, named, provisioner, deprovisioner } = entitlement;
             let name = named.display_name.unwrap_or_default();
-            entitlements::list(self.ports, &ListedEntitlement { n: 0, id, name, own, provisioner, deprovisioner })?;
+            let listed = ListedEntitlement { n: 0, id, name, own, provisioner, deprovisioner, settled: false };
+            entitlements::list(self.ports, &listed)?;
         }
         if let Some(next) = found.next.filter(|next| Some(next) != page.as_ref()) {
             self.run.phase = Phase::List { page: Some(next) };

@@ -5,7 +5,8 @@
 //! before. So it may be cut off anywhere, and goes on from there.
 //!
 //! **Invariants:** nothing is pointed at this Worker before a test event of C1's has arrived here; what was there before is on disk
-//! before a change is sent; what people set up on purpose stays unless they say otherwise; one run at a time.
+//! before a change is sent; what people set up on purpose stays unless they say otherwise; what they changed after an earlier run is
+//! pointed here again by none that begins by itself; one run at a time.
 
 mod apply;
 mod catalogue;

@@ -16,26 +16,30 @@ pub(super) enum Decision {
     },
     /// Somebody set it up on purpose; the text says what is there.
     Custom(String),
+    /// Somebody changed it after a run came to an end with it.
+    ChangedSince,
 }
 
-/// Decides for an entitlement. `former` are webhooks of this connector from before.
+/// Decides for an entitlement. `former` are webhooks of this connector from before. One that is `settled` leads to one of ours, or somebody
+/// changed it since.
 pub(super) fn decide(
     provisioner: &Policy,
     deprovisioner: &Policy,
     webhook: &str,
     former: &[String],
     overwrite: bool,
+    settled: bool,
 ) -> Decision {
     let leads_there = |policy: &Policy| policy.webhook_id() == Some(webhook);
     if leads_there(provisioner) && leads_there(deprovisioner) {
         return Decision::Already;
     }
-    let custom = |policy: &Policy| {
-        let of_ours = policy.webhook_id().is_some_and(|id| id == webhook || former.iter().any(|known| known == id));
-        !overwrite && !of_ours && is_custom(policy)
-    };
+    let of_ours =
+        |policy: &Policy| policy.webhook_id().is_some_and(|id| id == webhook || former.iter().any(|known| known == id));
+    let custom = |policy: &Policy| !overwrite && !of_ours(policy) && is_custom(policy);
     // One side that was set on purpose may count on what the other one is by default: both stay.
     match (custom(provisioner), custom(deprovisioner)) {
+        (false, false) if settled && !(of_ours(provisioner) && of_ours(deprovisioner)) => Decision::ChangedSince,
         (false, false) => {
             Decision::Change { provisioner: !leads_there(provisioner), deprovisioner: !leads_there(deprovisioner) }
         }
@@ -136,7 +140,8 @@ mod tests {
         for (provisioner, deprovisioner, expected) in table {
             let what = format!("{provisioner} {deprovisioner}");
             let (provisioner, deprovisioner) = (policy(&provisioner), policy(&deprovisioner));
-            let decided = |overwrite| decide(&provisioner, &deprovisioner, "w", &["former".to_owned()], overwrite);
+            let decided =
+                |overwrite| decide(&provisioner, &deprovisioner, "w", &["former".to_owned()], overwrite, false);
             if let Some(expected) = expected {
                 assert_eq!(decided(false), expected, "{what}");
             } else {
@@ -144,6 +149,28 @@ mod tests {
                 assert!(matches!(decided(true), Decision::Change { .. }), "{what}: {:?}", decided(true));
             }
         }
+    }
+
+    #[test]
+    fn what_was_settled_and_leads_elsewhere_was_changed_since() {
+        let (ours, former) = (Policy::webhook("w"), Policy::webhook("former"));
+        let connector = policy(&json!({ "connector": {} }));
+        let change = |provisioner, deprovisioner| Decision::Change { provisioner, deprovisioner };
+        for (provisioner, deprovisioner, settled, expected) in [
+            (&connector, &connector, true, Decision::ChangedSince),
+            (&connector, &ours, true, Decision::ChangedSince),
+            (&ours, &connector, true, Decision::ChangedSince),
+            (&ours, &ours, true, Decision::Already),
+            // The Worker is reached at another address by now.
+            (&former, &ours, true, change(true, false)),
+            (&former, &former, true, change(true, true)),
+            (&connector, &ours, false, change(true, false)),
+        ] {
+            let decided = decide(provisioner, deprovisioner, "w", &["former".to_owned()], false, settled);
+            assert_eq!(decided, expected, "{provisioner:?} {deprovisioner:?} {settled}");
+        }
+        let ticket = policy(&json!({ "externalTicket": {} }));
+        assert!(matches!(decide(&ticket, &ours, "w", &[], false, true), Decision::Custom(_)));
     }
 
     #[test]

@@ -135,7 +135,8 @@ pub(super) enum Phase {
     /// List apps.
     Apps { page: Option<String>, apps: Vec<NamedApp> },
     /// Look for this account's ids in each. `alike` are apps with ids that every Cloudflare account has, and of the last of those `left`
-    /// the next `page` is to be read: of its entitlements, or after those of its accounts (`users`).
+    /// the next `page` is to be read: of its entitlements, or after those of its accounts (`users`). Where it is one that was named, or
+    /// connected before, `another` says whether ids of another account's were found in it so far.
     Examine {
         left: Vec<NamedApp>,
         found: Vec<NamedApp>,
@@ -145,6 +146,8 @@ pub(super) enum Phase {
         page: Option<String>,
         #[serde(default)]
         users: u32,
+        #[serde(default)]
+        another: Option<bool>,
     },
     /// List the app's entitlements.
     List { page: Option<String> },
@@ -162,6 +165,13 @@ pub(super) enum Phase {
     Used { page: Option<String> },
     /// Delete the webhook.
     Delete,
+}
+
+impl Phase {
+    /// Looks into apps, of the last one from a page on.
+    pub(super) fn examine(left: Vec<NamedApp>, page: Option<String>, another: Option<bool>) -> Self {
+        Self::Examine { left, found: Vec::new(), alike: Vec::new(), page, users: 0, another }
+    }
 }
 
 /// A run: what was asked, and how far it is.

@@ -54,9 +54,11 @@ impl<P: Ports> Step<'_, '_, P> {
             Phase::App => self.app().await,
             Phase::Apps { page, apps } => self.apps(page, apps).await,
             Phase::Examine { left, page, .. } if self.run.options.undo => self.used(left, page).await,
-            Phase::Examine { left, found, alike, page, users: 0 } => self.examine(left, found, alike, page).await,
-            Phase::Examine { left, found, alike, page, users } => {
-                self.examine_users(left, found, alike, page, users).await
+            Phase::Examine { left, found, alike, page, users: 0, another } => {
+                self.examine(left, found, alike, page, another).await
+            }
+            Phase::Examine { left, found, alike, page, users, another } => {
+                self.examine_users(left, found, alike, page, users, another).await
             }
             Phase::List { page } => self.list(page).await,
             Phase::Webhook { page } => self.webhook(page).await,

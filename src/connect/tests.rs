@@ -6,7 +6,7 @@ use futures::executor::block_on;
 use serde_json::{Value, json};
 use sim::conductorone::{App, Credential, Entitlement, Person};
 
-use super::run::{RunState, What};
+use super::run::{Phase, RunState, What};
 use super::{Options, Within, begin, connected_apps, drive, missing, next_due, report, running, summary};
 use crate::base::ports::{Clock as _, Sql as _};
 use crate::base::rows;
@@ -328,6 +328,12 @@ async fn a_run_that_does_not_come_to_its_end_is_ended_and_the_next_one_begins() 
     begin(&world.ports, Options::default(), "api").unwrap().unwrap();
     assert!(!world.carry_on().await);
     assert_eq!(summary(&world.ports.desk).unwrap().unwrap().last_run.state, RunState::Done);
+}
+
+#[test]
+fn how_far_a_run_of_an_earlier_version_looked_into_apps_is_read() {
+    let read = serde_json::from_value::<Phase>(json!({ "examine": { "left": [], "found": [] } }));
+    assert_eq!(read.unwrap(), Phase::examine(Vec::new(), None, None));
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ impl<P: Ports> Step<'_, '_, P> {
         if next.is_some() {
             left.push(app);
         }
-        self.run.phase = Phase::Examine { left, found: Vec::new(), alike: Vec::new(), page: next, users: 0 };
+        self.run.phase = Phase::examine(left, next, None);
         Ok(())
     }
 

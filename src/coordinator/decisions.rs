@@ -8,7 +8,7 @@ use crate::account::default_role::listed;
 use crate::audit::signs::Watch;
 use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::decide::facts::Standing;
+use crate::decide::facts::{Standing, are_clear};
 use crate::decide::record::{self, APPROVED, Before, Record};
 use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
@@ -25,8 +25,14 @@ pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &
 }
 
 /// The facts, which were gathered since `began`, with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for
-/// it; and with what is on its way.
-fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts, began: Timestamp) -> Result<Facts, SqlError> {
+/// it; and with what is on its way to whoever has one of these addresses.
+fn with_findings<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    facts: Facts,
+    emails: &[String],
+    began: Timestamp,
+) -> Result<Facts, SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
     let Facts::Known(mut known) = facts else { return Ok(facts) };
     // Those of a generation before say nothing of this one.
@@ -42,27 +48,31 @@ fn with_findings<P: Ports>(ports: &P, settings: &Settings, facts: Facts, began: 
         // Of whom no login is known may read every day: changes alone decide nothing.
         known.idle_days = silence.since_login.and(silence.days(ports.now()));
     }
-    if let Some(email) = &known.person.email {
+    let mut all = Vec::new();
+    let is_new = |own: &&String| !emails.iter().any(|email| address::same(email, own));
+    for email in emails.iter().chain(known.person.email.iter().filter(is_new)) {
         let key = known.person.key.map(Principal::id);
-        let (mut coming, is_clear) = coming(ports, &address::folded(email), key, began)?;
+        let (more, is_clear) = coming(ports, &address::folded(email), key, began)?;
         // What cannot be told may be anything.
         known.person.is_whole &= is_clear;
-        // What was asked for before a role's own id was learned names its permission group.
-        for it in coming.iter_mut().flatten() {
-            *it = listed(&known.catalogue, *it).map_or(*it, |it| it.entitlement);
-        }
-        // Of the same, another step of the task may have been approved, and none of them keeps it from who asks.
-        let wanted = known.wanted.entitlement;
-        coming.retain(|it| *it != wanted);
-        // Who is nobody yet is invited for an account or a user group, with the first role.
-        if known.person.status == Standing::None
-            && coming.iter().any(|it| matches!(it, None | Some(Entitlement::Group(_))))
-        {
-            let first = settings.provision.default_role.in_catalogue(&known.catalogue);
-            coming.push(first.filter(|_| first != wanted));
-        }
-        known.person.coming = coming.into_iter().flatten().flat_map(|it| known.catalogue.given_by(it)).collect();
+        all.extend(more);
     }
+    // What was asked for before a role's own id was learned names its permission group.
+    for it in all.iter_mut().flatten() {
+        *it = listed(&known.catalogue, *it).map_or(*it, |it| it.entitlement);
+    }
+    // Of the same, another step of the task may have been approved, and none of them keeps it from who asks.
+    let wanted = known.wanted.entitlement;
+    all.retain(|it| *it != wanted);
+    // Who is nobody yet is invited for an account or a user group, with the first role.
+    if known.person.status == Standing::None && all.iter().any(|it| matches!(it, None | Some(Entitlement::Group(_)))) {
+        let first = settings.provision.default_role.in_catalogue(&known.catalogue);
+        known.person.is_whole &= first.is_some();
+        all.push(first.filter(|_| first != wanted));
+    }
+    known.person.coming = all.into_iter().flatten().flat_map(|it| known.catalogue.given_by(it)).collect();
+    // Nor is it known what that gives which the generation does not list.
+    known.person.is_whole &= are_clear(&known.person.coming, &known.catalogue);
     Ok(Facts::Known(known))
 }
 
@@ -129,7 +139,7 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         known.what_if = what_if::line(ports, settings, &asked).await.ok();
     }
     // From here on nothing is awaited: two that are asked for in the same moment know of each other.
-    let facts = with_findings(ports, settings, facts, began)?;
+    let facts = with_findings(ports, settings, facts, &question.subject.emails, began)?;
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
     let record = Record::new(question, &facts, &decision, ports.now());
     // What was decided first under the key stays what it was.

@@ -12,6 +12,7 @@ use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
 use crate::export::{File, Insights, MAX_INSIGHTS};
 use crate::findings;
+use crate::ledger::record;
 use crate::provision::incident::{self, Incident};
 use crate::push;
 use crate::signal::{self, CapReached, ToldFindings};
@@ -30,7 +31,11 @@ fn subject<P: Ports>(
             // A token is unused for a day longer with each day, whatever is published.
             let today = ports.now().date();
             let overdue = expiry::overdue_so_far(ports, ports.now().plus_secs(-settings.overdue_minutes * 60))?;
-            Some(format!("{generation} {today} {overdue}"))
+            // What is there no more by one sweep is over once another one has found it so.
+            let is_sure = !overdue.starts_with('0')
+                && record::is_published_before(ports, generation, sync::found_so_since(ports, generation)?)?;
+            let sure = if is_sure { "-sure" } else { "" };
+            Some(format!("{generation} {today} {overdue}{sure}"))
         }
         JobKind::Push => match &settings.push {
             None => None,

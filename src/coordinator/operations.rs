@@ -12,7 +12,7 @@ use super::protocol::Reply;
 use super::ring::{PAUSE_MILLIS, Ring};
 use super::settings::Settings;
 use crate::account::{expiry, looked_through};
-use crate::base::ports::{HttpRequest, Level, Method, SqlError};
+use crate::base::ports::{HttpRequest, Level, Method, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::base::under_way::{self, task};
@@ -38,6 +38,9 @@ const PATIENT_TIMES: i64 = 3;
 /// After this many tries, an hour or so, the waits are longer still: some 70 tries in the day after which an operation is given up.
 const MANY_TIMES: i64 = 20;
 const WAIT_AFTER_MANY_SECS: i64 = 30 * 60;
+
+/// A revoke that waited for room among the removals goes on for almost as long as C1 waits, so that C1 hears of its end, whatever that is.
+const IN_LINE_MILLIS: i64 = callback::EXPIRES_MILLIS - 60 * 60 * 1_000;
 
 /// How many operations and how many callbacks are taken on at once; the next ones follow. The free plan has 50 outgoing
 /// requests in an invocation, of which a sync's step takes 40 (`sync::limits`); an operation takes 3 and a callback 1. On the
@@ -226,11 +229,7 @@ impl Coordinator {
                 }
             };
         let now = ports.now();
-        let why = if journal::spent(ports, id)? >= MOST_REQUESTS {
-            Some(format!("took {MOST_REQUESTS} requests to Cloudflare and could still not be carried out, so it was"))
-        } else {
-            (now.since(received_at) > GIVE_UP_MILLIS).then(|| "could not be carried out for a day and was".to_owned())
-        };
+        let why = given_up(ports, id, request.action, now.since(received_at), was_turned_away)?;
         let outcome = match (outcome, why) {
             (Outcome::NotNow { message, .. }, Some(why)) if provision::may_end(ports, id, request)? => {
                 Outcome::refused(
@@ -362,6 +361,7 @@ impl Coordinator {
                 origin: Origin {
                     by: "expiry".to_owned(),
                     duration_secs: None,
+                    extends: false,
                     requester: None,
                     approvers: Vec::new(),
                     ..origin
@@ -410,6 +410,25 @@ impl Coordinator {
         }
         ended
     }
+}
+
+/// Why an operation of this age is given up that came to nothing once more; nothing where it goes on.
+fn given_up(
+    sql: &dyn Sql,
+    id: EntryId,
+    action: Action,
+    age: i64,
+    was_turned_away: bool,
+) -> Result<Option<String>, SqlError> {
+    if journal::spent(sql, id)? >= MOST_REQUESTS {
+        let why = format!("took {MOST_REQUESTS} requests to Cloudflare and could still not be carried out, so it was");
+        return Ok(Some(why));
+    }
+    let stood_in_line = age > GIVE_UP_MILLIS
+        && action == Action::Revoke
+        && (was_turned_away || provision::waited_for_room(sql, id, MANY_TIMES)?);
+    let (most, long) = if stood_in_line { (IN_LINE_MILLIS, "a week") } else { (GIVE_UP_MILLIS, "a day") };
+    Ok((age > most).then(|| format!("could not be carried out for {long} and was")))
 }
 
 const fn backoff(failures: i64) -> i64 {
@@ -465,7 +484,7 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
     let drop_it = |why: &str| {
         ports.log(Level::Error, why, serde_json::json!({ "operation": operation.0 }));
         journal::remark(ports, operation, why, ports.now())?;
-        callback::done(ports, operation)
+        callback::given_up(ports, operation, ports.now())
     };
     if ports.now() > callback.expires_at {
         return drop_it("callback given up: C1 waits no longer");
@@ -499,7 +518,8 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         Ok(response) if matches!(response.status, 400 | 410) && callback.may_be_told() => {
             callback::told(ports, operation, ports.now())
         }
-        Ok(response) if matches!(response.status, 400 | 410) => {
+        // To the first it may say so because our 202 is still on its way, and C1 has not noted that it is to wait.
+        Ok(response) if response.status == 410 || (response.status == 400 && !callback.is_first()) => {
             drop_it("callback given up: C1 waits no longer, or was told already")
         }
         Ok(response) => {

@@ -80,7 +80,8 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
     }
     if missing.is_empty() {
         return Ok(Attempt::Done(
-            "ConductorOne knows every role and group, and those that are not set up on purpose lead here.".to_owned(),
+            "ConductorOne knows every role and group, and those lead here that nobody set otherwise; what was left alone stands in the last run's report (GET /v1/connect)."
+                .to_owned(),
         ));
     }
     // Each by itself: what C1 will never know must not be looked for anew with every publication.
@@ -128,7 +129,7 @@ mod tests {
     use crate::base::tree::BTreeMap;
 
     use serde_json::Value;
-    use sim::conductorone::{ApiFault, App, Entitlement};
+    use sim::conductorone::{ApiFault, App, Entitlement, Person};
 
     use super::{DISTANCES, attempt};
     use crate::base::jobs::{self, Attempt, Job, JobKind};
@@ -256,6 +257,29 @@ mod tests {
             drive(&ports, &settings).await;
             let asked = attempt(&ports, &job(&generation, left, &ports)).await;
             assert!(matches!(&asked, Attempt::Done(said) if said.contains("has not learned of 1 ")), "{asked:?}");
+        }
+    }
+
+    /// ConductorOne's connector of it may read another account by now.
+    #[tokio::test]
+    async fn nothing_is_pointed_here_in_a_connected_app_whose_accounts_are_of_another_account() {
+        for is_another in [true, false] {
+            let (ports, generation, settings) = tenant().await;
+            begin(&ports);
+            drive(&ports, &settings).await;
+            let id = |n: u32| format!("{n:032x}");
+            let later = Entitlement::role(&id(2), "Role 2");
+            ports.c1.add_entitlement(&App::default(), &later);
+            if is_another {
+                ports.c1.add_account(&App::default(), &Person::member("jane@example.com", &id(41), &id(43)));
+            }
+            let begun = attempt(&ports, &job(&generation, Value::Null, &ports)).await;
+            let Attempt::GoOn(_, left) = begun else { panic!("{begun:?}") };
+            drive(&ports, &settings).await;
+            let ended = attempt(&ports, &job(&generation, left, &ports)).await;
+            let is_refused = matches!(&ended, Attempt::GivenUp(why) if why.contains("another Cloudflare account"));
+            assert_eq!(is_refused, is_another, "{ended:?}");
+            assert_eq!(ports.c1.policies(&later.id).0["webhook"].is_object(), !is_another, "{ended:?}");
         }
     }
 

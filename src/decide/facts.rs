@@ -1,5 +1,7 @@
 //! What is known of a request when it is decided: from the published snapshot with what is known to have changed since, resolved as provisioning resolves it.
 
+use std::slice;
+
 use serde::Serialize;
 
 use super::words::Domain;
@@ -33,6 +35,9 @@ pub struct Question {
     pub entitlement: EntitlementRef,
     /// Who is concerned.
     pub subject: Subject,
+    /// Whether the last of their addresses is a user name, and none of their e-mail addresses.
+    #[serde(default)]
+    pub ends_with_username: bool,
     /// Who asked.
     pub origin: Origin,
     /// The C1 ids of the subject and the requester.
@@ -108,6 +113,9 @@ pub struct RequestedAccess {
 pub struct Person {
     /// The address in Cloudflare, or the one that would be invited.
     pub email: Option<String>,
+    /// The other e-mail addresses of somebody who is not known to be in the account: whoever has one of them by the time of the grant gets it. A user name
+    /// that looks like an address is none, as a directory's login name in a domain of its own.
+    pub others: Vec<String>,
     /// What the person is in the account.
     pub status: Standing,
     /// Whether the person's Cloudflare login has a second factor, where that is known.
@@ -154,21 +162,41 @@ impl Person {
         let mut held: Vec<Entitlement> = own.flat_map(|entitlement| catalogue.given_by(entitlement)).collect();
         order::sort(&mut held);
         held.dedup();
-        let is_clear = |it: &Entitlement| catalogue.get(*it).is_some_and(|it| !it.may_bring_more);
         let is_whole = manifest.is_read_but("user_groups", &is_elsewhere)
             && manifest.is_whole("user_group_members")
             && manifest.is_read_in_full("members", &member.member_id.to_string())
             && member.atoms.iter().all(|atom| atom.access != Access::Unknown)
-            && held.iter().all(is_clear);
+            && are_clear(&held, catalogue);
         Self {
             email: Some(member.email.clone()),
+            others: Vec::new(),
             status: if member.status == MemberStatus::Accepted { Standing::Member } else { Standing::Invited },
             two_factor: member.two_factor,
-            in_sso_domains: in_sso_domains(manifest, Some(&member.email)),
+            in_sso_domains: in_sso_domains(manifest, slice::from_ref(&member.email)),
             held,
             coming: Vec::new(),
             is_whole,
             key: Some(member.principal()),
+        }
+    }
+
+    /// Somebody who is in the account under none of the addresses.
+    fn outside(question: &Question, manifest: &Manifest) -> Self {
+        let all = &question.subject.emails;
+        // Where there is nothing else, the user name is what would be invited.
+        let most = all.len().saturating_sub(usize::from(question.ends_with_username)).max(1);
+        let emails = all.get(..most).unwrap_or_default();
+        Self {
+            email: emails.first().cloned(),
+            others: emails.iter().skip(1).cloned().collect(),
+            status: Standing::None,
+            two_factor: None,
+            in_sso_domains: in_sso_domains(manifest, emails),
+            held: Vec::new(),
+            coming: Vec::new(),
+            // Who is no member is in no user group.
+            is_whole: manifest.is_whole("members"),
+            key: None,
         }
     }
 }
@@ -289,17 +317,7 @@ async fn known<P: KeyValue + Clock + Sql>(
     let person = match meant {
         Meant::One(member) => Person::of(&member, &catalogue, &snapshot),
         Meant::Unclear(why) => return Ok(Facts::Unknown(why)),
-        Meant::Nobody => Person {
-            email: subject.emails.first().cloned(),
-            status: Standing::None,
-            two_factor: None,
-            in_sso_domains: in_sso_domains(snapshot.manifest(), subject.emails.first()),
-            held: Vec::new(),
-            coming: Vec::new(),
-            // Who is no member is in no user group.
-            is_whole: snapshot.manifest().is_whole("members"),
-            key: None,
-        },
+        Meant::Nobody => Person::outside(question, snapshot.manifest()),
     };
     // Who is put into a user group and is not in the account yet is invited for it, with the role that every invitation comes with.
     if matches!((wanted.entitlement, person.status), (None, _) | (Some(Entitlement::Group(_)), Standing::None)) {
@@ -328,10 +346,16 @@ async fn known<P: KeyValue + Clock + Sql>(
     })))
 }
 
-/// Whether an address is in one of the account's verified SSO domains; `None` where either is not known.
-fn in_sso_domains(manifest: &Manifest, address: Option<&String>) -> Option<bool> {
+/// Whether all that these give is known: a generation lists what is offered, and of that it is not always known what it gives.
+pub(crate) fn are_clear(given: &[Entitlement], catalogue: &Catalogue) -> bool {
+    given.iter().all(|it| catalogue.get(*it).is_some_and(|it| !it.may_bring_more))
+}
+
+/// Whether an address is in one of the account's verified SSO domains; `None` where either is not known, or not all of several are or are not.
+fn in_sso_domains(manifest: &Manifest, addresses: &[String]) -> Option<bool> {
     let is_in = |address: &String| manifest.posture.verified_domains().any(|domain| Domain::of(domain).has(address));
-    address.filter(|_| is_told(manifest, "sso_domains")).map(is_in)
+    let first = addresses.first().filter(|_| is_told(manifest, "sso_domains")).map(is_in);
+    first.filter(|first| addresses.iter().all(|address| is_in(address) == *first))
 }
 
 /// Whether what a list tells is known, be it from before.

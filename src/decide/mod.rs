@@ -16,7 +16,7 @@ mod words;
 pub use facts::{Facts, Known, KnownBy, Person, Question, gather};
 pub use rules::{InvalidRules, Rules, Verdict};
 
-use std::slice;
+use std::{iter, slice};
 
 use crate::conductorone::response::Document;
 use crate::model::ask::Action;
@@ -142,12 +142,12 @@ fn built_in<'a>(rules: &'a Rules, known: &Known) -> Vec<Match<'a>> {
         let reason = format!("{name} {is}, and {who} {what}.");
         found.push(Match { verdict: strict, rule: WITHOUT_TWO_FACTOR, reason, users });
     }
-    let outside = rules.allowed_domains.is_some() && !in_allowed_domains(rules, known);
-    if privileged && outside {
-        let reason = format!("{name} {is}, and {who} is outside the domains that may have it.");
+    let outside = rules.allowed_domains.as_ref().and_then(|domains| address_in(domains, known, false));
+    if let Some(address) = outside.filter(|_| privileged) {
+        let reason = format!("{name} {is}, and {address} is outside the domains that may have it.");
         found.push(Match { verdict: strict, rule: OUTSIDE_DOMAINS, reason, users });
     }
-    if is_alone(&rules.low_risk_roles, known) && !privileged && !outside {
+    if is_alone(&rules.low_risk_roles, known) && !privileged && outside.is_none() {
         let reason = format!("{name} is on the list of roles that are approved without asking.");
         found.push(Match { verdict: Verdict::Approve, rule: LOW_RISK, reason, users });
     }
@@ -161,7 +161,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     let may_bring_more = is_strict && !known.wanted.is_whole;
     let asked_for = |names: &Vec<RoleName>| {
         if is_strict {
-            is_one_of(names, known) || may_bring_more || brings_one_of(names, known)
+            is_one_of(names, known, true) || may_bring_more || brings_one_of(names, known)
         } else {
             is_alone(names, known)
         }
@@ -171,13 +171,13 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         let mut held = known.person.held.iter().chain(coming).filter_map(|it| known.catalogue.get(*it));
         (is_strict && !known.person.is_whole)
             || held.any(|it| {
-                let is_it = |name: &&RoleName| means(name, it, known);
+                let is_it = |name: &&RoleName| means(name, it, known, is_strict);
                 names.iter().filter(is_it).any(|name| is_strict || is_sole(name, it.entitlement, &known.catalogue))
             })
     };
-    let domains = |domains: &Vec<Domain>| {
-        known.person.email.as_ref().is_some_and(|address| domains.iter().any(|domain| domain.has(address)))
-    };
+    let domains = |domains: &Vec<Domain>| is_in(domains, known, true, is_strict);
+    let allowed =
+        |wanted| rules.allowed_domains.as_ref().map_or(wanted, |allowed| is_in(allowed, known, wanted, is_strict));
     // As long as nobody looked, and where the person may be among those who are not listed, whatever is strict holds.
     let found = |names: &Vec<Name>| match &known.findings {
         Some(open) => {
@@ -200,7 +200,7 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
         && when.privileged.is_none_or(|wanted| wanted == privileged || may_bring_more)
         && when.two_factor.is_none_or(|wanted| wanted == (known.person.two_factor == Some(true)))
         && when.domains.as_ref().is_none_or(domains)
-        && when.in_allowed_domains.is_none_or(|wanted| wanted == in_allowed_domains(rules, known))
+        && when.in_allowed_domains.is_none_or(allowed)
         && when.in_sso_domains.is_none_or(posture(known.person.in_sso_domains))
         && when.account_enforces_two_factor.is_none_or(posture(known.enforces_two_factor))
         // To be in none is what is safe: where it is not known, it counts as being in one.
@@ -221,10 +221,10 @@ fn asked(known: &Known) -> RuleTarget {
 }
 
 /// What is asked for has one of these names.
-fn is_one_of(names: &[RoleName], known: &Known) -> bool {
+fn is_one_of(names: &[RoleName], known: &Known, is_strict: bool) -> bool {
     let it = known.wanted.entitlement.and_then(|wanted| known.catalogue.get(wanted));
     names.iter().any(|name| match it {
-        Some(it) => means(name, it, known),
+        Some(it) => means(name, it, known, is_strict),
         None => known.wanted.entitlement.is_none() && name.is_account(),
     })
 }
@@ -232,8 +232,8 @@ fn is_one_of(names: &[RoleName], known: &Known) -> bool {
 /// What is asked for has one of these names, and nothing else is called so: a user group that is called as a role is, or as its permission
 /// group, approves nothing. `account` is the account alone, which has no id.
 fn is_alone(names: &[RoleName], known: &Known) -> bool {
-    let Some(wanted) = known.wanted.entitlement else { return is_one_of(names, known) };
-    let mut meant = names.iter().filter(|name| is_one_of(slice::from_ref(name), known) && !name.is_account());
+    let Some(wanted) = known.wanted.entitlement else { return is_one_of(names, known, false) };
+    let mut meant = names.iter().filter(|name| is_one_of(slice::from_ref(name), known, false) && !name.is_account());
     meant.any(|name| is_sole(name, wanted, &known.catalogue))
 }
 
@@ -249,28 +249,42 @@ fn is_sole(name: &RoleName, wanted: Entitlement, catalogue: &Catalogue) -> bool 
 /// What is asked for brings something with one of these names.
 fn brings_one_of(names: &[RoleName], known: &Known) -> bool {
     let brought = known.wanted.brings.iter().filter_map(|it| known.catalogue.get(*it));
-    brought.into_iter().any(|it| names.iter().any(|name| means(name, it, known)))
+    brought.into_iter().any(|it| names.iter().any(|name| means(name, it, known, true)))
 }
 
 /// Whether a name in the rules means something. Super Administrator is known by more than the label, which Cloudflare may leave out: it
-/// would be a role like any other then.
-fn means(name: &RoleName, it: &CatalogueEntry, known: &Known) -> bool {
+/// would be a role like any other then. What is strict about a role by its id is so about every part of the account, as by the role's name.
+fn means(name: &RoleName, it: &CatalogueEntry, known: &Known, is_strict: bool) -> bool {
+    let of_role = name.role().filter(|_| is_strict).and_then(|id| {
+        let role = known.catalogue.get(Entitlement::Role(id));
+        role.map_or_else(|| Some(id.into()), |role| role.permission_group)
+    });
     name.is(it)
+        || (of_role.is_some() && of_role == it.permission_group)
         || (name::same(&name.text, super_administrator::LABEL)
             && it.brings.is_empty()
             && known.catalogue.makes_super_administrator(it.entitlement))
 }
 
 fn is_privileged(rules: &Rules, known: &Known) -> bool {
-    !known.wanted.is_whole || is_one_of(&rules.privileged_roles, known) || brings_one_of(&rules.privileged_roles, known)
+    !known.wanted.is_whole
+        || is_one_of(&rules.privileged_roles, known, true)
+        || brings_one_of(&rules.privileged_roles, known)
 }
 
-fn in_allowed_domains(rules: &Rules, known: &Known) -> bool {
-    let address = known.person.email.as_ref();
-    rules
-        .allowed_domains
-        .as_ref()
-        .is_none_or(|domains| address.is_some_and(|address| domains.iter().any(|domain| domain.has(address))))
+/// The first of the person's addresses that is in one of these domains, or in none where that is not `wanted`; one that is not known is in none.
+fn address_in<'k>(domains: &[Domain], known: &'k Known, wanted: bool) -> Option<&'k str> {
+    let is_so = |address: &&String| domains.iter().any(|domain| domain.has(address)) == wanted;
+    match &known.person.email {
+        Some(email) => iter::once(email).chain(&known.person.others).find(is_so).map(String::as_str),
+        None => (!wanted).then(|| known.person.shown()),
+    }
+}
+
+/// Whether the person's address is in one of these domains, or in none where that is not `wanted`. Who may turn out to have any of several has each
+/// against a request, and all of them for it.
+fn is_in(domains: &[Domain], known: &Known, wanted: bool, is_strict: bool) -> bool {
+    address_in(domains, known, wanted == is_strict).is_some() == is_strict
 }
 
 fn described(verdict: Verdict, known: &Known) -> String {

@@ -78,6 +78,7 @@ fn known(wanted: Option<Entitlement>) -> Known {
         },
         person: Person {
             email: Some("jane@example.com".to_owned()),
+            others: Vec::new(),
             status: Standing::Member,
             two_factor: Some(true),
             in_sso_domains: None,
@@ -288,6 +289,117 @@ fn what_is_privileged_and_what_happens_then_is_configured() {
     check(&rules, scoped.clone(), Verdict::Deny, "privileged-without-two-factor");
     check(&json!({"privileged_roles": ["DNS on example.com"]}), scoped, Verdict::Deny, "privileged-without-two-factor");
     check(&json!({"privileged_roles": ["DNS on example.com"]}), unsafe_dns, Verdict::Deny, "otherwise");
+}
+
+#[test]
+fn a_role_by_its_id_is_the_same_role_on_a_part_of_the_account_for_whatever_is_strict() {
+    let (scoped, reads) = (Entitlement::scoped(hex(DNS + 100), hex(50)), role(READ).to_string());
+    let mut unsafe_scoped = known(Some(scoped));
+    unsafe_scoped.person.two_factor = None;
+    // By a group that brings it, and by what is held.
+    let (mut brought, mut held) = (unsafe_scoped.clone(), known(Some(role(READ))));
+    (brought.wanted.entitlement, brought.wanted.brings) = (Some(group(7)), vec![scoped]);
+    held.person.held = vec![scoped];
+    let own = |when: Value, then: &str| json!({ "rules": [{ "name": "own", "when": when, "then": then }] });
+    for (name, is) in [
+        (role(DNS).to_string(), true),
+        (format!("{DNS:032x}"), true),
+        (format!("{:032x}", DNS + 100), true),
+        (role(DNS + 100).to_string(), true),
+        // The controls: what is on another part alone, another role, and a group.
+        (Entitlement::scoped(hex(DNS + 100), hex(51)).to_string(), false),
+        (reads.clone(), false),
+        (group(DNS).to_string(), false),
+    ] {
+        for wanted in [&unsafe_scoped, &brought] {
+            let privileged = by(&json!({ "privileged_roles": [name] }), wanted.clone()).rule;
+            assert_eq!(privileged == super::rules::WITHOUT_TWO_FACTOR, is, "{name}: {privileged}");
+            assert_eq!(by(&own(json!({ "roles": [name] }), "deny"), wanted.clone()).rule == "own", is, "{name}");
+        }
+        assert_eq!(by(&own(json!({ "holds": [name] }), "deny"), held.clone()).rule == "own", is, "{name}");
+    }
+    // What approves by the id of a role means that one alone.
+    let name = role(DNS).to_string();
+    for rules in [json!({ "low_risk_roles": [name] }), own(json!({ "roles": [name] }), "approve")] {
+        assert_eq!(by(&rules, known(Some(scoped))).verdict, Verdict::Deny);
+        assert_eq!(by(&rules, known(Some(role(DNS)))).verdict, Verdict::Approve);
+    }
+    let by_held = own(json!({ "roles": [reads], "holds": [name] }), "approve");
+    assert_eq!(by(&by_held, held).verdict, Verdict::Deny);
+}
+
+#[test]
+fn whoever_may_turn_out_to_have_another_address_has_each_against_and_all_for_the_request() {
+    let desk = published_with(
+        Posture {
+            sso_domains: std::iter::once(("example.com".to_owned(), "verified".to_owned())).collect(),
+            ..Posture::default()
+        },
+        lists(&[list_of("sso_domains", true, false, &[])]),
+    );
+    let named = |emails: &[&str], ends_with_username| {
+        let asked = question(&format!("role:{READ:032x}:member"), "");
+        let emails = emails.iter().map(|email| (*email).to_owned()).collect();
+        let subject = Subject { emails, ..Subject::default() };
+        gathered(&desk, any(), &Question { subject, ends_with_username, ..asked })
+    };
+    let of = |emails: &[&str]| named(emails, false);
+    let (first, inside, outside) = ("new@example.com", "new.hire@example.com", "new@example.org");
+    let (alone, within, beyond) = (of(&[first]), of(&[first, inside]), of(&[first, outside]));
+    assert_eq!(beyond.person.email.as_deref(), Some(first), "it is told by the first");
+    let low_risk = json!({ "low_risk_roles": ["Administrator Read Only"], "allowed_domains": ["example.com"] });
+    let approves = |when: &Value| {
+        let mut when = when.clone();
+        when["roles"] = json!(["Administrator Read Only"]);
+        json!({ "allowed_domains": ["example.com"], "rules": [{ "name": "own", "when": when, "then": "approve" }] })
+    };
+    let denies = |when: &Value| json!({ "allowed_domains": ["example.com"], "rules": [{ "name": "own", "when": when, "then": "deny" }] });
+    for (known, is_within) in [
+        (&alone, true),
+        (&within, true),
+        (&beyond, false),
+        (&of(&[outside, first]), false),
+        // A directory's login name is no other address.
+        (&named(&[first, outside], true), true),
+        (&named(&[first, outside, inside], true), false),
+        (&named(&[outside, inside, first], true), false),
+    ] {
+        let is = |rules: &Value| by(rules, known.clone()).rule == "own";
+        let emails = (&known.person.email, &known.person.others);
+        assert_eq!(by(&low_risk, known.clone()).rule == super::rules::LOW_RISK, is_within, "{emails:?}");
+        for when in [
+            json!({ "domains": ["example.com"] }),
+            json!({ "in_allowed_domains": true }),
+            json!({ "in_sso_domains": true }),
+        ] {
+            assert_eq!(is(&approves(&when)), is_within, "{when} {emails:?}");
+        }
+        for when in [
+            json!({ "domains": ["example.org"] }),
+            json!({ "in_allowed_domains": false }),
+            json!({ "in_sso_domains": false }),
+        ] {
+            assert!(!is(&approves(&when)), "{when} {emails:?}");
+            assert_eq!(is(&denies(&when)), !is_within, "{when} {emails:?}");
+        }
+        for when in [json!({ "domains": ["example.com"] }), json!({ "in_allowed_domains": true })] {
+            assert!(is(&denies(&when)), "{when} {emails:?}");
+        }
+        let mut privileged = known.clone();
+        privileged.person.two_factor = Some(true);
+        let rules = json!({ "privileged_roles": ["Administrator Read Only"], "allowed_domains": ["example.com"] });
+        let told = by(&rules, privileged);
+        assert_eq!(told.rule == super::rules::OUTSIDE_DOMAINS, !is_within, "{emails:?}");
+        assert_eq!(told.reason.contains("new@example.org is outside the domains"), !is_within, "{told:?}");
+    }
+    // What is invited counts, be it a login name.
+    for (emails, is_within) in [(vec![outside, first], false), (vec![outside], false), (vec![first], true)] {
+        let low = by(&low_risk, named(&emails, true)).rule == super::rules::LOW_RISK;
+        assert_eq!(low, is_within, "{emails:?}");
+    }
+    // Who is a member has the address of the membership, whatever else ConductorOne knows.
+    let jane = of(&["jane@example.com", outside]);
+    assert_eq!(by(&low_risk, jane).rule, super::rules::LOW_RISK);
 }
 
 #[test]
@@ -706,6 +818,7 @@ fn question(candidate: &str, email: &str) -> Question {
         action: Ok(Action::Grant),
         entitlement: EntitlementRef { candidates: vec![candidate.to_owned()], ..EntitlementRef::default() },
         subject: Subject { emails: vec![email.to_owned()], ..Subject::default() },
+        ends_with_username: false,
         origin: Origin { by: WEBHOOK.to_owned(), app_id: Some("app1".to_owned()), ..Origin::default() },
         parties: Vec::new(),
     }

@@ -44,7 +44,7 @@ impl RoleName {
             && [Some(&it.name), it.also.as_ref()].into_iter().flatten().any(|name| name::same(name, &self.text))
     }
 
-    /// Whether this is the name of something. The name of a permission group means it on the whole account and on every part.
+    /// Whether this is the name of something. The name of a permission group means it on the whole account and on every part; a role's id, the role alone.
     pub(super) fn is(&self, it: &CatalogueEntry) -> bool {
         match self.id {
             Some(Id::Entitlement(entitlement)) => return it.entitlement == entitlement,
@@ -57,6 +57,14 @@ impl RoleName {
         }
         let names = [Some(&it.name), it.also.as_ref(), it.permission_group_name.as_ref(), it.label.as_ref()];
         names.into_iter().flatten().any(|name| name::same(name, &self.text))
+    }
+
+    /// The id, where it is that of a role on the whole account, or of its permission group.
+    pub(super) const fn role(&self) -> Option<RoleId> {
+        match self.id {
+            Some(Id::Entitlement(Entitlement::Role(id)) | Id::Role(id)) => Some(id),
+            _ => None,
+        }
     }
 
     /// Whether this means having an account at all.

@@ -141,7 +141,7 @@ pub const RULES: &[Rule] = &[
         name: "overdue-revoke",
         severity: Severity::High,
         title: "access that was granted for a time was not revoked at its end",
-        remedy: "Look in ConductorOne for the task that was to revoke it, or take the access away under Manage Account > Members; ENFORCE_EXPIRY has the connector do that by itself.",
+        remedy: "Look in ConductorOne for the task that was to revoke it, or take the access away under Manage Account > Members; ENFORCE_EXPIRY has the connector do that by itself. An end that was moved on ConductorOne's Grants page is not known here: have an extension asked for by a request.",
         test: Test::Person(overdue_revoke),
     },
     Rule {

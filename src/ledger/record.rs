@@ -76,6 +76,12 @@ pub fn last_before(sql: &dyn Sql, generation: &GenerationId) -> Result<Option<Ge
     Ok(named(value.as_ref()))
 }
 
+/// Whether the ledger has a generation that was published before a time.
+pub fn is_published_before(sql: &dyn Sql, generation: &GenerationId, at: Option<Timestamp>) -> Result<bool, SqlError> {
+    let statement = "SELECT 1 FROM ledger_mark WHERE generation = ? AND at < ?";
+    Ok(sql.one(statement, &[generation.into(), at.into()])?.is_some())
+}
+
 /// Finds out what the ledger does not have yet, up to a generation. What cannot be read right now is left for the next time.
 pub async fn read<P: KeyValue + Sql + Clock>(kv: &P, newest: &Manifest) -> Result<Vec<Chapter>, SqlError> {
     let Some(last) = last(kv)? else { return Ok(vec![Chapter::mark(newest, "baseline")]) };

@@ -110,6 +110,9 @@ pub struct Origin {
     /// For how many seconds C1 grants it; nothing where it is for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_secs: Option<i64>,
+    /// Whether that is longer than it was granted for before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extends: bool,
     /// What the token that it came with may do, by REST and SCIM: `full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub right: Option<String>,

@@ -398,8 +398,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         })
     }
 
-    /// Removes a member, or cancels an invitation.
+    /// Removes a member, or cancels an invitation. Who asked for the latter did not ask for the former, where it was accepted meanwhile.
     pub(super) async fn remove(&self, member: &MemberRecord) -> Result<Outcome, Stopped> {
+        if member.status == MemberStatus::Accepted && journal::cancels_invitation(self.ports, self.id)? {
+            return Ok(renewal::not_pending(&member.email));
+        }
         self.remove_who(member, None).await
     }
 
@@ -410,10 +413,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         left_nothing: Option<&Edit>,
     ) -> Result<Outcome, Stopped> {
         let email = &member.email;
-        let user_id = member.user_id;
-        let person = Subject { member_id: Some(member.id), user_id, ..Subject::of_email(email.as_str()) };
         let waits = || -> Result<Option<Outcome>, Stopped> {
-            let grant = journal::grant_under_way(self.ports, self.id, &person, left_nothing.is_some())?;
+            let grant = journal::grant_under_way(self.ports, self.id, member, left_nothing.is_some())?;
             Ok(grant.map(|grant| {
                 self.not_now(format!("operation {}, which gives {email} something, is under way", grant.0), 30)
             }))

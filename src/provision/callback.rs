@@ -3,6 +3,7 @@
 //! **Invariants:** a callback is sent only for a settled operation, and never again once C1 has taken it; its URL is a
 //! capability and leaves the Coordinator only as the address of that request.
 
+use super::incident::{self, Incident, IncidentKind};
 use crate::account::expiry;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
@@ -10,7 +11,7 @@ use crate::base::time::Timestamp;
 use crate::model::operation::EntryId;
 
 /// C1 keeps a callback open for 8 days unless configured otherwise (`reference/conductorone.md` 1.4).
-const EXPIRES_MILLIS: i64 = 8 * 24 * 60 * 60 * 1000;
+pub const EXPIRES_MILLIS: i64 = 8 * 24 * 60 * 60 * 1000;
 
 /// The wait before a callback is tried again doubles from 5 s up to an hour.
 const FIRST_WAIT_SECS: i64 = 5;
@@ -33,6 +34,11 @@ impl Callback {
     /// Whether C1 may have the outcome, since a try got no answer.
     pub const fn may_be_told(&self) -> bool {
         self.attempts % 2 == 1
+    }
+
+    /// Whether no try came before.
+    pub const fn is_first(&self) -> bool {
+        self.attempts < 2
     }
 }
 
@@ -71,6 +77,36 @@ pub fn settled(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), 
 /// Forgets a callback, since C1 is told the outcome just now.
 pub fn told(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
     expiry::told(sql, operation, now)?;
+    done(sql, operation)
+}
+
+/// Forgets a callback that C1 does not take. What was changed for it is told to people, who may not want it any more: of what is cancelled in C1 it
+/// says nothing here, so that it is carried out all the same.
+pub fn given_up(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
+    let changed = sql.query(
+        "SELECT member, email, json_extract(outcome, '$.message') FROM operation \
+         WHERE id = ? AND wrote = 1",
+        &[operation.0.into()],
+    )?;
+    if let Some([member, email, message]) = changed.first().map(Vec::as_slice) {
+        let text = |value: &SqlValue| value.text().unwrap_or_default().to_owned();
+        let message = format!(
+            "{}; ConductorOne did not wait for that any more, as where its task was cancelled, so see whether it is still wanted.",
+            text(message).trim_end_matches('.')
+        );
+        let incident = Incident {
+            kind: IncidentKind::CallbackGivenUp,
+            at: now,
+            operation,
+            member: text(member),
+            email: text(email),
+            message,
+            actor: None,
+            through: None,
+            reference: None,
+        };
+        incident::note(sql, "callback", &incident)?;
+    }
     done(sql, operation)
 }
 
@@ -123,7 +159,8 @@ pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{done, due, failed, init, next_due, settled, told, want};
+    use super::super::incident::{self, Incident, IncidentKind};
+    use super::{done, due, failed, given_up, init, next_due, settled, told, want};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql as _};
     use crate::provision::journal::EntryId;
@@ -131,8 +168,39 @@ mod tests {
     fn desk() -> Desk {
         let desk = Desk::new();
         crate::provision::journal::init(&desk).unwrap();
+        incident::init(&desk).unwrap();
         init(&desk).unwrap();
         desk
+    }
+
+    /// Also what was refused in the end: an invitation that was sent for a group that then took nobody in.
+    #[test]
+    fn whatever_was_written_for_whom_it_is_not_told_is_an_incident_and_hides_no_other() {
+        let desk = desk();
+        let cap = Incident {
+            kind: IncidentKind::RemovalCap,
+            at: desk.now(),
+            operation: EntryId(9),
+            member: String::new(),
+            email: String::new(),
+            message: "full".to_owned(),
+            actor: None,
+            through: None,
+            reference: None,
+        };
+        incident::note(&desk, "cap", &cap).unwrap();
+        for id in 1..=40_i64 {
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, received_at, wrote, outcome) VALUES (?1, ?1, 'settled', '{}', 0, ?2, ?3)",
+                &[id.into(), (id % 2).into(), r#"{"outcome":"refused","code":"not_eligible","message":"Was invited."}"#.into()],
+            )
+            .unwrap();
+            given_up(&desk, EntryId(id), desk.now()).unwrap();
+        }
+        let shown = incident::latest(&desk).unwrap();
+        let of_callbacks: Vec<_> = shown.iter().filter(|it| it.kind == IncidentKind::CallbackGivenUp).collect();
+        assert!(of_callbacks.iter().all(|it| it.operation.0 % 2 == 1 && it.message.starts_with("Was invited;")));
+        assert_eq!((of_callbacks.len(), shown.len()), (20, 21));
     }
 
     #[test]

@@ -174,6 +174,7 @@ mod tests {
             let desk = Desk::new();
             journal::init(&desk).unwrap();
             renewal::init(&desk).unwrap();
+            crate::ledger::init(&desk).unwrap();
             desk.query(
                 "INSERT INTO operation (id, key, state, request, received_at) VALUES (7, '7', 'put_off', '{}', 0)",
                 &[],

@@ -199,13 +199,14 @@ impl<P: Clock + Sql> Evidence for Generation<'_, P> {
         &[]
     }
 
-    async fn room(&self, _: &Planned<'_>, count: Count) -> Result<(), Stopped> {
+    async fn room(&self, planned: &Planned<'_>, count: Count) -> Result<(), Stopped> {
         let guards = &self.settings.guards;
         guards::some_removals(guards)?;
         let counted = removals::counted(self.ports, count, self.ports.now())?;
         if counted < guards.max_removals_per_hour {
             return Ok(());
         }
+        guards::provisioning(self.settings, planned.would)?;
         Err(Stopped::Refused(Outcome::NotNow { message: guards::no_room(guards, count, counted), retry_at: None }))
     }
 

@@ -6,7 +6,7 @@ use super::outcomes::unknown_policy;
 use super::resolve;
 use super::settings::LastRole;
 use super::work::{Work, done};
-use super::{guards, journal, open_writes, policies, read, super_admins};
+use super::{guards, journal, open_writes, policies, read, removals, super_admins};
 use crate::account::Stopped;
 use crate::account::default_role::Configured;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -14,6 +14,13 @@ use crate::cloudflare::MemberRecord;
 use crate::model::access::{Atom, Policy};
 use crate::model::ask::Action;
 use crate::model::operation::{Effect, Outcome, Refusal};
+
+/// A refusal that waits for what may make it moot is told so long before the operation would be given up, which says nothing of what to do. No two tries
+/// are further apart.
+const TOLD_BEFORE_SECS: i64 = 60 * 60;
+
+/// One that only came to its turn after that, behind others that wait for room, is put off this often at most.
+const FEW_TIMES: i64 = 20;
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Grants or revokes an atom.
@@ -99,6 +106,40 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Some(group) => held_by_group(email, name, &group),
             None => said,
         })
+    }
+
+    /// What a revoke comes to that is refused while another operation for the same person, as of somebody who leaves, or gets another role in the place
+    /// of this one, may make that moot: it waits for that one, for almost a day, and keeps no place among the removals that it has not used, for which that
+    /// one may wait. Who does not come again by themselves is told at once.
+    pub(super) fn unless_moot(
+        &self,
+        ended: Result<Outcome, Stopped>,
+        member: &MemberRecord,
+    ) -> Result<Outcome, Stopped> {
+        let (Ok(Outcome::Refused { code, message }) | Err(Stopped::Refused(Outcome::Refused { code, message }))) =
+            &ended
+        else {
+            return ended;
+        };
+        let last = *code == Refusal::LastRole;
+        if !(last || *code == Refusal::HeldThroughGroup)
+            || self.request.action == Action::Grant
+            || self.request.key.is_none()
+            || (journal::is_past_its_time(self.ports, self.id, self.ports.now().plus_secs(TOLD_BEFORE_SECS))?
+                && !removals::waited_for_room(self.ports, self.id, FEW_TIMES)?)
+        {
+            return ended;
+        }
+        // Where nobody is removed with it, the last role stays the last one of their own whatever user group they leave.
+        let through = !last || self.guards().last_role == LastRole::RemoveMember;
+        match journal::makes_moot(self.ports, self.id, member, last, through)? {
+            Some(other) => {
+                removals::give_back(self.ports, self.id)?;
+                let why = message.trim_end_matches('.');
+                Ok(self.not_now(format!("{why}; operation {}, which may change that, is under way", other.0), 300))
+            }
+            None => ended,
+        }
     }
 
     /// The revoke of a member's last access, where the configuration says what that is to do.

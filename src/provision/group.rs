@@ -204,7 +204,8 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
                 refused()?;
                 return Ok(false);
             }
-            Err(error) if error.outcome_unknown() => {
+            // A conflict may be told in the words of a refusal.
+            Err(error) if error.outcome_unknown() && error.status() != Some(409) => {
                 note(asking, &format!("outcome unknown: {error}"))?;
                 break (open, false);
             }
@@ -281,7 +282,9 @@ fn no_such_group(name: &str, failure: &Failure) -> Stopped {
 /// What Cloudflare's refusal of a group's change means. Its words are the only sign there is (`reference/cloudflare.md` 2.6).
 fn refusal(error: ApiError, name: &str, email: &str) -> Stopped {
     let said = match &error {
-        ApiError::Invalid(failure) | ApiError::Forbidden(failure) => failure.message.to_ascii_lowercase(),
+        ApiError::Invalid(failure) | ApiError::Forbidden(failure) | ApiError::Server(failure) => {
+            failure.message.to_ascii_lowercase()
+        }
         _ => return not_carried_out(error),
     };
     if said.contains("dsr enabled") {

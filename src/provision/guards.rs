@@ -7,7 +7,9 @@ use crate::base::tree::BTreeSet;
 
 use super::asking::Asking;
 use super::incident::{self, Incident};
+use super::journal;
 use super::lock::Guard;
+use super::outcomes::superseded;
 use super::removals::{self, Count};
 use super::settings::{Guards, Provisioning, Settings};
 use super::shared::UserGroups;
@@ -15,11 +17,12 @@ use super::{apart, owner, read, super_admins};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::base::remedy::SET_VARIABLE;
+use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, Cleared, MemberRecord, PolicyRecord, Whom};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::id::UserGroupId;
-use crate::model::operation::{Outcome, Refusal};
+use crate::model::operation::{EntryId, Outcome, Refusal};
 use crate::model::resource::MemberStatus;
 
 /// A change of somebody's access that is about to be made.
@@ -31,7 +34,7 @@ pub(super) struct Planned<'m> {
     loses: BTreeSet<Atom>,
     what: Deed,
     /// What the refusal says while provisioning is off.
-    would: &'m str,
+    pub(super) would: &'m str,
 }
 
 /// What a change is, beside atoms.
@@ -159,7 +162,14 @@ pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     planned: &Planned<'_>,
 ) -> Result<Passage, Stopped> {
-    let (loses_admin, turn) = judge(asking, planned).await?;
+    let judged = judge(asking, planned).await;
+    if let Err(Stopped::Refused(Outcome::NotNow { message, .. })) = &judged
+        && removals::stand_in_line(asking.ports, asking.operation)?
+    {
+        // This is said once, and not with each look.
+        journal::waits(asking.ports, asking.operation, message, asking.ports.now())?;
+    }
+    let (loses_admin, turn) = judged?;
     let whom = match planned.member {
         Some(member) => Whom::Member(member.id),
         None => Whom::Invited(planned.email.to_owned()),
@@ -235,7 +245,6 @@ impl<P: Http + KeyValue + Clock + Sql> Evidence for Asking<'_, '_, P> {
     ) -> Result<Option<Guard>, Stopped> {
         if count == Count::Access {
             removal_cap(self, planned, Count::Account)?;
-            removals::give_back_one(self.ports, self.operation, Count::Access)?;
         }
         let turn = self.locks.acquire_at_rest("super administrators", self.ports, self.client, self.operation).await;
         let least = self.settings.guards.min_super_admins;
@@ -261,7 +270,7 @@ pub(super) fn protected(guards: &Guards, email: &str, asked_for: &[String]) -> R
 }
 
 /// Nothing is written while provisioning is off; the refusal says what would have been.
-fn provisioning(settings: &Settings, would: &str) -> Result<(), Stopped> {
+pub(super) fn provisioning(settings: &Settings, would: &str) -> Result<(), Stopped> {
     if settings.provisioning == Provisioning::On {
         return Ok(());
     }
@@ -296,14 +305,39 @@ pub(super) fn no_room(guards: &Guards, count: Count, counted: i64) -> String {
     )
 }
 
+/// What a revoke is told that waits for its place, before Cloudflare is asked for anything: hundreds may wait, and others need those requests.
+/// Whatever ends it without a place ends it here.
+pub(super) fn in_line(sql: &dyn Sql, settings: &Settings, operation: EntryId, now: Timestamp) -> Result<(), Stopped> {
+    if removals::waits(sql, operation)?.is_empty() {
+        return Ok(());
+    }
+    if let Some(newer) = journal::superseded_by(sql, operation)? {
+        return Err(Stopped::Refused(superseded(newer)));
+    }
+    some_removals(&settings.guards)?;
+    provisioning(settings, "would have carried out this revoke once there is room")?;
+    let retry_at = removals::before_its_turn(sql, operation, settings.guards.max_removals_per_hour, now)?;
+    if retry_at.is_none() {
+        return Ok(());
+    }
+    let message = "MAX_REMOVALS_PER_HOUR leaves no room for it yet".to_owned();
+    Err(Stopped::Refused(Outcome::NotNow { message, retry_at }))
+}
+
 /// At most `MAX_REMOVALS_PER_HOUR` within an hour. Who finds no place is put off until there is one, and the status says so.
 fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>, count: Count) -> Result<(), Stopped> {
     let (ports, now) = (asking.ports, asking.ports.now());
     let guards = &asking.settings.guards;
     some_removals(guards)?;
+    if count == Count::Account {
+        // It is counted once, and keeps no role waiting while it waits for a place among the accounts.
+        removals::give_back_one(ports, asking.operation, Count::Access)?;
+    }
     let Err(retry_at) = removals::reserve(ports, asking.operation, count, guards.max_removals_per_hour, now)? else {
         return Ok(());
     };
+    // Nobody waits for what would be refused then.
+    provisioning(asking.settings, planned.would)?;
     let message = no_room(guards, count, removals::counted(ports, count, now)?);
     let incident = Incident {
         kind: incident::IncidentKind::RemovalCap,
@@ -311,7 +345,9 @@ fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>
         operation: asking.operation,
         member: planned.member.map(|member| member.id.to_string()).unwrap_or_default(),
         email: planned.email.to_owned(),
-        message: format!("{message}; those that are asked for by webhook wait until there is room."),
+        message: format!(
+            "{message}; those that are asked for by webhook wait until there is room, also once they are cancelled in ConductorOne: with MAX_REMOVALS_PER_HOUR at 0, or PROVISIONING off, each of them is refused within 15 minutes."
+        ),
         actor: None,
         through: None,
         reference: None,

@@ -1,5 +1,5 @@
 //! What happened to a member beside what was asked for: somebody else's write that ours may have replaced, a write of ours
-//! that came late, and removals that wait. Shown with the operation it is about, and the latest ones in the status.
+//! that came late, removals that wait, and what C1 does not wait for any more. Shown with the operation it is about, and the latest ones in the status.
 
 use serde::Serialize;
 
@@ -14,12 +14,14 @@ use crate::model::operation::EntryId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentKind {
-    /// Somebody else wrote between our read and our write, and may have been overwritten.
+    /// Somebody else wrote between our read and our write, or before a read that was behind, and may have been overwritten.
     ForeignWrite,
     /// A write of ours was carried out late, over a later change.
     LateWrite,
     /// Revokes or removals wait, since as many as are allowed were carried out within the hour.
     RemovalCap,
+    /// Something was changed for C1, which does not wait for it any more.
+    CallbackGivenUp,
 }
 
 /// One thing that happened.
@@ -46,7 +48,7 @@ pub struct Incident {
     pub reference: Option<String>,
 }
 
-/// How many the status shows.
+/// How many the status shows of what C1 does not wait for any more, and how many of all else: a batch that was cancelled there hides nothing.
 const SHOWN: i64 = 20;
 
 /// How many are kept.
@@ -90,7 +92,12 @@ pub fn since(sql: &dyn Sql, kind: IncidentKind, oldest: Timestamp) -> Result<Vec
 
 /// The latest incidents, the newest first.
 pub fn latest(sql: &dyn Sql) -> Result<Vec<Incident>, SqlError> {
-    read(sql, "ORDER BY id DESC LIMIT ?", &[SHOWN.into()])
+    read(
+        sql,
+        "WHERE id IN (SELECT id FROM incident WHERE source = 'callback' ORDER BY id DESC LIMIT ?1) \
+         OR id IN (SELECT id FROM incident WHERE source <> 'callback' ORDER BY id DESC LIMIT ?1) ORDER BY id DESC",
+        &[SHOWN.into()],
+    )
 }
 
 /// The incidents of an operation, the oldest first.

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::incident::{self, Incident};
-use super::removals::{self, WAITS};
+use super::removals;
 use super::resolve::{Counterpart, What};
 use super::{callback, open_writes};
 use crate::account::expiry::{self, EXPIRY_KEY};
@@ -18,6 +18,7 @@ use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::{self, Narrowed};
 use crate::base::time::Timestamp;
 use crate::base::words::words;
+use crate::cloudflare::MemberRecord;
 use crate::model::address;
 use crate::model::ask::Subject;
 use crate::model::grant::{Entitlement, Holding};
@@ -193,7 +194,7 @@ const TRIED_IN_VAIN: i64 = 4;
 pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     let statement = format!(
         "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%' \
-            AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes = {WAITS}))"
+            AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes < 0))"
     );
     Ok(sql.one(&statement, &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
 }
@@ -265,24 +266,58 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
 pub(super) fn grant_under_way(
     sql: &dyn Sql,
     id: EntryId,
-    person: &Subject,
+    member: &MemberRecord,
     left_nothing: bool,
 ) -> Result<Option<EntryId>, SqlError> {
+    let which = format!(
+        "json_extract(other.request, '$.action') = 'grant' \
+            AND ((?2 AND other.entitlement IS NOT this.entitlement) OR (COALESCE(this.key, '') LIKE '{EXPIRY_KEY}%' AND other.id > {}))",
+        age("this")
+    );
+    under_way(sql, id, member, left_nothing, &which)
+}
+
+/// An operation for a person that is under way and may make moot that this one, a revoke of a role, is refused: the revoke of their account; that of a
+/// user group, where it is refused for what they have `through` one; and where this is their `last` role the grant of another one; whatever it is, where
+/// that is not known yet. None of these waits for the revoke of a role, so that no two wait for each other.
+pub(super) fn makes_moot(
+    sql: &dyn Sql,
+    id: EntryId,
+    member: &MemberRecord,
+    last: bool,
+    through: bool,
+) -> Result<Option<EntryId>, SqlError> {
+    let revoked = if through { "instr(other.entitlement, 'role:') = 0" } else { "other.entitlement = 'account'" };
+    let which = format!(
+        "other.entitlement IS NOT this.entitlement AND COALESCE(CASE json_extract(other.request, '$.action') \
+            WHEN 'revoke' THEN {revoked} ELSE ?2 AND instr(other.entitlement, 'role:') > 0 END, 1)"
+    );
+    under_way(sql, id, member, last, &which)
+}
+
+/// An operation for a person that is under way, no renewal, and another than this one: by a condition in SQL, in which `?2` is whether something is so.
+fn under_way(
+    sql: &dyn Sql,
+    id: EntryId,
+    member: &MemberRecord,
+    is_so: bool,
+    which: &str,
+) -> Result<Option<EntryId>, SqlError> {
+    let person =
+        Subject { member_id: Some(member.id), user_id: member.user_id, ..Subject::of_email(member.email.as_str()) };
     let statement = format!(
         "SELECT other.id, json_extract(other.request, '$.subject'), other.email = this.email OR other.member = this.member \
          FROM operation AS this JOIN operation AS other ON other.due_at IS NOT NULL AND other.outcome IS NULL \
-         WHERE this.id = ? AND json_extract(other.request, '$.action') = 'grant' AND json_extract(other.request, '$.target') <> 'renewal' \
-            AND ((? AND other.entitlement IS NOT this.entitlement) OR (COALESCE(this.key, '') LIKE '{EXPIRY_KEY}%' AND other.id > {}))",
-        age("this")
+         WHERE this.id = ?1 AND json_extract(other.request, '$.target') <> 'renewal' AND {which}"
     );
-    let rows = sql.query(&statement, &[id.0.into(), i64::from(left_nothing).into()])?;
+    let rows = sql.query(&statement, &[id.0.into(), i64::from(is_so).into()])?;
     // One that was put off before it was known whom it is about stands under no address yet.
     let theirs = rows.iter().find(|row| {
         row.get(2).and_then(SqlValue::integer) == Some(1)
             || row
                 .get(1)
                 .and_then(SqlValue::text)
-                .is_some_and(|text| json::read_str::<Subject>(text).is_ok_and(|subject| subject.is_same(person)))
+                .is_some_and(|text| json::read_str::<Subject>(text).is_ok_and(|subject| subject.is_same(&person)))
     });
     Ok(theirs.and_then(|row| row.first()?.integer()).map(EntryId))
 }
@@ -446,6 +481,12 @@ pub fn remark(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<
     let trail = lengthened(sql, id, line, now)?;
     sql.query("UPDATE operation SET trail = ? WHERE id = ?", &[trail.into(), id.0.into()])?;
     Ok(())
+}
+
+/// Whether the trail of an operation with a member has this in it, as the ray id of an answer.
+pub(super) fn has_in_trail(sql: &dyn Sql, member: MemberId, ray: &str) -> Result<bool, SqlError> {
+    let statement = "SELECT 1 FROM operation WHERE member = ? AND instr(trail, ?)";
+    Ok(sql.one(statement, &[member.to_string().into(), ray.into()])?.is_some())
 }
 
 /// An operation's trail with one line more, while there is room.
@@ -690,6 +731,14 @@ pub fn is_unwritten_end(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
 /// Whether an attempt of an operation got as far as a write that was not refused.
 pub fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
+}
+
+/// Whether an operation that came by REST, or from the page, names an invitation and nobody beside: that is whom it means, as long as it is one. It goes by
+/// what was asked, since an id without a type may be read as that of another invitation by now.
+pub(super) fn cancels_invitation(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
+    let statement = "SELECT 1 FROM operation WHERE id = ? AND json_extract(request, '$.origin.by') IN ('rest', 'page') \
+        AND COALESCE(json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.emails[0]')) IS NULL";
+    Ok(sql.one(statement, &[id.0.into()])?.is_some())
 }
 
 /// When an operation arrived.

@@ -33,6 +33,7 @@ mod super_admins;
 mod work;
 
 pub use come_back::must_go_on;
+pub use removals::waited_for_room;
 pub use settings::{Guards, LastRole, Provisioning, Settings};
 
 use crate::account;
@@ -80,7 +81,7 @@ pub struct AttemptResult {
     pub outcome: Outcome,
     /// By when nothing stands in its way any more, where that is known: then no wait for it is longer.
     pub over_at: Option<Timestamp>,
-    /// Whether it found no seat among provisioning's requests: that says nothing of what stands in its own way.
+    /// Whether it found no seat among provisioning's requests, or no room among the removals: that says nothing of what stands in its own way.
     pub was_turned_away: bool,
 }
 
@@ -95,7 +96,13 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
 ) -> AttemptResult {
     let ended = attempt(ports, cloudflare, settings, locks, id, request).await;
     let ended = ended.and_then(|outcome| whose_account(ports, id, request, outcome));
-    let was_turned_away = matches!(ended, Err(Stopped::Api(ApiError::NoSeat)));
+    let was_turned_away = match &ended {
+        Err(Stopped::Api(ApiError::NoSeat)) => true,
+        Err(Stopped::Refused(Outcome::NotNow { .. })) => {
+            removals::waits(ports, id).is_ok_and(|waits| !waits.is_empty())
+        }
+        _ => false,
+    };
     let over_at = if let Err(Stopped::Until(_, at)) = &ended { Some(*at) } else { None };
     let outcome = match ended {
         Ok(outcome) | Err(Stopped::Refused(outcome)) => outcome,
@@ -190,6 +197,9 @@ async fn attempt_with<P: Http + KeyValue + Clock + Sql>(
         let last_try = ports.now().plus_secs(-LAST_TRY_SECS);
         if request.action == Action::Grant && journal::is_past_its_time(ports, id, last_try)? {
             return Err(Stopped::NotNow("nothing is begun for it any more".to_owned()));
+        }
+        if request.action == Action::Revoke {
+            guards::in_line(ports, settings, id, ports.now())?;
         }
     }
     // The budget is shared fairly by person, as far as the request tells them apart.
@@ -391,7 +401,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         let told = member.clone();
         let outcome = match (self.what.access, self.request.action) {
-            (Counterpart::Atom(atom), _) => self.change(member, atom).await,
+            (Counterpart::Atom(atom), _) => self.unless_moot(self.change(member, atom).await, &told),
             (Counterpart::Group(group), _) => {
                 member.can_be_kept()?;
                 self.or_invited(self.change_group(&member, group).await, &member).await

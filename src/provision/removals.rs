@@ -1,8 +1,9 @@
 //! How many revokes and removals there may be within an hour. Each takes its place on disk before Cloudflare is asked for
 //! anything, so that many at once count each other; the place is given back only where it is certain that nothing was written.
 //!
-//! **Invariants:** a place is taken in one statement; an operation that is put off keeps its own; accounts (and Super
-//! Administrators) have a count of their own, which revokes of roles do not use up.
+//! **Invariants:** a place is taken in one statement; an operation that is put off keeps its own, and for no longer than an hour once it has changed
+//! what it was to change: it may wait for one that waits for this place; accounts (and Super Administrators) have a count of their own, which revokes
+//! of roles do not use up; who waits for a place sends nothing before its turn.
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -33,12 +34,18 @@ pub(super) const WINDOW_SECS: i64 = 60 * 60;
 /// back at any time.
 const LOOK_AGAIN_SECS: (i64, i64) = (30, 5 * 60);
 
-/// How many writes stand beside an operation that found no place and waits for one: who came later does not get it first.
-pub(super) const WAITS: i64 = -1;
+/// The same at the latest of one that has twice as many before it as there are places: its turn is far off, and all that it may find is
+/// another configuration.
+const LOOK_SELDOM_SECS: i64 = 15 * 60;
 
-/// Those that count: written within the hour, or of an operation that is not settled yet.
-const COUNTS: &str = "(removal.at > ? OR EXISTS \
-    (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL))";
+/// Those that count: written within the hour, which began at `?1`, or of an operation that waits for a place, or is not settled yet and may still write.
+const COUNTS: &str = "(removal.at > ?1 OR EXISTS \
+    (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL \
+        AND (operation.carried_out = 0 OR removal.writes < 0)))";
+
+/// Those before the operation `?2` among what is counted as `?3`: who has a place, and who came earlier and waits for one. Beside one that found
+/// no place stand -1 writes, and -2 once it has nothing to do but to wait for it.
+const AHEAD: &str = "count = ?3 AND operation <> ?2 AND (writes >= 0 OR operation < ?2)";
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     let known = sql.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'removal'", &[])?;
@@ -79,11 +86,9 @@ pub(super) fn reserve(
     let taken = sql.query(
         &format!(
             "INSERT INTO removal (operation, count, at) \
-             SELECT ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM removal WHERE operation = ?2 AND count = ?3 AND writes > {WAITS}) \
-                OR (SELECT COUNT(*) FROM removal \
-                    WHERE count = ?3 AND operation <> ?2 AND (writes > {WAITS} OR operation < ?2) AND {}) < ?5 \
-             ON CONFLICT (operation, count) DO UPDATE SET at = MAX(at, excluded.at), writes = MAX(writes, 0) RETURNING operation",
-            COUNTS.replace('?', "?1")
+             SELECT ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM removal WHERE operation = ?2 AND count = ?3 AND writes >= 0 AND {COUNTS}) \
+                OR (SELECT COUNT(*) FROM removal WHERE {AHEAD} AND {COUNTS}) < ?5 \
+             ON CONFLICT (operation, count) DO UPDATE SET at = MAX(at, excluded.at), writes = MAX(writes, 0) RETURNING operation"
         ),
         &[since.into(), operation.0.into(), count.as_str().into(), now.into(), most.into()],
     )?;
@@ -91,26 +96,81 @@ pub(super) fn reserve(
         return Ok(Ok(()));
     }
     sql.query(
-        "INSERT OR IGNORE INTO removal (operation, count, at, writes) VALUES (?, ?, ?, ?)",
-        &[operation.0.into(), count.as_str().into(), now.into(), WAITS.into()],
+        "INSERT INTO removal (operation, count, at, writes) VALUES (?, ?, ?, -1) \
+         ON CONFLICT (operation, count) DO UPDATE SET writes = MIN(writes, -1)",
+        &[operation.0.into(), count.as_str().into(), now.into()],
     )?;
-    let oldest = sql.query(
-        "SELECT MIN(at) FROM removal WHERE count = ? AND at > ? AND writes > ?",
-        &[count.as_str().into(), since.into(), WAITS.into()],
-    )?;
-    let free = oldest.first().and_then(|row| row.first()).and_then(SqlValue::integer);
-    let (soonest, latest) = (now.plus_secs(LOOK_AGAIN_SECS.0), now.plus_secs(LOOK_AGAIN_SECS.1));
+    let again = look_again(sql, operation, count.as_str(), most, now)?;
+    Ok(Err(again.unwrap_or(now.plus_secs(LOOK_AGAIN_SECS.0))))
+}
+
+/// When an operation looks again for a place among at most `most`; nothing where there is room for it. Nothing is taken.
+fn look_again(
+    sql: &dyn Sql,
+    operation: EntryId,
+    count: &str,
+    most: i64,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, SqlError> {
+    let since = now.plus_secs(-WINDOW_SECS);
+    let number = |statement: &str, most: i64| -> Result<Option<i64>, SqlError> {
+        let value = sql.one(statement, &[since.into(), operation.0.into(), count.into(), most.into()])?;
+        Ok(value.as_ref().and_then(SqlValue::integer))
+    };
+    // Hundreds may wait, and none of them goes through all of the others.
+    let many = most.saturating_mul(2);
+    let ahead = format!("SELECT COUNT(*) FROM (SELECT 1 FROM removal WHERE {AHEAD} AND {COUNTS} LIMIT ?4)");
+    let ahead = number(&ahead, many)?.unwrap_or(0);
+    if ahead < most {
+        return Ok(None);
+    }
+    // By then so many are free that those who came before have theirs, and nobody wakes who would be too early.
+    let free = "SELECT at FROM removal WHERE count = ?3 AND operation <> ?2 AND writes >= 0 AND at > ?1 ORDER BY at LIMIT 1 OFFSET ?4";
+    let free = number(free, ahead - most)?;
+    let latest = now.plus_secs(if ahead < many { LOOK_AGAIN_SECS.1 } else { LOOK_SELDOM_SECS });
     let free = free.map_or(latest, |at| Timestamp::from_millis(at).plus_secs(WINDOW_SECS).plus_millis(1));
-    Ok(Err(free.clamp(soonest, latest)))
+    Ok(Some(free.clamp(now.plus_secs(LOOK_AGAIN_SECS.0), latest)))
+}
+
+/// Notes that an operation that found no place has nothing to do but to wait for one; whether that is new.
+pub(super) fn stand_in_line(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
+    let statement = "UPDATE removal SET writes = -2 WHERE operation = ? AND writes = -1 RETURNING operation";
+    Ok(!sql.query(statement, &[operation.0.into()])?.is_empty())
+}
+
+/// Among what an operation waits for a place and does nothing else: among nothing, mostly.
+pub(super) fn waits(sql: &dyn Sql, operation: EntryId) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+    sql.query("SELECT count FROM removal WHERE operation = ? AND writes = -2", &[operation.0.into()])
+}
+
+/// When an operation that waits for a place among at most `most` looks again; nothing where its turn has come.
+pub(super) fn before_its_turn(
+    sql: &dyn Sql,
+    operation: EntryId,
+    most: i64,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, SqlError> {
+    let mut again = None;
+    for row in waits(sql, operation)? {
+        let count = row.first().and_then(SqlValue::text).unwrap_or_default();
+        again = look_again(sql, operation, count, most, now)?;
+        if again.is_none() {
+            break;
+        }
+    }
+    Ok(again)
+}
+
+/// Whether an operation has a place, or waits for one, and failed no more often than this: then the time went by before its turn.
+pub fn waited_for_room(sql: &dyn Sql, operation: EntryId, failures: i64) -> Result<bool, SqlError> {
+    let statement = "SELECT 1 FROM removal JOIN operation ON operation.id = removal.operation WHERE removal.operation = ? AND put_offs <= ?";
+    Ok(sql.one(statement, &[operation.0.into(), failures.into()])?.is_some())
 }
 
 /// How many count at the moment.
 pub(super) fn counted(sql: &dyn Sql, count: Count, now: Timestamp) -> Result<i64, SqlError> {
     let rows = sql.query(
-        &format!(
-            "SELECT COUNT(*) FROM removal WHERE count = ?2 AND writes > {WAITS} AND {}",
-            COUNTS.replace('?', "?1")
-        ),
+        &format!("SELECT COUNT(*) FROM removal WHERE count = ?2 AND writes >= 0 AND {COUNTS}"),
         &[now.plus_secs(-WINDOW_SECS).into(), count.as_str().into()],
     )?;
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
@@ -119,7 +179,7 @@ pub(super) fn counted(sql: &dyn Sql, count: Count, now: Timestamp) -> Result<i64
 /// Notes that a write of the operation is about to be sent: from now on its place is its own for an hour.
 pub(super) fn sent(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE removal SET writes = writes + 1, at = MAX(at, ?) WHERE operation = ?",
+        "UPDATE removal SET writes = writes + 1, at = MAX(at, ?) WHERE operation = ? AND writes >= 0",
         &[now.into(), operation.0.into()],
     )?;
     Ok(())
@@ -127,7 +187,7 @@ pub(super) fn sent(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<
 
 /// Notes that a write was refused: nothing was changed by it.
 pub(super) fn not_carried_out(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE removal SET writes = MAX(writes - 1, 0) WHERE operation = ?", &[operation.0.into()])?;
+    sql.query("UPDATE removal SET writes = writes - 1 WHERE operation = ? AND writes > 0", &[operation.0.into()])?;
     Ok(())
 }
 
@@ -148,7 +208,7 @@ pub(super) fn give_back_one(sql: &dyn Sql, operation: EntryId, count: Count) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{Count, counted, give_back, not_carried_out, reserve, sent};
+    use super::{Count, before_its_turn, counted, give_back, not_carried_out, reserve, sent, stand_in_line, waits};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock as _, Sql as _};
     use crate::provision::journal::{self, EntryId};
@@ -215,6 +275,40 @@ mod tests {
         assert!(takes(&desk, 6, Count::Access) && takes(&desk, 7, Count::Access));
     }
 
+    /// Hundreds may wait: none of them looks while it cannot be its turn, and whoever is far behind looks seldom.
+    #[test]
+    fn who_waits_looks_again_when_as_many_places_are_free_as_there_are_before_it() {
+        let desk = desk();
+        for id in 1..=6 {
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
+                &[id.into()],
+            )
+            .unwrap();
+        }
+        let began = desk.now();
+        for id in 1..=2 {
+            assert!(takes(&desk, id, Count::Access));
+            sent(&desk, EntryId(id), desk.now()).unwrap();
+            desk.query("UPDATE operation SET outcome = '{}' WHERE id = ?", &[id.into()]).unwrap();
+            desk.advance(60);
+        }
+        for id in 3..=6 {
+            assert!(!takes(&desk, id, Count::Access) && waits(&desk, EntryId(id)).unwrap().is_empty());
+            let is_new = || stand_in_line(&desk, EntryId(id)).unwrap();
+            assert!(is_new() && !is_new() && !waits(&desk, EntryId(id)).unwrap().is_empty());
+        }
+        let looks =
+            |id| before_its_turn(&desk, EntryId(id), 2, desk.now()).unwrap().map(|at| at.since(desk.now()) / 1_000);
+        assert_eq!([3, 4, 5, 6].map(looks), [300, 300, 900, 900].map(Some), "places may be given back meanwhile");
+        desk.time.set(began.plus_secs(3_500));
+        assert_eq!([3, 4, 5, 6].map(looks), [100, 160, 900, 900].map(Some));
+        desk.time.set(began.plus_secs(3_601));
+        assert_eq!([3, 4, 5, 6].map(looks), [None, Some(59), Some(300), Some(900)]);
+        assert!(!takes(&desk, 4, Count::Access) && takes(&desk, 3, Count::Access), "no place is taken by looking");
+        assert_eq!([3, 7].map(looks), [None, None], "who has a place waits for none, nor does who asked for none");
+    }
+
     #[test]
     fn what_is_put_off_goes_on_counting() {
         let desk = desk();
@@ -230,5 +324,34 @@ mod tests {
         assert!(!takes(&desk, 3, Count::Access));
         desk.query("UPDATE operation SET outcome = '{}' WHERE id = 1", &[]).unwrap();
         assert!(takes(&desk, 3, Count::Access));
+    }
+
+    /// Such a one may wait for another that waits for its place.
+    #[test]
+    fn what_took_effect_counts_for_its_hour_and_takes_a_place_anew_where_it_writes_again() {
+        let desk = desk();
+        for id in 1..=4 {
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
+                &[id.into()],
+            )
+            .unwrap();
+        }
+        for id in 1..=2 {
+            assert!(takes(&desk, id, Count::Access));
+            sent(&desk, EntryId(id), desk.now()).unwrap();
+        }
+        journal::took_effect(&desk, EntryId(1)).unwrap();
+        desk.advance(3_599);
+        assert!(!takes(&desk, 3, Count::Access), "within the hour");
+        desk.advance(2);
+        assert_eq!(counted(&desk, Count::Access, desk.now()), Ok(1), "of the other nobody knows what became of it");
+        assert!(takes(&desk, 3, Count::Access) && !takes(&desk, 4, Count::Access));
+        assert!(!takes(&desk, 1, Count::Access), "its place is another's by now");
+        assert!(stand_in_line(&desk, EntryId(1)).unwrap() && takes(&desk, 2, Count::Access), "that one has its own");
+        // Who waits is before those who came later, also where it took effect before.
+        desk.advance(3_601);
+        desk.query("UPDATE operation SET outcome = '{}' WHERE id = 3", &[]).unwrap();
+        assert!(!takes(&desk, 4, Count::Access) && takes(&desk, 1, Count::Access));
     }
 }

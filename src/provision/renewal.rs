@@ -483,11 +483,12 @@ fn in_words(held: &InvitationAccess) -> String {
     policies.chain(groups).collect::<Vec<_>>().join(", ")
 }
 
-fn not_pending(email: &str) -> Outcome {
+/// What is told of an invitation that is none any more.
+pub(super) fn not_pending(email: &str) -> Outcome {
     Outcome::refused(
         Refusal::NotPending,
         format!(
-            "{email} has accepted the invitation, so there is nothing to renew; sync this connector, and {email} is listed among the users."
+            "{email} has accepted the invitation, so there is nothing to renew or to cancel; sync this connector, and {email} is listed among the users, as whom they can be removed."
         ),
     )
 }

@@ -143,6 +143,7 @@ async fn approve<P: Ports>(ports: &P, step: TaskStep, delivery: Option<&str>) ->
         action: step.action,
         entitlement: step.entitlement,
         subject: step.subject,
+        ends_with_username: step.ends_with_username,
         parties: step.parties,
     };
     match asking::ask(ports, Command::Decide(Box::new(question))).await? {
@@ -199,6 +200,7 @@ fn origin(step: &TaskStep) -> Origin {
         requester: step.requester.clone(),
         approvers: step.approvers.clone(),
         duration_secs: step.duration_secs,
+        extends: step.is_extension,
     }
 }
 

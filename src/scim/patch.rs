@@ -1,6 +1,6 @@
 //! PATCH (RFC 7644 section 3.5.2): what a list of operations wants of a User or of a Group's members.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::filter::{self, Filter};
 use super::{GROUP, PATCH_OP, ScimError, USER};
@@ -69,11 +69,20 @@ pub fn group(body: &Value, current: &Value) -> Result<Vec<MembersEdit>, ScimErro
     Ok(changes)
 }
 
+/// Reads a whole Group in the place of one: what it says of the members, if anything.
+pub fn whole_group(body: &Value) -> Result<Vec<MembersEdit>, ScimError> {
+    match attribute(body, "members", GROUP) {
+        None => Ok(Vec::new()),
+        members => Ok(change(Op::Replace, members)?.into_iter().collect()),
+    }
+}
+
 /// Reads a body whose operations change a User, who is `current` now, `null` where no list has them; gives whether the User is to be active at
 /// the end, where it says.
 ///
 /// What stays as it is and what Cloudflare does not keep of a person are no errors (RFC 7644 section 3.5.2): identity providers send
-/// their whole record. And whoever is to be removed need not have the right name for it, nor the right roles.
+/// their whole record. And whoever is to be removed need not have the right name for it, nor the right roles,
+/// and what else is sent need not be known here.
 pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
     let mut active = None;
     let mut fixed = None;
@@ -82,7 +91,8 @@ pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
         let attribute = path.split(['.', '[']).next().unwrap_or_default();
         match path.as_str() {
             "active" if op == Op::Remove => {
-                Err(ScimError::mutability("active cannot be removed; replace it with false"))
+                fixed.get_or_insert_with(|| ScimError::mutability("active cannot be removed; replace it with false"));
+                Ok(())
             }
             "active" => {
                 active = Some(boolean(value)?);
@@ -121,7 +131,10 @@ pub fn user(body: &Value, current: &Value) -> Result<Option<bool>, ScimError> {
                 Ok(())
             }
             _ if is_foreign(&path) || FOREIGN_USER_ATTRIBUTES.contains(&attribute) => Ok(()),
-            _ => Err(ScimError::new("invalidPath", format!("a User has no attribute {name:?}"))),
+            _ => {
+                fixed.get_or_insert_with(|| ScimError::new("invalidPath", format!("a User has no attribute {name:?}")));
+                Ok(())
+            }
         }
     };
     for operation in operations(body)? {
@@ -235,7 +248,7 @@ pub fn boolean(value: Option<&Value>) -> Result<bool, ScimError> {
 }
 
 /// The ids in a list of members; one alone, `null` and nothing at all are taken too.
-pub fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
+fn members(value: Option<&Value>) -> Result<Vec<String>, ScimError> {
     let wrong = || ScimError::value("members must be a list such as [{\"value\": \"<the id of a User>\"}]");
     let one = |item: &Value| {
         let id = item.as_str().or_else(|| item.get("value").and_then(Value::as_str)).map(str::trim);
@@ -302,18 +315,29 @@ fn plain(path: &str, schema: &str) -> String {
     }
 }
 
-/// The attributes that an operation without a path is about; those that stand below the schema's own URN are its own, too.
+/// An attribute of a whole resource, by its name in lower case: wherever an operation without a path has it.
+pub fn attribute<'a>(resource: &'a Value, name: &str, schema: &str) -> Option<&'a Value> {
+    let mut all = own(resource.as_object()?, schema).into_iter();
+    all.rfind(|(key, _)| plain(key, schema) == name).map(|(_, value)| value)
+}
+
+/// The attributes of a resource, or of a part of one; those that stand below the schema's own URN are its own, too.
+fn own<'a>(resource: &'a Map<String, Value>, schema: &str) -> Vec<(&'a String, &'a Value)> {
+    resource
+        .iter()
+        .flat_map(|(name, value)| match value {
+            Value::Object(inner) if name.eq_ignore_ascii_case(schema) => inner.iter().collect(),
+            value => vec![(name, value)],
+        })
+        .collect()
+}
+
+/// The attributes that an operation without a path is about.
 fn fields<'a>(operation: &Operation<'a>, schema: &str) -> Result<Vec<(&'a String, &'a Value)>, ScimError> {
     match (operation.op, operation.value) {
         // RFC 7644 section 3.5.2.2.
         (Op::Remove, _) => Err(ScimError::new("noTarget", "a remove needs a path")),
-        (_, Some(Value::Object(fields))) => Ok(fields
-            .iter()
-            .flat_map(|(name, value)| match value {
-                Value::Object(inner) if name.eq_ignore_ascii_case(schema) => inner.iter().collect(),
-                value => vec![(name, value)],
-            })
-            .collect()),
+        (_, Some(Value::Object(fields))) => Ok(own(fields, schema)),
         _ => Err(ScimError::value("an operation without a path needs an object as its value")),
     }
 }
@@ -356,8 +380,8 @@ fn operations(body: &Value) -> Result<Vec<Operation<'_>>, ScimError> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MembersEdit, group, user};
-    use crate::scim::PATCH_OP;
+    use super::{MembersEdit, attribute, group, user, whole_group};
+    use crate::scim::{GROUP, PATCH_OP, USER};
 
     fn body(operations: &Value) -> Value {
         json!({ "schemas": [PATCH_OP], "Operations": operations })
@@ -494,6 +518,54 @@ mod tests {
             let operation = json!([{ "op": "replace", "path": path, "value": false }]);
             assert_eq!(user(&body(&operation), &jane()).unwrap_err().scim_type, "invalidPath", "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_user_stands_in_no_deactivations_way() {
+        let active = |active: bool| json!({ "op": "replace", "path": "active", "value": active });
+        let whole = |active: bool| json!({ "op": "replace", "value": { "department": "x", "active": active } });
+        for (odd, scim_type) in [
+            (json!({ "op": "replace", "path": "department", "value": "x" }), "invalidPath"),
+            (json!({ "op": "remove", "path": "active" }), "mutability"),
+        ] {
+            for operations in [json!([odd, active(false)]), json!([odd, whole(false)])] {
+                assert_eq!(user(&body(&operations), &jane()), Ok(Some(false)), "{operations}");
+            }
+            for operations in [json!([odd]), json!([odd, active(true)]), json!([active(false), odd, active(true)])] {
+                assert_eq!(user(&body(&operations), &jane()).unwrap_err().scim_type, scim_type, "{operations}");
+            }
+        }
+        assert_eq!(user(&body(&json!([whole(false)])), &jane()), Ok(Some(false)));
+        // What was meant for it deactivates nobody, and is no success.
+        for refused in [whole(true), json!({ "op": "replace", "value": { "actve": false } })] {
+            assert_eq!(user(&body(&json!([refused])), &jane()).unwrap_err().scim_type, "invalidPath", "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_whole_resource_is_read_as_an_operation_without_a_path_is() {
+        let ours = |resource: Value| attribute(&resource, "active", USER).cloned();
+        let qualified = format!("{USER}:active");
+        let other = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+        for resource in [
+            json!({ "Active": false }),
+            json!({ USER: { "active": false } }),
+            json!({ USER.to_lowercase(): { "ACTIVE": false } }),
+            json!({ qualified: false }),
+        ] {
+            assert_eq!(ours(resource.clone()), Some(json!(false)), "{resource}");
+        }
+        for resource in [json!({}), json!({ other: { "active": false } }), json!({ GROUP: { "active": false } })] {
+            assert_eq!(ours(resource.clone()), None, "{resource}");
+        }
+        let members = json!([{ "value": "a" }]);
+        for group in [json!({ "Members": members }), json!({ GROUP: { "members": members } })] {
+            assert_eq!(whole_group(&group), Ok(vec![MembersEdit::Replace(ids(&["a"]))]), "{group}");
+        }
+        assert_eq!(whole_group(&json!({ "members": [] })), Ok(vec![MembersEdit::Replace(vec![])]));
+        assert_eq!(whole_group(&json!({ "displayName": "Engineers" })), Ok(vec![]));
+        let error = whole_group(&json!({ "members": null })).unwrap_err();
+        assert!(error.scim_type == "invalidValue" && error.detail.contains("send []"), "{error:?}");
     }
 
     /// Whoever takes one out of a long list sends all the others.

@@ -11,6 +11,7 @@ use crate::base::hash::hex;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{KeyValue, KvError};
+use crate::model::access::Atom;
 use crate::model::grant::Entitlement;
 use crate::model::id::{MemberId, UserGroupId, UserId};
 use crate::model::kind::Kind;
@@ -61,6 +62,9 @@ pub struct Person {
     /// The user groups the person is in.
     #[serde(default)]
     pub groups: Vec<UserGroupId>,
+    /// The person's own atoms.
+    #[serde(default)]
+    pub atoms: Vec<Atom>,
 }
 
 /// A generation, opened.
@@ -238,8 +242,8 @@ impl Snapshot {
         }
     }
 
-    /// Shows every row of the generation as it was published; of people, which nearly all are, only who they are and the user groups
-    /// they are in is read. One chunk is in memory at a time.
+    /// Shows every row of the generation as it was published; of people, which nearly all are, only who they are, what they hold and the user
+    /// groups they are in is read. One chunk is in memory at a time.
     pub async fn each_in_brief<P: KeyValue>(&self, kv: &P, mut see: impl FnMut(Brief)) -> Result<(), SnapshotError> {
         for chunk in &self.manifest.chunks {
             let body = chunk.read(kv).await?;

@@ -200,9 +200,10 @@ pub(super) const EMPTIED: &str = "the list is empty, and was not before";
 
 impl Off {
     /// Whether Cloudflare said that there is no such list for this token, rather than failing: the list of legacy roles will be gone
-    /// for good one day. One such answer may be a passing fault all the same.
+    /// for good one day. One such answer may be a passing fault all the same. That the token is none, by status 401 or one of these codes, says
+    /// nothing of a list.
     pub(super) const fn is_refused(&self) -> bool {
-        matches!(self.status, Some(403 | 404 | 410))
+        matches!(self.status, Some(403 | 404 | 410)) && !matches!(self.code, Some(9106 | 10_001))
     }
 
     /// What Cloudflare answered, with what it said where that is wanted.
@@ -300,8 +301,8 @@ impl Names {
 /// No list has more pages than this: 100,000 members. Beyond it something is wrong with the paging itself.
 pub(super) const MAX_PAGES: u32 = 2_000;
 
-/// The user groups have no more pages of members than this in all: 500,000 memberships, which take the Worker some two thirds of its memory.
-pub(super) const MAX_MEMBERSHIP_PAGES: usize = 10_000;
+/// The user groups have no more memberships than this in all, which take the Worker some two thirds of its memory.
+pub(super) const MAX_MEMBERSHIPS: u32 = 500_000;
 
 /// The crawl.
 #[derive(Debug, Default)]
@@ -495,9 +496,10 @@ impl Crawl {
         pages.into_iter().flat_map(|pages| pages.read.values().flat_map(|facts| facts.groups.iter().copied()))
     }
 
-    /// How many pages of members the user groups have in all, as far as they are read.
-    pub(super) fn membership_pages(&self) -> usize {
-        self.groups().map(|group| self.pages(List::GroupMembers(group)).count()).sum()
+    /// Whether the user groups have more members in all, as far as they are read, than a sync takes in.
+    pub(super) fn has_too_many_memberships(&self) -> bool {
+        let pages = self.groups().flat_map(|group| self.facts(List::GroupMembers(group)));
+        pages.map(|facts| facts.count).sum::<u32>() > MAX_MEMBERSHIPS
     }
 
     fn lists_of(&self, phase: Phase) -> Vec<List> {
@@ -626,7 +628,8 @@ pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
     match error {
         ApiError::RateLimited { until, .. } | ApiError::OutOfBudget { until } => Verdict::Until(*until),
         ApiError::Storage(_) => Verdict::Later(error.to_string(), None),
-        ApiError::Unauthorized(failure) => Verdict::Failed(format!(
+        // Of one list it may say what others say by 403. Where it is the token, the members do not come either.
+        ApiError::Unauthorized(failure) if !fetch.list.is_optional() => Verdict::Failed(format!(
             "Cloudflare does not accept the API token ({failure}); make a new one in Cloudflare's dashboard and set it {SET_SECRET}CLOUDFLARE_API_TOKEN"
         )),
         ApiError::NotFound(_) if matches!(fetch.list, List::Member(_)) => Verdict::Gone,

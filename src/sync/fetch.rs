@@ -166,6 +166,8 @@ async fn call<P: Http + KeyValue + Clock + Sql>(
         }
         List::Member(member) => {
             let found = match client.member(member).await {
+                // Who declined is no member, whether the list has them or not.
+                Ok(found) if !found.status.is_member() => return Ok((PageFacts::default(), packed(&[], ""))),
                 Ok(found) => ListPage { items: vec![found.bounded()], odd: Vec::new(), info: None },
                 // The membership is there, and what is odd about it stays so.
                 Err(ApiError::Unreadable { what, .. }) => return Ok((odd_member(member, what), packed(&[], ""))),

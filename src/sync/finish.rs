@@ -1,18 +1,19 @@
 //! The end of a run: what was read is verified, put together, published and remembered.
 
 use crate::base::tree::BTreeSet;
+use std::fmt::Write as _;
 
-use super::crawl::{Crawl, Further, List, MAX_MEMBERSHIP_PAGES, MAX_PAGES};
+use super::crawl::{Crawl, Further, List, MAX_MEMBERSHIPS, MAX_PAGES};
 use super::harvest::{Check, Harvest, Verification, sightings, verify};
 use super::history::{self, GenerationSummary};
 use super::limits::Limits;
 use super::metered::MeteredPorts;
 use super::metered::add_use;
-use super::previous::Previous;
+use super::previous::{Previous, SEVERAL};
 use super::rows::{Assembly, Unsure, assemble};
 use super::run::{CURSOR_KEY, Cursor, Published};
 use super::{moved, room, staging, state, unchanged};
-use crate::account::identity::own_token;
+use crate::account::identity::{Identity, own_token};
 use crate::account::names::Names;
 use crate::account::{expiry, inherited, overlay};
 use crate::audit::activity;
@@ -24,8 +25,8 @@ use crate::ledger::record;
 use crate::model::id::MemberId;
 use crate::model::kind::Kind;
 use crate::snapshot::{
-    self, ChangeCounts, ChangeKind, Draft, GenerationId, KvUse, Manifest, Naming, Publication, PublishError,
-    RunOutcome, RunRecord, Snapshot, SnapshotError,
+    self, ChangeCounts, ChangeKind, Draft, GenerationId, KvUse, Manifest, Publication, PublishError, RunOutcome,
+    RunRecord, Snapshot, SnapshotError,
 };
 
 /// What comes next.
@@ -144,30 +145,49 @@ async fn hold_back<P: KeyValue + Clock + Sql>(
 }
 
 /// Whether so many of these are gone that it is taken for a mistake.
-fn are_many(gone: usize, before: usize) -> bool {
+fn are_many((gone, before): (usize, usize)) -> bool {
     gone > MAX_GONE.max(before / MAX_GONE_SHARE)
 }
 
-/// Whether so many people are missing: an acceptance is of that, then, and of no list.
-fn are_many_missing(crawl: &Crawl, cursor: &Cursor, previous: Option<&Previous>) -> bool {
-    let Some(Previous { members, .. }) = previous else { return false };
-    let seen = sightings(crawl, &cursor.further.confirm);
-    let there = members.keys().filter(|id| seen.has(id)).count() + seen.unnamed;
-    are_many(members.len().saturating_sub(there), members.len())
+/// Whether the last sync was held, but for those that failed: an acceptance is of what that one told, then, and of no list.
+fn was_held(sql: &dyn Sql) -> Result<bool, SqlError> {
+    let runs = history::runs(sql)?;
+    let last = runs.iter().find(|run| run.is_sweep() && run.outcome != RunOutcome::Failed);
+    Ok(last.is_some_and(|run| run.outcome == RunOutcome::Held))
 }
 
-/// Why so many people are gone that somebody has to accept it. Where the last generation is lost, only this is known of it: how many people it
-/// had. An older one that can be read may have had fewer.
+/// Why so many people, or so many people's or user groups' grants, are gone that somebody has to accept it. Where the last generation is lost, only this
+/// is known of it: how many people it had. An older one that can be read may have had fewer.
 fn mass_disappearance(sql: &dyn Sql, assembled: &Assembly, is_lost: bool) -> Result<Option<String>, SqlError> {
     let lost = if is_lost { state::load::<usize>(sql, state::LOST)? } else { None };
     let lost = lost.map(|people| (people.saturating_sub(assembled.rows.people()), people));
-    let mut counts = lost.into_iter().chain([(assembled.gone, assembled.before)]);
-    Ok(counts.find(|(gone, before)| are_many(*gone, *before)).map(|(gone, before)| {
-        format!(
-            "{gone} of {before} members and invitations are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {{\"accept_removals\": true}}"
-        )
-    }))
+    let Assembly { gone, bare, bare_groups, .. } = assembled;
+    let people = lost.filter(|lost| are_many(*lost)).unwrap_or(*gone);
+    let are_most = bare_groups.0 >= SEVERAL && bare_groups.0 > bare_groups.1 / 2;
+    let mut found = String::new();
+    for (is_found, (gone, before), of, whose) in [
+        (are_many(people), people, "", "members and invitations"),
+        (are_many(*bare), *bare, OWN_GRANTS, "members and invitations that held any"),
+        (are_most, *bare_groups, OWN_GRANTS, "user groups that held any"),
+    ] {
+        if is_found {
+            // Whoever accepts it is told all of it. Writing to a String does not fail.
+            let and = if found.is_empty() { "" } else { " and " };
+            let _ = write!(found, "{and}{of}{gone} of {before} {whose}");
+        }
+    }
+    Ok((!found.is_empty()).then(|| found + MISTAKE))
 }
+
+/// What is gone of people and user groups that are there still.
+const OWN_GRANTS: &str = "all own grants of ";
+
+/// What is to be done about what is gone.
+const MISTAKE: &str = " are gone, which looks like a mistake: nothing was published. If it is right, accept it with POST /v1/sync and {\"accept_removals\": true}";
+
+/// What is told where an acceptance is of none of the lists.
+const NO_LIST: &str =
+    "what is known of lists that cannot be read stays until one more acceptance: this one is of people and grants";
 
 /// Keeps what was learned of the account, whether it is published or not.
 fn keep(sql: &dyn Sql, assembled: &Assembly) -> Result<(), SqlError> {
@@ -214,10 +234,12 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     };
     if let Some(previous) = previous.as_mut() {
         previous.take_in(&changes, cursor.started_at);
+        previous.listed_by = state::load(kv, state::LISTED_BY)?;
     }
     let is_accepted = cursor.trigger.accept_removals;
-    // One acceptance accepts one thing: where people are gone, what is known of lists stays until the next one.
-    let accept = is_accepted && !is_lost && !are_many_missing(crawl, cursor, previous.as_ref());
+    // One acceptance accepts one thing, which was told before: what the last sync was held for, or else what is known of lists.
+    let of_held = is_accepted && was_held(kv)?;
+    let accept = is_accepted && !is_lost && !of_held;
     match reads_more(kv, crawl, cursor, previous.as_ref(), &changes, accept)? {
         Ok(false) => {}
         Ok(true) => return Ok(Finish::More),
@@ -230,15 +252,10 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref().filter(|_| !accept)).await?;
+    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref(), accept).await?;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let mut assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
-    if is_accepted && !accept {
-        assembled.warnings.push(
-            "accepted that people are gone; what is known of lists that cannot be read stays until one more acceptance"
-                .to_owned(),
-        );
-    }
+    assembled.warnings.extend((is_accepted && !accept).then(|| NO_LIST.to_owned()));
     if let Some(held) = hold_back(kv, cursor, previous.as_ref(), assembled.unsure.take()).await? {
         return Ok(held);
     }
@@ -248,7 +265,11 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         return Ok(Finish::More);
     }
     keep(kv, &assembled)?;
-    if let Some(message) = mass_disappearance(kv, &assembled, is_lost || previous.is_none())?.filter(|_| !is_accepted) {
+    let gone = mass_disappearance(kv, &assembled, is_lost || previous.is_none())?;
+    if of_held {
+        // More may be gone by now than was told when the sync was held.
+        assembled.warnings.extend(gone);
+    } else if let Some(message) = gone {
         let ending = Ending { warnings: assembled.warnings, ..Ending::new(RunOutcome::Held, message) };
         return publish_nothing(kv, cursor, previous.as_ref(), ending).await;
     }
@@ -279,16 +300,16 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     overlay::rebase(kv, changes.seq, cursor.started_at, |id| assembled.rows.member(id))?;
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
-    note_published(kv, &doubted, is_lost, &published.manifest.naming)?;
+    note_published(kv, &doubted, is_lost, &published.manifest, own_token)?;
     overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     if published.changed && kv.count_so_far() > limits.key_value {
         return Ok(Finish::Apart);
     }
     let ending = remember(kv, cursor, previous, published).await?;
-    // Only where all of it would be the same the next time: nothing was learned.
+    // Only where all of it would be the same the next time: nothing was learned, and nothing waits to be believed.
     if let (RunOutcome::Unchanged, Some(generation)) = (ending.outcome, ending.generation.clone())
-        && let Some(made_of) = made_of
+        && let Some(made_of) = made_of.filter(|_| doubted.is_empty())
         && unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?.as_ref() == Some(&made_of)
     {
         unchanged::note(kv, generation, made_of, assembled.warnings.clone())?;
@@ -307,11 +328,21 @@ fn forget_once(sql: &dyn Sql, cursor: &mut Cursor) -> Result<(), SqlError> {
     snapshot::forget(sql)
 }
 
-/// Notes what goes by what is published: which lists were doubted, that nothing is lost any more, and under which ids roles have their ends.
-fn note_published(sql: &dyn Sql, doubted: &[String], was_lost: bool, naming: &Naming) -> Result<(), SqlError> {
+/// Notes what goes by what is published: which lists were doubted, by whom all tokens were listed, that nothing is lost any more, and under
+/// which ids roles have their ends.
+fn note_published(
+    sql: &dyn Sql,
+    doubted: &[(String, Timestamp)],
+    was_lost: bool,
+    manifest: &Manifest,
+    own_token: Option<Identity>,
+) -> Result<(), SqlError> {
     // No sooner: whoever goes by the generation before would miss what is to end under its id.
-    expiry::known_as(sql, |id| naming.role_of(id.into()))?;
+    expiry::known_as(sql, |id| manifest.naming.role_of(id.into()))?;
     state::store(sql, state::DOUBTED, &doubted)?;
+    if own_token.is_some() && manifest.capabilities.get("tokens").is_some_and(|tokens| tokens.on) {
+        state::store(sql, state::LISTED_BY, &own_token.map(Identity::lister))?;
+    }
     state::remove(sql, state::LOST)?;
     if was_lost { state::remove(sql, state::GENERATIONS) } else { Ok(()) }
 }
@@ -351,19 +382,22 @@ async fn point_at<P: KeyValue + Clock>(kv: &P, newest: Option<&Previous>) -> Res
 }
 
 /// Learns, once in a run, what members' records tell of user groups; of lists that are empty all of a sudden against `previous` nothing is learned,
-/// and they are returned.
+/// and they are returned, each with when it was first found so.
 async fn learn<P: Http + Clock + Sql>(
     sql: &dyn Sql,
     client: &Client<'_, P>,
     cursor: &mut Cursor,
     harvest: &mut Harvest,
     previous: Option<&Previous>,
-) -> Result<Vec<String>, SqlError> {
-    let before: Vec<String> = state::load(sql, state::DOUBTED)?.unwrap_or_default();
-    let doubted = previous.map(|previous| previous.doubt_the_empty(harvest, &before)).unwrap_or_default();
-    let asked = client.sent();
+    accept: bool,
+) -> Result<Vec<(String, Timestamp)>, SqlError> {
+    let before: Vec<(String, Timestamp)> = state::load(sql, state::DOUBTED)?.unwrap_or_default();
+    let (mut doubted, asked) = (Vec::new(), client.sent());
     if let Some(previous) = previous {
-        super::inherited::ask_the_silent(client, harvest, &previous.groups).await?;
+        if !accept {
+            doubted = previous.doubt_the_empty(harvest, &before, cursor);
+        }
+        super::inherited::ask_the_silent(client, harvest, &previous.groups, accept).await?;
     }
     if !std::mem::replace(&mut cursor.learned, true) {
         super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
@@ -386,7 +420,7 @@ async fn teaches_nothing<P: Http + Clock + Sql>(
         return Ok(true);
     }
     let mut harvest = Harvest::load(sql, &cursor.run, crawl, &cursor.further.confirm, changes)?;
-    learn(sql, client, cursor, &mut harvest, None).await?;
+    learn(sql, client, cursor, &mut harvest, None, false).await?;
     Ok(unchanged::made_of(sql, client.settings(), crawl, cursor, changes)?.as_deref() == Some(made_of))
 }
 
@@ -457,9 +491,9 @@ fn further(crawl: &Crawl, cursor: &mut Cursor, previous: Option<&Previous>) -> R
             "Cloudflare's list of members has more than {MAX_PAGES} pages, and no more than that are read: nothing was published"
         ));
     }
-    if crawl.membership_pages() > MAX_MEMBERSHIP_PAGES {
+    if crawl.has_too_many_memberships() {
         return Err(format!(
-            "the user groups have more than {MAX_MEMBERSHIP_PAGES} pages of members in all, and a sync of more does not fit the Worker's memory: nothing was published"
+            "the user groups have more than {MAX_MEMBERSHIPS} memberships in all, and a sync of more does not fit the Worker's memory: nothing was published"
         ));
     }
     let (asked, names) = (cursor.further.confirm.clone(), cursor.further.names);

@@ -7,7 +7,7 @@ use super::harvest::Harvest;
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE};
+use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, UserGroup};
 use crate::model::id::MemberId;
 use crate::model::resource::Group;
 
@@ -21,26 +21,33 @@ const MAX_PAGES: u32 = 20;
 const GROUPS_ASKED_FOR: usize = 10;
 
 /// A user group that gave something in the generation before, and is told without policies now, is asked for itself: the list may have left them out. Where
-/// that cannot be told, they are not read.
+/// that cannot be told, they are not read, unless somebody accepts the lists as they are. Of more groups than are asked for the list is believed where each that was asked for says the same.
 pub(super) async fn ask_the_silent<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     harvest: &mut Harvest,
     before: &[Group],
+    accept: bool,
 ) -> Result<(), SqlError> {
     let Ok(groups) = &mut harvest.user_groups else { return Ok(()) };
     let gave = |id| before.iter().any(|group| group.id == id && !group.atoms.is_empty());
-    for (place, group) in groups.iter_mut().filter(|group| group.is_silent && gave(group.id)).enumerate() {
+    let is_empty = |group: &UserGroup| group.policies.all().is_ok_and(<[_]>::is_empty);
+    let mut is_right = true;
+    for (place, group) in groups.iter_mut().filter(|group| is_empty(group) && gave(group.id)).enumerate() {
         if place < GROUPS_ASKED_FOR {
             match client.user_group(group.id).await {
                 Ok(told) => {
                     *group = told;
+                    is_right &= is_empty(group);
                     continue;
                 }
                 Err(ApiError::Storage(error)) => return Err(error),
-                Err(_) => {}
+                Err(_) => is_right &= accept,
             }
         }
-        group.policies = std::mem::take(&mut group.policies).and_unread("policies is missing");
+        if !is_right {
+            group.policies =
+                std::mem::take(&mut group.policies).and_unread("no policies are told, nor what its own record says");
+        }
     }
     Ok(())
 }

@@ -6,10 +6,11 @@ use crate::base::tree::BTreeSet;
 
 use super::crawl::{EMPTIED, List, Off};
 use super::harvest::Harvest;
+use super::run::Cursor;
 use crate::account::overlay::Changes;
 use crate::base::ports::KeyValue;
 use crate::base::time::Timestamp;
-use crate::model::id::{MemberId, ResourceGroupId, UserGroupId, UserId};
+use crate::model::id::{MemberId, ResourceGroupId, TokenId, UserGroupId, UserId};
 use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, OauthClient, Role, Row, ScopedRole, Token};
 use crate::model::scope::Scope;
@@ -21,6 +22,8 @@ use crate::snapshot::{self, Brief, GenerationId, Manifest, Snapshot, SnapshotErr
 pub(super) struct Previous {
     pub(super) manifest: Manifest,
     pub(super) members: BTreeMap<MemberId, Option<UserId>>,
+    /// Those who hold something of their own, and whom none of our own operations changed since.
+    pub(super) holders: BTreeSet<MemberId>,
     /// The user groups of those who are in any.
     pub(super) memberships: BTreeMap<MemberId, Vec<UserGroupId>>,
     /// The rows of those of whom the crawl could not read everything; see [`Self::load_rows`].
@@ -33,6 +36,8 @@ pub(super) struct Previous {
     pub(super) groups: Vec<Group>,
     pub(super) tokens: Vec<Token>,
     pub(super) oauth_clients: Vec<OauthClient>,
+    /// By whom all of those tokens were last listed.
+    pub(super) listed_by: Option<TokenId>,
     /// `current` names an older generation, or none.
     pub(super) is_behind: bool,
 }
@@ -50,20 +55,34 @@ fn emptied() -> Off {
     Off { status: None, code: None, message: EMPTIED.to_owned(), passing: true }
 }
 
-/// A group that one or two have left is empty by that as often as not.
-const SEVERAL: usize = 3;
+/// A group that one or two have left is empty by that as often as not, and of one or two groups all may give nothing any more.
+pub(super) const SEVERAL: usize = 3;
+
+/// An empty list is believed by a sync that begins this long after one that found it empty: two may follow each other within seconds, and the same
+/// fault answers both.
+const BELIEVED_MILLIS: i64 = 10 * 60 * 1_000;
 
 impl Previous {
     /// A list that is empty all of a sudden, where this generation has some of it, may be an answer that left everything out: what was known is
-    /// kept once more, and the next sync believes it, whatever became of other lists meanwhile. `before` are those that the last one doubted; those
-    /// that are doubted now are returned. No account is without a permission group, and none whose roles are on resource groups without one of
-    /// those: that is not believed until somebody accepts it.
-    pub(super) fn doubt_the_empty(&self, harvest: &mut Harvest, before: &[String]) -> Vec<String> {
-        let is_new = |list: List| !before.iter().any(|name| *name == list.to_string());
+    /// kept once more, and a sync a while later believes it, whatever became of other lists meanwhile. `before` are those that the last one doubted,
+    /// and since when; those that are doubted now are returned. No account is without a permission group, and none whose roles are on resource
+    /// groups without one of those: that is not believed until somebody accepts it.
+    pub(super) fn doubt_the_empty(
+        &self,
+        harvest: &mut Harvest,
+        before: &[(String, Timestamp)],
+        run: &Cursor,
+    ) -> Vec<(String, Timestamp)> {
+        let since = |list: List| {
+            let name = list.to_string();
+            before.iter().find(|(known, _)| *known == name).map(|(_, since)| *since)
+        };
+        let is_new = |list: List| since(list).is_none_or(|since| run.started_at.since(since) < BELIEVED_MILLIS);
         let is_doubtful = |harvest: &Harvest, list: List| is_new(list) && harvest.odd(list).next().is_none();
         let groups = !self.groups.is_empty() && is_doubtful(harvest, List::UserGroups);
         let tokens = !self.tokens.is_empty() && is_doubtful(harvest, List::Tokens);
         let clients = !self.oauth_clients.is_empty() && is_doubtful(harvest, List::OauthClients);
+        let domains = !self.manifest.posture.sso_domains.is_empty() && is_doubtful(harvest, List::SsoDomains);
         // A role that is no permission group comes from the list of roles alone.
         let is_listed = |role: &Role| role.permission_group.is_none() && Some(role.id) != super_administrator::role();
         let roles = self.roles.iter().any(is_listed) && is_doubtful(harvest, List::Roles);
@@ -76,6 +95,7 @@ impl Previous {
             (List::UserGroups, doubt(groups, &mut harvest.user_groups)),
             (List::Tokens, doubt(tokens, &mut harvest.tokens)),
             (List::OauthClients, doubt(clients, &mut harvest.oauth_clients)),
+            (List::SsoDomains, doubt(domains, &mut harvest.sso_domains)),
         ];
         let mut doubted: Vec<List> =
             whole.into_iter().filter_map(|(list, is_doubted)| is_doubted.then_some(list)).collect();
@@ -85,7 +105,7 @@ impl Previous {
                 doubted.push(List::GroupMembers(group));
             }
         }
-        doubted.iter().map(List::to_string).collect()
+        doubted.into_iter().map(|list| (list.to_string(), since(list).unwrap_or(run.updated_at))).collect()
     }
 
     /// The groups that nobody is in all of a sudden, though several were in it who are members still; whoever our own operations took out, and
@@ -134,6 +154,7 @@ impl Previous {
         let mut previous = Self {
             manifest: snapshot.manifest().clone(),
             members: BTreeMap::new(),
+            holders: BTreeSet::new(),
             memberships: BTreeMap::new(),
             rows: BTreeMap::new(),
             roles: Vec::new(),
@@ -142,6 +163,7 @@ impl Previous {
             groups: Vec::new(),
             tokens: Vec::new(),
             oauth_clients: Vec::new(),
+            listed_by: None,
             is_behind: false,
         };
         snapshot.each_in_brief(kv, |brief| previous.add(brief)).await?;
@@ -184,6 +206,7 @@ impl Previous {
     pub(super) fn take_in(&mut self, changes: &Changes, began: Timestamp) {
         self.members.retain(|id, _| changes.members.get(id).is_none_or(|change| change.member.is_some()));
         for (id, change) in &changes.members {
+            self.holders.remove(id);
             if let Some(member) = &change.member
                 && !Changes::outweighs(change.at, began)
             {
@@ -201,6 +224,9 @@ impl Previous {
         match brief {
             Brief::Person(person) => {
                 self.members.insert(person.member_id, person.user_id);
+                if !person.atoms.is_empty() {
+                    self.holders.insert(person.member_id);
+                }
                 if !person.groups.is_empty() {
                     self.memberships.insert(person.member_id, person.groups);
                 }

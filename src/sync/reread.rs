@@ -4,9 +4,9 @@
 
 use std::cell::RefCell;
 
-use super::history;
+use super::{history, state};
 use crate::account::find;
-use crate::account::identity::own_token;
+use crate::account::identity::{self, own_token};
 use crate::account::person::Meant;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::base::tree::BTreeMap;
@@ -75,16 +75,20 @@ pub async fn token<P: Http + KeyValue + Clock + Sql>(
     if !lists.get("tokens").is_some_and(|list| list.on) {
         return Ok(Reread::Nothing);
     }
+    let own = own_token(ports, client).await.map_err(ApiError::from)?;
+    let listed_by = state::load(ports, state::LISTED_BY).map_err(ApiError::from)?;
     let mut token = match client.token(id).await {
         Ok(token) if token.unread.is_some() || !token.untold.is_empty() => return Ok(Reread::Sweep),
         Ok(token) => token,
+        // It may be there for others.
+        Err(ApiError::NotFound(_)) if identity::may_be_shown_less(own, listed_by) => return Ok(Reread::Sweep),
         Err(ApiError::NotFound(_)) => return Ok(Reread::Row(Row::token_key(id), None)),
         Err(ApiError::Forbidden(_)) => return Ok(Reread::Sweep),
         Err(error) => return Err(error.into()),
     };
     let was = snapshot.get(ports, &Row::token_key(id)).await?;
     let was = was.as_ref().and_then(Row::as_token);
-    token.is_own = own_token(ports, client).await.map_err(ApiError::from)?.is_some_and(|own| own.token == id);
+    token.is_own = own.is_some_and(|own| own.token == id);
     token.creator_is = match (&token.creator, was) {
         (None, _) => None,
         (Some(email), Some(was)) if was.creator.as_ref() == Some(email) => was.creator_is.clone(),

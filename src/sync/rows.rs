@@ -31,9 +31,12 @@ pub(super) struct Assembly {
     pub(super) capabilities: BTreeMap<String, Capability>,
     pub(super) warnings: Vec<String>,
     pub(super) posture: Posture,
-    /// Memberships that the current generation has, and how many of those are gone.
-    pub(super) before: usize,
-    pub(super) gone: usize,
+    /// How many memberships are gone, and how many the current generation has.
+    pub(super) gone: (usize, usize),
+    /// How many of those who held something of their own are there and hold nothing any more, and how many there were.
+    pub(super) bare: (usize, usize),
+    /// The same of user groups.
+    pub(super) bare_groups: (usize, usize),
     /// Whether a member's record showed a policy of a user group.
     pub(super) shows_inherited: bool,
     /// Which lists of names the scopes of its roles make use of.
@@ -81,6 +84,8 @@ pub(super) fn assemble(
         warnings,
         held: BTreeSet::new(),
         unreadable: BTreeMap::new(),
+        bare: (0, previous.map_or(0, |previous| previous.holders.len())),
+        bare_groups: (0, 0),
         shows_inherited: false,
     };
     let mut harvest = harvest;
@@ -134,8 +139,9 @@ pub(super) fn assemble(
         names: builder.names,
         capabilities: builder.capabilities,
         warnings: builder.warnings,
-        before: previous.map_or(0, |previous| previous.members.len()),
-        gone,
+        gone: (gone, previous.map_or(0, |previous| previous.members.len())),
+        bare: builder.bare,
+        bare_groups: builder.bare_groups,
         shows_inherited: builder.shows_inherited,
     }
 }
@@ -321,6 +327,9 @@ struct Builder<'a> {
     held: BTreeSet<(PermissionGroupId, ResourceGroupId)>,
     /// Records that could not be read in full, by the name of their list.
     unreadable: BTreeMap<&'static str, BTreeSet<String>>,
+    /// See [`Assembly`].
+    bare: (usize, usize),
+    bare_groups: (usize, usize),
     shows_inherited: bool,
 }
 
@@ -370,7 +379,8 @@ impl<'a> Builder<'a> {
         // A record that cannot be read may be any token's; an empty list that is doubted is one that came.
         let is_told = harvest.odd(List::Tokens).next().is_none()
             && harvest.tokens.as_ref().err().is_none_or(|off| off.message == EMPTIED);
-        let is_short = is_told && identity::may_be_short(harvest.tokens.as_deref().unwrap_or_default(), own);
+        let told = harvest.tokens.as_deref().unwrap_or_default();
+        let is_short = is_told && (identity::may_be_short(told, own) || self.lacks_what_another_was_shown(told, own));
         let kept = match &harvest.tokens {
             _ if is_short => self.previous.filter(|_| !self.accept_removals),
             Ok(_) => None,
@@ -420,12 +430,26 @@ impl<'a> Builder<'a> {
         self.note("tokens", &harvest.tokens, kept_from.clone());
         if is_short {
             let kept = kept_since(kept_from.as_ref());
-            let message = format!(
-                "the list of account API tokens has one token alone, which is the connector's own or may be, or lacks the connector's own, so others may be left out of it: edit the connector's token in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
-            );
+            let message = if identity::may_be_short(told, own) {
+                format!(
+                    "the list of account API tokens has one token alone, which is the connector's own or may be, or lacks the connector's own, so others may be left out of it: edit the connector's token in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
+                )
+            } else {
+                format!(
+                    "the list of account API tokens lacks some that the connector's token before was shown: give it that one's rights, or accept the list as it is with POST /v1/sync and {{\"accept_removals\": true}}{kept}"
+                )
+            };
             let off = Capability { on: false, message: Some(message), kept_from, unreadable: None };
             self.capabilities.insert("tokens".to_owned(), off);
         }
+    }
+
+    /// Whether a list of tokens lacks some that the connector was shown with another token. A person's may be shown that person's own alone, which
+    /// Cloudflare does not say. The one that the connector called with then may be gone for being replaced.
+    fn lacks_what_another_was_shown(&self, told: &[Token], own: Option<Identity>) -> bool {
+        let previous = self.previous.filter(|previous| identity::may_be_shown_less(own, previous.listed_by));
+        let lacks = |was: &Token| !was.is_own && told.iter().all(|token| token.id != was.id);
+        previous.is_some_and(|previous| previous.tokens.iter().any(lacks))
     }
 
     fn oauth_clients(&mut self, harvest: &Harvest) {
@@ -491,15 +515,18 @@ impl<'a> Builder<'a> {
                 self.insert(Row::Group(group.clone()));
             }
         }
+        let gave = |group: &Group| !group.atoms.is_empty();
+        self.bare_groups.1 = before.iter().filter(|group| gave(group)).count();
         for group in groups.into_values() {
             let policies: Vec<Policy> = group.policies.readable().iter().map(PolicyRecord::policy).collect();
             let mut held = atoms(&policies);
+            let known = before.iter().find(|known| known.id == group.id);
             if let Err(why) = group.policies.all() {
                 self.name_one("user_groups", &group.id.to_string(), why);
                 // What is not told of the group is as it was.
-                let known = before.iter().find(|known| known.id == group.id);
                 held = known.map_or(held, |known| known.atoms.iter().copied().collect());
             }
+            self.bare_groups.0 += usize::from(held.is_empty() && known.is_some_and(gave));
             self.hold(&held);
             let atoms = held.into_iter().collect();
             self.insert(Row::Group(Group { id: group.id, name: group.name.clone(), atoms }));
@@ -611,6 +638,12 @@ impl<'a> Builder<'a> {
                 self.name_one("members", &id.to_string(), why);
             }
             let row = people.seen(member);
+            // Who was put into a user group may hold the same by that one now.
+            let is_bare = |previous: &Previous| {
+                let known = previous.memberships.get(&id).map_or(&[][..], Vec::as_slice);
+                previous.holders.contains(&id) && row.groups.iter().all(|group| known.contains(group))
+            };
+            self.bare.0 += usize::from(row.atoms.is_empty() && self.previous.is_some_and(is_bare));
             self.hold(&row.atoms);
             entries.push((row.principal(), id));
         }
@@ -952,7 +985,7 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
                 "permission_groups" | "resource_groups" => {
                     "which is not believed; where it is right, accept it with POST /v1/sync and {\"accept_removals\": true}"
                 }
-                _ => "the next sync takes it as it is then",
+                _ => "a sync ten minutes later takes it as it is then",
             };
             format!("Cloudflare tells of no {what}, and told of some before: {then}{kept}")
         }

@@ -15,8 +15,8 @@ use crate::snapshot::{GenerationId, KvUse, Publication, RunId};
 pub struct Trigger {
     /// Who or what: `cron`, `api`.
     pub by: String,
-    /// Publish even where many people are gone; where they are not, drop what is no longer readable, and take a list as it is that tells of more
-    /// than it gives.
+    /// Where the last sync was held, publish what it was held for; where it was not, drop what is no longer readable, and take a list as it is that
+    /// tells of more than it gives.
     #[serde(default)]
     pub accept_removals: bool,
 }

@@ -21,8 +21,11 @@ pub(super) const UNCHANGED: &str = "unchanged";
 /// Since when syncs are held because of the list of roles, and how many were.
 pub(super) const HELD: &str = "held";
 
-/// The lists that the last publication doubted, since they were empty all of a sudden: the next one believes them.
+/// The lists that the last publication doubted, since they were empty all of a sudden, and since when each is: one a while later believes them.
 pub(super) const DOUBTED: &str = "doubted";
+
+/// By whom the tokens of the last generation which had all of them were listed.
+pub(super) const LISTED_BY: &str = "listed_by";
 
 /// How many people the last generation had, where the store has lost it.
 pub(super) const LOST: &str = "lost";

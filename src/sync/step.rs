@@ -61,6 +61,9 @@ const FAILURE_PAUSE_SECS: i64 = 10 * 60;
 /// The copy of the cursor in KV is written this often at most: KV takes one write to a key in a second, and each costs.
 const COPY_MILLIS: i64 = 30_000;
 
+/// What is told of a sync that neither fails nor goes on, for hours it may be.
+const WAITS: &str = "the sync waits until the limit of requests to Cloudflare lets it go on";
+
 /// When storage itself fails, the next try comes after this.
 const STORAGE_PAUSE_SECS: i64 = 60;
 
@@ -311,6 +314,9 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         if trouble.is_some() {
             cursor.attempt += 1;
             cursor.trouble = trouble;
+        } else if cursor.not_before.is_some() {
+            self.ports.log(Level::Warn, WAITS, json!({ "run": cursor.run, "until": at }));
+            cursor.trouble = Some(WAITS.to_owned());
         }
         self.copy(crawl, &mut cursor, true).await;
         add_use(&mut cursor, self.kv);

@@ -69,8 +69,8 @@ pub(crate) struct Trap {
 
 pub(crate) struct World {
     pub(crate) inner: base::World,
-    /// The calls made so far, by kind: a request's method and path, a key's first part, a statement.
-    pub(crate) calls: RefCell<Vec<String>>,
+    /// The calls made so far, by kind: a request's method and path, a key's first part, a statement. None once nobody counts them any more.
+    pub(crate) calls: RefCell<Option<Vec<String>>>,
     trap: RefCell<Option<Trap>>,
     /// How often the trap struck.
     pub(crate) struck: Cell<usize>,
@@ -84,7 +84,7 @@ impl World {
     pub(crate) fn new(inner: base::World) -> Self {
         Self {
             inner,
-            calls: RefCell::default(),
+            calls: RefCell::new(Some(Vec::new())),
             trap: RefCell::default(),
             struck: Cell::new(0),
             dead: Cell::new(false),
@@ -94,7 +94,9 @@ impl World {
     }
 
     pub(crate) fn set_trap(&self, trap: Option<Trap>) {
-        self.calls.borrow_mut().clear();
+        if let Some(calls) = self.calls.borrow_mut().as_mut() {
+            calls.clear();
+        }
         self.trap.replace(trap);
     }
 
@@ -109,7 +111,9 @@ impl World {
     /// What goes wrong with this call, if anything does.
     fn strike(&self, call: &str) -> Option<Wrong> {
         if self.trap.borrow().is_none() {
-            self.calls.borrow_mut().push(call.to_owned());
+            if let Some(calls) = self.calls.borrow_mut().as_mut() {
+                calls.push(call.to_owned());
+            }
             return None;
         }
         let mut trap = self.trap.borrow_mut();

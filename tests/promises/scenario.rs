@@ -586,8 +586,7 @@ fn atom_of(account: &Cloudflare, role: &KnownPermissionGroup) -> Atom {
 }
 
 fn administrators(account: &Cloudflare, atom: &Atom) -> usize {
-    let members = account.memberships().into_iter().filter(|member| member.status == "accepted");
-    members.filter(|member| account.member_atoms(&member.id).contains(atom)).count()
+    account.holders(atom)
 }
 
 fn target(role: &KnownPermissionGroup) -> Target {

@@ -3,12 +3,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, Fault, Permission, Route, Spec};
-use sim::conductorone::{ApiFault, App, ConductorOne, Entitlement};
+use sim::conductorone::{ApiFault, App, ConductorOne, Delivery, Entitlement, Person, Task};
 use sim::harness::World;
 use sim::harness::workerd::Options;
 use sim::hosting::{Deployed, Hosting, LOGIN};
@@ -95,14 +95,63 @@ struct Said {
     text: String,
 }
 
+/// What is installed, with one answer of wrangler's given by a script: whom the environment lets in. Each run asks that first, and wrangler takes as
+/// long to start as the rest of a run together. Everything else is wrangler's own.
+fn programs(folder: &Path) {
+    let installed = Path::new(PROJECT).join("node_modules");
+    for (from, to) in [(installed.clone(), folder.to_owned()), (installed.join(".bin"), folder.join(".bin"))] {
+        std::fs::create_dir(&to).unwrap();
+        for entry in std::fs::read_dir(&from).unwrap() {
+            let name = entry.unwrap().file_name();
+            if name != ".bin" && (name != "wrangler" || from == installed) {
+                std::os::unix::fs::symlink(from.join(&name), to.join(&name)).unwrap();
+            }
+        }
+    }
+    let wrangler = folder.join(".bin/wrangler");
+    let script = format!(
+        "#!/bin/sh\nif [ \"$*\" = 'auth token --json' ] && [ \"$CLOUDFLARE_API_TOKEN\" ]; then\n  \
+         printf '{{\"type\":\"api_token\",\"token\":\"%s\"}}' \"$CLOUDFLARE_API_TOKEN\"\nelse\n  exec '{}' \"$@\"\nfi\n",
+        installed.join(".bin/wrangler").display()
+    );
+    std::fs::write(&wrangler, script).unwrap();
+    std::fs::set_permissions(&wrangler, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+/// The script says what wrangler itself says.
+#[tokio::test]
+async fn whom_the_environment_lets_in_is_told_as_wrangler_tells_it() {
+    let scratch = Scratch::new("up-login");
+    programs(&scratch.path("node_modules"));
+    let mut told = Vec::new();
+    for program in [Path::new(PROJECT).join("node_modules/.bin/wrangler"), scratch.path("node_modules/.bin/wrangler")] {
+        let mut command = Command::new(program);
+        command
+            .args(["auth", "token", "--json"])
+            .current_dir(scratch.path(""))
+            .env("XDG_CONFIG_HOME", scratch.path(""));
+        for variable in FOREIGN_VARIABLES {
+            command.env_remove(variable);
+        }
+        let output = command.env("CLOUDFLARE_API_TOKEN", LOGIN).output().await.unwrap();
+        told.push(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap());
+    }
+    assert_eq!(told[0], told[1]);
+}
+
 impl Project {
     async fn new(name: &str, spec: Spec) -> Self {
         let scratch = Scratch::new(name);
         released(&scratch).await;
-        std::os::unix::fs::symlink(Path::new(PROJECT).join("node_modules"), scratch.path("node_modules")).unwrap();
+        programs(&scratch.path("node_modules"));
         let cloudflare = Cloudflare::new(spec);
         let hosting = Hosting::new(cloudflare.clone());
-        let api = Arc::new(Api { hosting: hosting.clone(), domains: Mutex::default(), meanwhile: Mutex::default() });
+        let api = Arc::new(Api {
+            hosting: hosting.clone(),
+            domains: Mutex::default(),
+            meanwhile: Mutex::default(),
+            hides_versions: AtomicBool::new(false),
+        });
         let api_server = Server::start(0, Arc::clone(&api) as Arc<dyn Handler>).await.unwrap();
         let edge = Arc::new(Edge {
             hosting: hosting.clone(),
@@ -111,7 +160,9 @@ impl Project {
             modules: scratch.path("uploaded"),
             running: tokio::sync::Mutex::new(None),
             has_not_looked: AtomicBool::new(false),
+            answers_before: AtomicUsize::new(0),
             unanswered: Mutex::default(),
+            comes: Mutex::default(),
         });
         let edge_server = Server::start(0, Arc::clone(&edge) as Arc<dyn Handler>).await.unwrap();
         Self { scratch, cloudflare, hosting, api, api_server, edge, edge_server }
@@ -212,6 +263,15 @@ struct Api {
     /// The account, the host, and the Worker that it leads to; nothing where nobody may look.
     domains: Mutex<Option<Vec<[String; 3]>>>,
     meanwhile: Mutex<Option<Meanwhile>>,
+    /// Whether nobody may look which versions there are.
+    hides_versions: AtomicBool,
+}
+
+/// What somebody is answered who may not look.
+fn forbidden() -> ReplyFuture {
+    let refusal =
+        serde_json::json!({ "success": false, "errors": [{ "code": 10000, "message": "Authentication error" }] });
+    Box::pin(std::future::ready(Reply::json(403, &refusal)))
 }
 
 impl Handler for Api {
@@ -220,16 +280,17 @@ impl Handler for Api {
         if let Some((_, happens)) = happens {
             happens(&self.hosting);
         }
+        if self.hides_versions.load(Ordering::Relaxed) && request.method == "GET" && request.path.ends_with("/versions")
+        {
+            return forbidden();
+        }
         let account =
             request.path.strip_prefix("/client/v4/accounts/").and_then(|it| it.strip_suffix("/workers/domains"));
         let Some(account) = account.filter(|_| request.method == "GET") else {
             return Arc::new(self.hosting.clone()).handle(request);
         };
         let (domains, wanted) = (self.domains.lock().unwrap(), request.param("hostname"));
-        let Some(domains) = domains.as_ref() else {
-            let refusal = serde_json::json!({ "success": false, "errors": [{ "code": 10000, "message": "Authentication error" }] });
-            return Box::pin(std::future::ready(Reply::json(403, &refusal)));
-        };
+        let Some(domains) = domains.as_ref() else { return forbidden() };
         let found = domains.iter().filter(|[of, host, _]| of == account && wanted.as_ref().is_none_or(|it| it == host));
         let found: Vec<_> =
             found.map(|[_, host, worker]| serde_json::json!({ "hostname": host, "service": worker })).collect();
@@ -247,13 +308,19 @@ struct Edge {
     running: tokio::sync::Mutex<Option<(World, Deployed)>>,
     /// Whether the Worker says that it could not look for findings.
     has_not_looked: AtomicBool,
+    /// How often the doctor is still answered as by an isolate that has PROVISIONING as it was before.
+    answers_before: AtomicUsize,
     /// Requests that do not reach the Worker: each is answered once as something in between does.
     unanswered: Mutex<Vec<&'static str>>,
+    /// What ConductorOne sends right before this request.
+    comes: Mutex<Option<(&'static str, Delivery)>>,
 }
 
 impl Edge {
     async fn answer(&self, request: Request) -> Reply {
-        let Some(deployed) = self.hosting.worker(NAME) else { return Reply::text(404, "text/plain", "no such Worker") };
+        let Some(deployed) = self.hosting.running(NAME) else {
+            return Reply::text(404, "text/plain", "no such Worker");
+        };
         // What is a file of the page, the Worker does not see.
         if let Some(file) = self.hosting.asset(NAME, &request.path) {
             return Reply::text(200, "text/plain", String::from_utf8_lossy(&file).into_owned());
@@ -273,6 +340,9 @@ impl Edge {
         if running.as_ref().is_none_or(|(_, known)| !is_same(known)) {
             let vars = || deployed.vars.iter().chain(&deployed.secrets).filter(|(_, value)| !value.is_empty());
             if let Some((world, known)) = running.as_mut() {
+                for name in known.secrets.keys() {
+                    world.worker.unset_var(name);
+                }
                 for (name, value) in vars() {
                     world.worker.set_var(name, value);
                 }
@@ -291,6 +361,10 @@ impl Edge {
             }
         }
         let (world, _) = running.as_ref().unwrap();
+        let comes = self.comes.lock().unwrap().take_if(|(before, _)| *before == asked);
+        if let Some((_, delivery)) = comes {
+            Box::pin(world.deliver_once(&delivery)).await.unwrap();
+        }
         let target =
             if request.query.is_empty() { request.path.clone() } else { format!("{}?{}", request.path, request.query) };
         let headers: Vec<(&str, &str)> = request
@@ -306,6 +380,15 @@ impl Edge {
             let jobs = status["jobs"].as_array_mut().unwrap().iter_mut();
             jobs.filter(|job| job["kind"] == "findings").for_each(|job| job["state"] = "failed".into());
             return Reply::text(answer.status, "application/json", status.to_string());
+        }
+        let left = self.answers_before.load(Ordering::Relaxed);
+        if request.path == "/v1/doctor" && left > 0 {
+            self.answers_before.store(left - 1, Ordering::Relaxed);
+            let mut report: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            let mut checks = report["checks"].as_array_mut().unwrap().iter_mut();
+            let check = checks.find(|check| check["name"] == "PROVISIONING").unwrap();
+            check["ok"] = (check["ok"] == false).into();
+            return Reply::text(answer.status, "application/json", report.to_string());
         }
         Reply::text(answer.status, answer.header("content-type").unwrap_or("text/plain"), answer.body.clone())
     }
@@ -336,6 +419,9 @@ impl Handler for Edge {
 async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_changes_nothing_and_another_takes_all_away()
 {
     let project = Project::new("up", Spec { members: 60, roles: 12, ..Spec::default() }).await;
+    // Here wrangler answers everything itself.
+    std::fs::remove_dir_all(project.scratch.path("node_modules")).unwrap();
+    std::os::unix::fs::symlink(Path::new(PROJECT).join("node_modules"), project.scratch.path("node_modules")).unwrap();
     let somebody_elses = project.hosting.add_namespace("somebody-else's");
     let group = project.cloudflare.add_group("Engineers", Vec::new());
     let entitlement = Entitlement::new(&format!("group:{group}:member"), "Engineers Member");
@@ -404,14 +490,50 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
 
     // Nobody is asked, so nothing is taken away without --yes.
     let refused = project.run("down", &[], "").await;
-    let told = ["its Durable Object: the journal", "\nand the values in wrangler.toml.\n", "npm run down -- --yes)"];
+    let told = [
+        "its Durable Object: the journal",
+        "\nand the values in wrangler.toml.\n",
+        "Whether operations are under way is not known without CONNECTOR_TOKEN",
+        "npm run down -- --yes)",
+    ];
     assert!(refused.status == Some(2) && told.iter().all(|it| refused.text.contains(it)), "{}", refused.text);
     assert_eq!(commands_of_the_tree(&project.scratch, &refused.text), ["connect", "down"]);
     assert!(project.hosting.worker(NAME).is_some());
+    what_was_to_bring_the_token_and_failed_takes_nothing_away(&project).await;
 
     deployed_again_after_it_was_taken_away_without_a_connection(&project).await;
 
-    // C1's entitlements are pointed at the Worker, by a webhook that is made there.
+    connected(&project, &entitlement).await;
+    let wired = || wired(&project, &entitlement);
+    another_workers_namespace_stays(&project).await;
+
+    // With the connector's token they are put back first; where that cannot be, nothing is taken away.
+    nothing_is_taken_away(&project, READ, "read_only_token").await;
+    nothing_is_taken_away(&project, &format!("{FULL}x"), "unauthorized").await;
+    // Nor where the key was taken away again after connecting.
+    project.edge.set_key(false).await;
+    nothing_is_taken_away(&project, FULL, "C1_CLIENT_ID and C1_CLIENT_SECRET").await;
+    assert_eq!(wired(), (true, 1));
+    nor_while_an_operation_is_under_way(&project).await;
+    assert_eq!(wired(), (true, 1));
+    nor_where_their_app_is_gone(&project).await;
+    assert_eq!(wired(), (true, 1));
+    nor_where_an_operation_comes_while_they_are_put_back(&project).await;
+    assert_eq!(wired(), (false, 0));
+
+    // What a password store has for `up` does for this as well.
+    let down = project.run("down", &["--yes"], &project.secrets()).await;
+    assert_eq!(down.status, Some(0), "{}", down.text);
+    assert!(project.hosting.worker(NAME).is_none());
+    assert_eq!(project.hosting.namespaces().keys().collect::<Vec<_>>(), [&somebody_elses]);
+    assert_eq!(project.configuration(), pristine);
+    let nothing = project.run("down", &["--yes"], "").await;
+    assert!(nothing.status == Some(0) && nothing.text.contains("nothing to take away"), "{}", nothing.text);
+    drop(project.edge);
+}
+
+/// C1's entitlements are pointed at the Worker, by a webhook that is made there.
+async fn connected(project: &Project, entitlement: &Entitlement) {
     project.edge.set_key(true).await;
     let connect = Request {
         method: "POST".to_owned(),
@@ -421,35 +543,18 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
         body: Vec::new().into(),
     };
     project.edge.answer(connect).await;
-    let wired =
-        || (project.edge.c1.policies(&entitlement.id).0["webhook"].is_object(), project.edge.c1.webhooks().len());
     let mut turns = 0;
-    while wired() != (true, 1) {
+    while wired(project, entitlement) != (true, 1) {
         turns += 1;
-        assert!(turns < 300, "the entitlement is not pointed at the Worker: {:?}", wired());
+        assert!(turns < 300, "it is not pointed at the Worker: {:?}", wired(project, entitlement));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
 
-    another_workers_namespace_stays(&project).await;
-
-    // With the connector's token they are put back first; where that cannot be, nothing is taken away.
-    nothing_is_taken_away(&project, READ, "read_only_token").await;
-    // Nor where the key was taken away again after connecting.
-    project.edge.set_key(false).await;
-    nothing_is_taken_away(&project, FULL, "C1_CLIENT_ID and C1_CLIENT_SECRET").await;
-    assert_eq!(wired(), (true, 1));
-    nor_where_their_app_is_gone(&project).await;
-
-    // What a password store has for `up` does for this as well.
-    let down = project.run("down", &["--yes"], &project.secrets()).await;
-    assert_eq!(down.status, Some(0), "{}", down.text);
-    assert_eq!(wired(), (false, 0), "{}", down.text);
-    assert!(project.hosting.worker(NAME).is_none());
-    assert_eq!(project.hosting.namespaces().keys().collect::<Vec<_>>(), [&somebody_elses]);
-    assert_eq!(project.configuration(), pristine);
-    let nothing = project.run("down", &["--yes"], "").await;
-    assert!(nothing.status == Some(0) && nothing.text.contains("nothing to take away"), "{}", nothing.text);
-    drop(project.edge);
+/// Whether an entitlement of C1's is pointed at a webhook, and how many of those there are.
+fn wired(project: &Project, entitlement: &Entitlement) -> (bool, usize) {
+    let c1 = &project.edge.c1;
+    (c1.policies(&entitlement.id).0["webhook"].is_object(), c1.webhooks().len())
 }
 
 /// A token that was made for reviews alone is kept unseen where they end.
@@ -476,7 +581,7 @@ async fn another_workers_namespace_stays(project: &Project) {
     assert!(told.text.contains(expected), "{}", told.text);
     let (worker, namespaces) = (project.worker(), project.hosting.namespaces());
     let (configuration, changes) = (project.configuration(), project.hosting.changes().len());
-    let down = project.run("down", &["--yes"], "").await;
+    let down = project.run("down", &["--yes", "--abandon"], "").await;
     assert_eq!(down.status, Some(0), "{}", down.text);
     assert!(project.hosting.worker(NAME).is_none());
     assert_eq!(project.hosting.namespaces(), namespaces);
@@ -503,6 +608,96 @@ async fn deployed_again_after_it_was_taken_away_without_a_connection(project: &P
     assert!(up.text.contains("and the findings are still to come: see the page.\n"), "{}", up.text);
 }
 
+/// A pipe is as empty where what was to bring the token failed as where nobody meant to bring one.
+async fn what_was_to_bring_the_token_and_failed_takes_nothing_away(project: &Project) {
+    let alone = format!("CLOUDFLARE_API_TOKEN={}\n", project.cloudflare.token());
+    std::fs::write(project.scratch.path("nothing"), "").unwrap();
+    for stopped in [
+        project.run("down", &["--yes"], "").await,
+        project.run("down", &["--yes"], &alone).await,
+        project.said(reading("nothing"), "down", &["--yes"], "").await,
+    ] {
+        let told = ["standard input brought no CONNECTOR_TOKEN, so nothing was", "(npm run down -- --yes --abandon)"];
+        assert!(stopped.status == Some(2) && told.iter().all(|it| stopped.text.contains(it)), "{}", stopped.text);
+    }
+    assert!(project.hosting.worker(NAME).is_some());
+}
+
+/// A program of Node's that reads a file.
+fn reading(file: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$@\" <\"$0\"", file, "node"]);
+    command
+}
+
+/// Nobody would carry it out any more, and ConductorOne would wait for it. It ends by itself, and then nothing is in the way.
+async fn nor_while_an_operation_is_under_way(project: &Project) {
+    let delivery = grant(project, 0);
+    project.cloudflare.fail_randomly(Route::GetMember, 1.0, Fault::status(503, 10_000));
+    let answer = project.edge.running.lock().await.as_ref().unwrap().0.deliver_once(&delivery).await.unwrap();
+    assert_eq!(answer.status, 202, "{}", answer.text());
+
+    let down = project.run("down", &["--yes"], &project.secrets()).await;
+    let told = format!("{OPEN}, so nothing was taken away: ");
+    assert!(down.status == Some(1) && down.text.contains(&told), "{}", down.text);
+    // Where there is always one, it ends once ConductorOne asks for no more.
+    let undo = format!("put back before: URL={} UNDO=1 npm run connect, with", project.edge_server.url());
+    assert!(down.text.contains(&undo) && !down.text.contains("are put back:"), "{}", down.text);
+    assert!(project.hosting.worker(NAME).is_some());
+    let insists = project.run("down", &["--yes", "--abandon"], &project.secrets()).await;
+    assert!(!insists.text.contains(&told) && insists.text.contains("C1_CLIENT_SECRET again"), "{}", insists.text);
+    assert!(project.hosting.worker(NAME).is_some(), "that the entitlements were not put back is another reason");
+    let (undo, other) = (connect(project, "UNDO=1").await, connect(project, "UNDO=").await);
+    let told = format!("waits        {OPEN}: the Worker goes on with that");
+    assert!(undo.contains(&told) && !other.contains("under way"), "{undo}{other}");
+    ends_by_itself(project, &delivery).await;
+}
+
+/// How one operation is told of that the Worker goes on with.
+const OPEN: &str = "1 operation is under way, and ConductorOne waits for 1 outcome";
+
+/// A grant of an ordinary role to a member.
+fn grant(project: &Project, nth: usize) -> Delivery {
+    let memberships = project.cloudflare.memberships();
+    let member = memberships.iter().find(|member| member.status == "accepted" && member.user_id.is_some()).unwrap();
+    let person = Person::member(&member.email, member.user_id.as_deref().unwrap(), &member.id);
+    let roles = project.cloudflare.ordinary_roles();
+    let role = &roles[nth];
+    let task = Task::grant(Entitlement::role(role.governed_as(), &role.name), person);
+    project.edge.c1.task(&task).signed_for(&format!("https://{HOST}/webhooks/conductorone"))
+}
+
+/// What the program says that connects the Worker, or undoes that.
+async fn connect(project: &Project, undo: &str) -> String {
+    let mut command = Command::new("env");
+    command.args([format!("URL={}", project.edge_server.url()), format!("TOKEN={FULL}")]).args([undo, "node"]);
+    project.said(command, "connect", &[], "").await.text
+}
+
+/// Waits until what was put off for a fault has ended, and the Worker says so.
+async fn ends_by_itself(project: &Project, delivery: &Delivery) {
+    project.cloudflare.clear_faults();
+    assert!(project.edge.c1.callback(delivery, Duration::from_mins(2)).await.is_some(), "it ends by itself");
+    let mut turns = 0;
+    while connect(project, "UNDO=1").await.contains("under way") {
+        turns += 1;
+        assert!(turns < 60, "it has ended, and is told as if it had not");
+    }
+}
+
+/// Putting them back takes minutes, and ConductorOne goes on sending what it asks for until then.
+async fn nor_where_an_operation_comes_while_they_are_put_back(project: &Project) {
+    let delivery = grant(project, 1);
+    project.cloudflare.fail_randomly(Route::GetMember, 1.0, Fault::status(503, 10_000));
+    *project.edge.comes.lock().unwrap() = Some(("POST /v1/connect", delivery.clone()));
+    let down = project.run("down", &["--yes"], &project.secrets()).await;
+    let told = format!("{OPEN}, so nothing was taken away: ");
+    let then = "The entitlements are put back: run this again once those have ended.";
+    assert!(down.status == Some(1) && [told.as_str(), then].iter().all(|it| down.text.contains(it)), "{}", down.text);
+    assert!(project.hosting.worker(NAME).is_some());
+    ends_by_itself(project, &delivery).await;
+}
+
 /// With the key again: what is not there any more is never put back.
 async fn nor_where_their_app_is_gone(project: &Project) {
     project.edge.set_key(true).await;
@@ -515,7 +710,7 @@ async fn nor_where_their_app_is_gone(project: &Project) {
 async fn nothing_is_taken_away(project: &Project, token: &str, reason: &str) {
     let stopped = project.run("down", &["--yes"], &format!("CONNECTOR_TOKEN={token}")).await;
     assert_eq!(stopped.status, Some(1), "{}", stopped.text);
-    let without = "Without CONNECTOR_TOKEN on standard input this takes the Worker away all the same";
+    let without = "Without CONNECTOR_TOKEN on standard input, npm run down -- --yes --abandon takes the Worker away";
     for told in ["were not put back, so nothing was taken away", reason, without] {
         let (_, why) = stopped.text.rsplit_once("\ndown: ").expect(&stopped.text);
         assert!(why.contains(told), "{}", stopped.text);
@@ -967,7 +1162,7 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
     assert_eq!(project.hosting.changes(), Vec::<String>::new());
     another_worker_of_the_name_is_left_alone(&project, &secrets).await;
     // What is not installed is not taken for a login that is missing.
-    std::fs::remove_file(project.scratch.path("node_modules")).unwrap();
+    std::fs::remove_dir_all(project.scratch.path("node_modules")).unwrap();
     let said = project.run("up", &tenant, &secrets).await;
     assert!(
         said.status == Some(1) && said.text.contains("wrangler does not start (ENOENT): run: npm install"),
@@ -1113,8 +1308,8 @@ async fn a_workers_own_address_counts_before_the_files(project: &Project, rename
         // The control: Cloudflare says that the file's is this one's.
         ("", "c1-second", "https://c1.example.com"),
     ] {
-        let vars = [("PUBLIC_URL".to_owned(), has.to_owned())].into();
-        project.hosting.add_worker("c1-second", Deployed { vars, ..of_namespace(&namespace) });
+        let vars = [("PUBLIC_URL", has), ("PROVISIONING", "on")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+        project.hosting.add_worker("c1-second", Deployed { vars: vars.into(), ..of_namespace(&namespace) });
         leads_to(worker);
         let told = project.run("down", &["--reach", ""], "").await;
         let undo = format!("URL={expected} UNDO=1 npm run connect");
@@ -1129,6 +1324,12 @@ async fn a_workers_own_address_counts_before_the_files(project: &Project, rename
         let up = project.run("up", &[], &alone).await;
         assert!(up.status == Some(status) && up.text.contains(part), "{}", up.text);
     }
+    // What the file has on for the other Worker is off for one that has nothing on, and nobody is asked which is right.
+    project.hosting.add_worker("c1-second", of_namespace(&namespace));
+    leads_to(NAME);
+    let off = project.run("up", &["--url", "https://c1-second.acme.workers.dev"], &alone).await;
+    let is_off = "PROVISIONING: off, since on in wrangler.toml was meant for another Worker.";
+    assert!(off.text.contains(is_off) && off.text.contains("--show-tokens"), "{}", off.text);
     project.hosting.remove_worker("c1-second");
 }
 
@@ -1183,6 +1384,36 @@ async fn one_workers_file_is_not_anothers(project: &Project) {
     project.configure(&written);
 }
 
+/// `wrangler secret put` makes a Worker for the secrets that a pipeline sets beforehand, which nobody has deployed: its switches are not off.
+#[tokio::test]
+async fn the_first_run_is_the_first_one_where_secrets_were_set_beforehand() {
+    let project = Project::new("up-draft", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let pristine = project.configuration();
+    let on = pristine.replace("\nPROVISIONING = \"off\"", "\nPROVISIONING = \"on\"");
+    assert_ne!(on, pristine);
+    project.configure(&on);
+    let api_token = project.cloudflare.token();
+    let secrets =
+        [("CLOUDFLARE_API_TOKEN", api_token.as_str()), ("CONNECTOR_TOKEN", FULL), ("CONNECTOR_READ_TOKEN", READ)];
+    let secrets = secrets.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    project.hosting.add_worker(NAME, Deployed { secrets, ..Deployed::default() });
+    let input = format!("CONNECTOR_TOKEN={FULL}");
+    let up = project.run("up", &["--tenant", "acme.conductor.one"], &input).await;
+    assert_eq!(up.status, Some(0), "{}", up.text);
+    let worker = project.worker();
+    let value = |name: &str| worker.vars[name].as_str();
+    assert_eq!((value("PROVISIONING"), value("PUBLIC_URL")), ("on", format!("https://{HOST}").as_str()), "{}", up.text);
+    // Nor has it learned another address.
+    assert!(!up.text.contains("may have learned"), "{}", up.text);
+    // The control: from one that was deployed somebody took it away.
+    let mut taken = worker;
+    taken.vars.remove("PROVISIONING");
+    project.hosting.add_worker(NAME, taken);
+    let asked = project.run("up", &[], &input).await;
+    let differs = "the Worker and wrangler.toml have other values for PROVISIONING: give --take worker";
+    assert!(asked.status == Some(2) && asked.text.contains(differs), "{}", asked.text);
+}
+
 /// Another account by `account_id`, and another Worker by `CLOUDFLARE_ENV`: what wrangler goes by is not what was looked at.
 #[tokio::test]
 async fn wrangler_goes_nowhere_else_than_up_and_down_look() {
@@ -1215,7 +1446,8 @@ async fn wrangler_goes_nowhere_else_than_up_and_down_look() {
     std::fs::write(project.scratch.path(".env"), "CLOUDFLARE_ENV=eu\n").unwrap();
     project.configure(&format!("{pristine}\n[env.eu]\nname = \"c1-eu\"\n"));
     project.hosting.add_worker("c1-eu", of_namespace("f01"));
-    let down = project.run("down", &["--yes", "--account", &account], "").await;
+    // Nor is a token waited for that standard input cannot bring.
+    let down = project.said(reading("/dev/null"), "down", &["--yes", "--account", &account], "").await;
     assert_eq!(down.status, Some(0), "{}", down.text);
     let is_there = |name| project.hosting.worker(name).is_some();
     assert_eq!((is_there(NAME), is_there("c1-eu")), (false, true), "{}", down.text);
@@ -1257,7 +1489,7 @@ async fn a_kv_namespace_that_is_gone_is_told_with_the_way_out() {
     assert_eq!(project.worker().namespace.as_deref(), Some(other.as_str()));
     // What somebody wrote into the file stays there, is told, and stops what comes next.
     let out = format!("take the line {line} out");
-    let down = project.run("down", &["--yes"], "").await;
+    let down = project.run("down", &["--yes", "--abandon"], "").await;
     assert!(down.status == Some(0) && down.text.contains(&out), "{}", down.text);
     assert!(project.hosting.namespaces().is_empty() && project.configuration().contains(&line), "{}", down.text);
     let stopped = project.run("up", &parameters, &secrets).await;
@@ -1332,6 +1564,9 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     );
     project.configure(&written);
     one_workers_file_is_not_anothers(&project).await;
+    a_switch_that_was_taken_away_stays_off(&project).await;
+    a_secret_among_the_variables_stops_it(&project).await;
+    the_token_before_is_told_and_goes_where_new_ones_are_made(&project).await;
 
     // An address that is not the one that ConductorOne knows.
     let moved = project.run("up", &["--url", "https://c2.example.com"], &project.secrets()).await;
@@ -1339,7 +1574,279 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     let (before, _) = moved.text.split_once("Deploying c1-cloudflare").expect(&moved.text);
     assert!(before.contains(told), "{}", moved.text);
     let again = project.run("up", &[], &project.secrets()).await;
-    assert!(!again.text.contains("was known by"), "{}", again.text);
+    assert!(!again.text.contains("was known by") && !again.text.contains("secret delete"), "{}", again.text);
+}
+
+/// A switch that somebody took away in the dashboard, or emptied there, is off, and a file that has it on turns it on again for nobody unasked.
+async fn a_switch_that_was_taken_away_stays_off(project: &Project) {
+    let (written, worker, changes) = (project.configuration(), project.worker(), project.hosting.changes());
+    // Each run ends before it deploys, at the latest here.
+    let (input, goes_on) = ("CONNECTOR_TOKEN=short", "CONNECTOR_TOKEN has to have at least");
+    let ways: [(&str, &[&str]); 2] = [("PROVISIONING", &["--provisioning", "on"]), ("AUTO_WIRE", &["--take", "file"])];
+    for (name, means) in ways {
+        let differs = format!("the Worker and wrangler.toml have other values for {name}");
+        let on = written.replace(&format!("\n{name} = \"off\""), &format!("\n{name} = \"on\""));
+        assert_ne!(on, written);
+        for text in [None, Some("")] {
+            let mut taken = worker.clone();
+            taken.vars.remove(name);
+            taken.vars.extend(text.map(|text| (name.to_owned(), text.to_owned())));
+            project.hosting.add_worker(NAME, taken);
+            project.configure(&on);
+            let stopped = project.run("up", &[], input).await;
+            let told = stopped.text.contains(&format!("{differs}: give --take worker"));
+            assert!(stopped.status == Some(2) && told, "{}", stopped.text);
+            let kept = project.run("up", &["--take", "worker"], input).await;
+            let off = format!("{name}: stays as the Worker has it, off");
+            assert!(kept.text.contains(&off) && kept.text.contains(goes_on), "{}", kept.text);
+        }
+        // The controls: whoever means it is understood, and nobody is asked where it is off on both sides.
+        let meant = project.run("up", means, input).await;
+        assert!(meant.text.contains(goes_on) && !meant.text.contains("stays as"), "{}", meant.text);
+        project.configure(&written);
+        let off = project.run("up", &[], input).await;
+        assert!(off.text.contains(goes_on) && !off.text.contains(&differs), "{}", off.text);
+    }
+    project.hosting.add_worker(NAME, worker);
+    assert_eq!(project.hosting.changes(), changes);
+}
+
+/// A secret that was deployed as a variable stays one through each deployment, for everybody to read, and none is set in its place.
+async fn a_secret_among_the_variables_stops_it(project: &Project) {
+    let (worker, changes) = (project.worker(), project.hosting.changes());
+    // Each run ends before it deploys, at the latest here.
+    let (input, goes_on) = ("CONNECTOR_TOKEN=short", "CONNECTOR_TOKEN has to have at least");
+    for name in ["CONNECTOR_TOKEN", "C1_CLIENT_SECRET"] {
+        let told = format!("the Worker has {name} as a variable, and it is a secret: delete it in the dashboard");
+        for text in ["s3cret", ""] {
+            project.hosting.set_variable(NAME, name, text);
+            let stopped = project.run("up", &[], input).await;
+            assert!(stopped.status == Some(1) && stopped.text.contains(&told), "{}", stopped.text);
+            assert!(stopped.text.contains("; nothing was deployed") && !stopped.text.contains("s3cret"));
+        }
+        // The control: it is one.
+        let mut secret = worker.clone();
+        secret.secrets.insert(name.to_owned(), FULL.to_owned());
+        project.hosting.add_worker(NAME, secret);
+        let passes = project.run("up", &[], input).await;
+        assert!(passes.status == Some(2) && passes.text.contains(goes_on), "{}", passes.text);
+    }
+    assert_eq!(project.hosting.changes(), changes);
+    // What comes of it where nothing stops.
+    project.hosting.set_variable(NAME, "CONNECTOR_TOKEN", "s3cret");
+    let mut wrangler = Command::new("sh");
+    wrangler.arg("-c").arg(format!(
+        "CLOUDFLARE_ACCOUNT_ID={} WRANGLER_SEND_METRICS=false node_modules/.bin/wrangler secret bulk --env ''",
+        project.cloudflare.account_id()
+    ));
+    let refused = project.said(wrangler, "up", &[], "{\"CONNECTOR_TOKEN\":\"another\"}").await;
+    assert!(refused.status != Some(0) && refused.text.contains("10053"), "{}", refused.text);
+    project.hosting.add_worker(NAME, worker);
+}
+
+/// What is accepted while another token takes its place may be what leaked.
+async fn the_token_before_is_told_and_goes_where_new_ones_are_made(project: &Project) {
+    let before = [
+        ("CONNECTOR_TOKEN_PREVIOUS", "connector-token-that-leaked-0123456789abcdef"),
+        ("CONNECTOR_READ_TOKEN_PREVIOUS", "connector-read-token-that-leaked-0123456789"),
+    ];
+    let mut worker = project.worker();
+    worker.secrets.extend(before.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    project.hosting.add_worker(NAME, worker);
+    let status = async |token: &str| {
+        let request = Request {
+            method: "GET".to_owned(),
+            path: "/v1/status".to_owned(),
+            query: String::new(),
+            headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
+            body: Vec::new().into(),
+        };
+        let Reply::Response { status, .. } = project.edge.answer(request).await else { panic!("no answer") };
+        status
+    };
+    let told = project.run("up", &[], &project.secrets()).await;
+    assert_eq!(told.status, Some(0), "{}", told.text);
+    for (name, token) in before {
+        assert!(told.text.contains(&format!("npx wrangler secret delete {name}\n")), "{}", told.text);
+        assert_eq!(status(token).await, 200, "{name} is left alone by a run that asks for no new tokens");
+    }
+    let alone = format!("CLOUDFLARE_API_TOKEN={}", project.cloudflare.token());
+    let anew = project.run("up", &["--new-tokens", "--show-tokens"], &alone).await;
+    assert_eq!(anew.status, Some(0), "{}", anew.text);
+    let secrets = project.worker().secrets;
+    let names: Vec<&String> = secrets.keys().collect();
+    assert_eq!(names, ["CLOUDFLARE_API_TOKEN", "CONNECTOR_READ_TOKEN", "CONNECTOR_TOKEN"], "{}", anew.text);
+    for token in [before[0].1, before[1].1, FULL] {
+        assert_eq!(status(token).await, 401);
+    }
+    assert_eq!(status(&secrets["CONNECTOR_TOKEN"]).await, 200);
+}
+
+/// *Rollback* in the dashboard has an earlier version run, of which the Worker's settings say nothing.
+#[tokio::test]
+async fn after_a_rollback_what_is_deployed_runs_again() {
+    let project = Project::new("up-rollback", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let secrets = project.secrets();
+    let up = async |parameters: &[&str]| project.run("up", parameters, &secrets).await;
+    let runs = || {
+        let worker = project.hosting.running(NAME).unwrap();
+        (worker.vars["PROVISIONING"].clone(), worker.uploads)
+    };
+    let on = up(&["--tenant", "acme.conductor.one", "--provisioning", "on"]).await;
+    assert_eq!(on.status, Some(0), "{}", on.text);
+    let first = project.worker();
+    let off = up(&["--provisioning", "off"]).await;
+    assert_eq!(off.status, Some(0), "{}", off.text);
+    let uploads = project.worker().uploads;
+    // The control: nobody rolled it back.
+    let stays = up(&[]).await;
+    assert_eq!((stays.status, runs()), (Some(0), ("off".to_owned(), uploads)), "{}", stays.text);
+    assert!(stays.text.contains("is what would be uploaded: it stays as it is."), "{}", stays.text);
+
+    project.hosting.roll_back(NAME, first);
+    assert_eq!(runs().0, "on");
+    let back = up(&[]).await;
+    assert_eq!((back.status, runs()), (Some(0), ("off".to_owned(), uploads + 1)), "{}", back.text);
+    let again =
+        "does not run its newest version, as after a rollback: it is deployed again, with PROVISIONING = \"off\".";
+    assert!(back.text.contains(again), "{}", back.text);
+
+    // An isolate of before may answer for a moment. Where nobody may look which version runs, the newest one is taken for it.
+    project.api.hides_versions.store(true, Ordering::Relaxed);
+    project.edge.answers_before.store(2, Ordering::Relaxed);
+    let waits = up(&[]).await;
+    assert_eq!((waits.status, runs().1), (Some(0), uploads + 1), "{}", waits.text);
+    assert!(waits.text.contains("it is not there yet (PROVISIONING is not off there)"), "{}", waits.text);
+    // What goes on so is not what was deployed.
+    project.edge.answers_before.store(usize::MAX, Ordering::Relaxed);
+    let mut node = Command::new("node");
+    node.env("APPEARS_MS", "200");
+    let stopped = project.said(node, "up", &[], &secrets).await;
+    assert_eq!(stopped.status, Some(1), "{}", stopped.text);
+    assert!(stopped.text.contains("does not go by PROVISIONING = off, which was deployed"), "{}", stopped.text);
+    assert!(!stopped.text.contains("Nothing is changed in the account so far"), "{}", stopped.text);
+}
+
+/// What is set of ConductorOne's app may be of another account's.
+#[tokio::test]
+async fn an_app_that_is_set_is_told_where_the_account_is_new_to_the_worker() {
+    let project = Project::new("up-app", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let (account, pristine, secrets) = (project.cloudflare.account_id(), project.configuration(), project.secrets());
+    project.hosting.also_sees(ANOTHER, "Another");
+    let up = async |parameters: &[&str], input: &str| {
+        project.run("up", &[&["--tenant", "acme.conductor.one"][..], parameters].concat(), input).await
+    };
+    let told = |account: &str| {
+        format!(
+            "C1_APP_ID = \"2test\": that has to be of ConductorOne's app of the account {account}, which this Worker did not"
+        )
+    };
+    // So the file is after `down`, which left it there.
+    project.configure(&pristine.replace("[vars]\n", "[vars]\nC1_APP_ID = \"2test\"\n"));
+    let another = up(&["--account", ANOTHER], "").await;
+    assert!(another.status == Some(2) && another.text.contains(&told(ANOTHER)), "{}", another.text);
+    // At a terminal the person says whose it is.
+    for (answer, is_cleared) in [("1\r", false), ("2\r", true)] {
+        let answers = [("Whose is that", answer), ("Change access", "\u{3}")];
+        let parameters = ["--no-open", "--tenant", "acme.conductor.one", "--account", ANOTHER];
+        let said = project.answered("up", &parameters, &answers).await;
+        assert_eq!(said.status, Some(130), "{}", said.text);
+        assert_eq!(said.text.contains("C1_APP_ID: \"\"."), is_cleared, "{}", said.text);
+    }
+    // The control: where the Worker governs the account it stays without a word.
+    let first = up(&["--account", &account], &secrets).await;
+    assert!(first.status == Some(0) && first.text.contains(&told(&account)), "{}", first.text);
+    let again = up(&[], &secrets).await;
+    assert!(again.status == Some(0) && !again.text.contains("that has to be of"), "{}", again.text);
+    assert_eq!(project.worker().vars["C1_APP_ID"], "2test");
+    // What is another Worker's is not taken over.
+    let written = project.configuration();
+    project.configure(&written.replace("name = \"c1-cloudflare\"", "name = \"c1-second\""));
+    let second = up(&["--url", "https://c1-second.acme.workers.dev"], &secrets).await;
+    let since = "C1_APP_ID: \"\", since 2test in wrangler.toml was meant for another Worker.";
+    assert!(second.text.contains(since), "{}", second.text);
+    assert_eq!(project.hosting.worker("c1-second").unwrap().vars["C1_APP_ID"], "", "{}", second.text);
+    // Nor passed over where the Worker is to govern another account than so far.
+    project.configure(&written);
+    project.hosting.set_variable(NAME, "CLOUDFLARE_ACCOUNT_ID", ANOTHER);
+    let moved = up(&["--account", &account], "").await;
+    let governed = format!("Until now the Worker governed the account {ANOTHER}.");
+    assert!(moved.text.contains(&governed) && moved.text.contains(&told(&account)), "{}", moved.text);
+    // Whoever takes the Worker away is told what stays.
+    let down = project.run("down", &["--yes", "--abandon"], "").await;
+    let but = "wrangler.toml is as before, but for what stays there and the next npm run up deploys: C1_APP_ID.";
+    assert!(down.status == Some(0) && down.text.contains(but), "{}", down.text);
+}
+
+/// Somebody else's server, which answers everything alike and keeps what it was asked.
+struct Stranger {
+    answer: &'static str,
+    asked: Mutex<Vec<Request>>,
+}
+
+impl Handler for Stranger {
+    fn handle(self: Arc<Self>, request: Request) -> ReplyFuture {
+        self.asked.lock().unwrap().push(request);
+        Box::pin(std::future::ready(Reply::text(200, "application/json", self.answer)))
+    }
+}
+
+/// An address may be mistyped, and whoever is there would be sent the connector's token.
+#[tokio::test]
+async fn no_token_goes_to_whoever_else_is_at_an_address() {
+    let project = Project::new("up-stranger", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let secrets = project.secrets();
+    an_address_that_nothing_leads_to_the_worker_is_asked_about(&project).await;
+    let run = async |program: &str, url: &str| {
+        let mut command = Command::new("env");
+        command.arg(format!("URL={url}")).arg(format!("TOKEN={FULL}")).args(["APPEARS_MS=200", "node"]);
+        project.said(command, program, &["--tenant", "acme.conductor.one", "--reach", url], &secrets).await
+    };
+    for (program, answer) in [
+        ("up", "{\"hello\":\"world\"}"),
+        ("connect", "{\"hello\":\"world\"}"),
+        ("connect", "{\"status\":\"ok\"}"),
+        ("connect", "<title>Welcome</title>"),
+    ] {
+        let stranger = Arc::new(Stranger { answer, asked: Mutex::default() });
+        let server = Server::start(0, Arc::clone(&stranger) as Arc<dyn Handler>).await.unwrap();
+        let said = run(program, &server.url()).await;
+        let told = "is not the connector, by its /healthz (HTTP 200), and was sent no token";
+        assert!(said.status == Some(1) && said.text.contains(told), "{program}, {answer}: {}", said.text);
+        let asked = stranger.asked.lock().unwrap();
+        let knows_none = asked.iter().all(|request| request.header("authorization").is_none());
+        assert!(!asked.is_empty() && knows_none, "{program}, {answer}: {asked:?}");
+    }
+    // The controls: the Worker is there.
+    let up = project.run("up", &[], &secrets).await;
+    assert_eq!(up.status, Some(0), "{}", up.text);
+    let connect = run("connect", &project.edge_server.url()).await;
+    assert!(connect.status == Some(1) && connect.text.contains("connect_not_configured"), "{}", connect.text);
+}
+
+/// Whoever is at the terminal says whether something leads there of which nothing is known.
+async fn an_address_that_nothing_leads_to_the_worker_is_asked_about(project: &Project) {
+    let pristine = project.configuration();
+    let up = async |url: &str, answers: &[(&str, &str)]| {
+        let told = ["--tenant", "acme.conductor.one", "--provisioning", "off", "--plan", "free", "--no-open", "--url"];
+        project.answered("up", &[&told[..], &[url]].concat(), answers).await
+    };
+    let ends = ("API token (it is not shown)", "\u{3}");
+    let mistyped = up("https://c1.acme.co", &[("Does c1.acme.co lead", "2\r")]).await;
+    let told =
+        ["routes = [{ pattern = \"c1.acme.co\"", "up: c1.acme.co does not lead to the Worker: put the route into"];
+    assert!(mistyped.status == Some(1) && told.iter().all(|it| mistyped.text.contains(it)), "{}", mistyped.text);
+    let others = "c1-cloudflare.acne.workers.dev";
+    let question = format!("Does {others} lead");
+    let mistyped = up(&format!("https://{others}"), &[(question.as_str(), "2\r")]).await;
+    let told = format!("{others} is not the name of the Worker c1-cloudflare on workers.dev");
+    assert!(mistyped.status == Some(1) && mistyped.text.contains(&told), "{}", mistyped.text);
+    // The controls: it will lead there, and it is the Worker's own. Both go on to what comes next.
+    let will = up("https://c1.acme.co", &[("Does c1.acme.co lead", "1\r"), ends]).await;
+    assert_eq!(will.status, Some(130), "{}", will.text);
+    let own = up("https://c1-cloudflare.acme.workers.dev", &[ends]).await;
+    assert!(own.status == Some(130) && !own.text.contains("Does "), "{}", own.text);
+    assert_eq!((project.configuration(), project.hosting.changes()), (pristine, Vec::new()));
 }
 
 /// What `scripts/up/settings.mjs` makes of a file.
@@ -1400,6 +1907,19 @@ async fn a_variable_is_read_as_toml_has_it_and_what_is_not_understood_is_uploade
             "{read}"
         );
     }
+    // A secret is told by its name however its line is written; one that is empty would be deployed in its place.
+    for (text, is_secret) in [
+        ("[vars]\nCONNECTOR_TOKEN = \"s\"", true),
+        ("vars.CONNECTOR_TOKEN = 's'", true),
+        ("vars = { \"CONNECTOR_TOKEN\" = \"s\" }", true),
+        ("[vars]\nCONNECTOR_TOKEN = \"\"", true),
+        ("[vars]\nSIGNAL_URL = \"https://acme.conductor.one/t/s\"", false),
+    ] {
+        let read = settings(&scratch, text).await;
+        let told = read["unknown"].as_str().unwrap();
+        let expected = "CONNECTOR_TOKEN, which wrangler.toml has under [vars], is a secret: take the line out";
+        assert_eq!((told.contains(expected), told.is_empty()), (is_secret, !is_secret), "{text}: {told}");
+    }
     // Which route leads to the Worker.
     for (text, leads) in [
         ("routes = [{ pattern = \"c1.example.com\", custom_domain = true }]", true),
@@ -1432,8 +1952,8 @@ fn make_lists_the_options_of_each_command() {
         let (_, rest) = makefile.split_once(&format!("\n{name} := ")).unwrap();
         rest.split("\n\n").next().unwrap()
     };
-    for (name, passed) in [("up", options("UP_OPTIONS")), ("demo", options("DEMO_OPTIONS")), ("down", command("down"))]
-    {
+    for name in ["up", "demo", "down"] {
+        let passed = options(&format!("{}_OPTIONS", name.to_uppercase()));
         let listed = command(name).lines().next().unwrap();
         let variables = passed.split("$(").filter_map(|rest| rest.split_once(')')).map(|(name, _)| name);
         // `$(call said,URL)` is the variable as well.
@@ -1461,6 +1981,7 @@ async fn make_up_and_make_down_go_by_the_command_line_and_not_by_what_a_shell_ex
         ("up", "NEW_TOKENS=1", "--new-tokens"),
         ("down", "ACCOUNT=f00", "--account f00"),
         ("down", "YES=1", "--yes"),
+        ("down", "ABANDON=1", "--abandon"),
     ];
     let run = async |target: &str, exported: &str, said: &str| {
         let mut command = Command::new("make");
@@ -1536,11 +2057,97 @@ async fn make_deploy_takes_what_make_up_takes_and_names_what_is_missing() {
             Some("first: CLOUDFLARE_ACCOUNT_ID C1_TENANT"),
         ),
         ("[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"\" # a note\n", Some("first: C1_TENANT")),
+        (
+            "[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n\
+             CONNECTOR_TOKEN = \"s3cret\"\n",
+            Some("deploy: CONNECTOR_TOKEN, which wrangler.toml has under [vars], is a secret: take the line out"),
+        ),
+        (
+            "[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n\
+             PROTECTED_MEMBER = \"jane@example.com\"\n",
+            Some("deploy: the connector reads no variable PROTECTED_MEMBER, which"),
+        ),
+        (
+            "[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n\
+             CONNECTOR_TOKEN = \"\"\n",
+            Some("deploy: CONNECTOR_TOKEN, which wrangler.toml has under [vars], is a secret: take the line out"),
+        ),
+        (
+            "[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n\
+             SIGNAL_URL = \"https://acme.conductor.one\"\n",
+            None,
+        ),
     ] {
         std::fs::write(scratch.path("wrangler.toml"), text).unwrap();
         let output = Command::new("bash").arg(scratch.path("scripts/deploy.sh")).output().await.unwrap();
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         assert_eq!(output.status.success(), missing.is_none(), "{text:?}: {said}");
         assert!(said.contains(missing.unwrap_or("deploy: what is still missing or wrong is told by")), "{said}");
+        assert_eq!(said.contains("deploy --env"), missing.is_none(), "{said}");
+        assert!(!said.contains("s3cret") && !said.contains("    at "), "{said}");
     }
+}
+
+/// The project's Makefile in a folder of its own, where nothing is set up.
+fn make(scratch: &Scratch, parameters: &[&str]) -> Command {
+    std::fs::create_dir_all(scratch.path("scripts")).unwrap();
+    std::fs::write(scratch.path("scripts/setup.sh"), "").unwrap();
+    for file in ["Makefile", ".dev.vars.example"] {
+        std::fs::copy(Path::new(PROJECT).join(file), scratch.path(file)).unwrap();
+    }
+    let mut make = Command::new("make");
+    make.args(parameters).current_dir(scratch.path(""));
+    // What runs the tests may be make itself, with options of its own.
+    for name in ["MAKEFLAGS", "MFLAGS"] {
+        make.env_remove(name);
+    }
+    make
+}
+
+/// What `make dev` reads has secrets in it: nobody else on the machine is to read them.
+#[tokio::test]
+async fn the_secrets_of_make_dev_are_their_owners_alone() {
+    let scratch = Scratch::new("make-dev");
+    let file = scratch.path(".dev.vars");
+    let mode = || std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions()) & 0o777;
+    let missing = make(&scratch, &["dev", "WRANGLER=true"]).output().await.unwrap();
+    let said = String::from_utf8_lossy(&missing.stderr).into_owned();
+    let (_, command) = said.split_once("run: ").expect(&said);
+    let (command, _) = command.split_once(", and").expect(&said);
+    assert!(!missing.status.success() && !file.exists(), "{said}");
+    let example = std::fs::read_to_string(scratch.path(".dev.vars.example")).unwrap();
+    assert!(example.lines().next().unwrap().contains(command), "{command}: {example}");
+    let mut copy = Command::new("sh");
+    copy.args(["-c", &format!("umask 022; {command}")]).current_dir(scratch.path(""));
+    assert!(copy.output().await.unwrap().status.success(), "{command}");
+    assert_eq!((mode(), std::fs::read_to_string(&file).unwrap()), (0o600, example));
+    // One that was copied otherwise is closed before it is read.
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let dev = make(&scratch, &["dev", "WRANGLER=true"]).output().await.unwrap();
+    assert!(dev.status.success(), "{}", String::from_utf8_lossy(&dev.stderr));
+    assert_eq!(mode(), 0o600);
+}
+
+/// docs/deploying.md has the branch behind the button worked on in dist/branch.
+#[tokio::test]
+async fn make_clean_leaves_a_tree_that_somebody_works_in() {
+    let scratch = Scratch::new("make-clean");
+    for folder in ["bin", "build", "dist/release/build", "dist/branch", "dist/used/node_modules"] {
+        std::fs::create_dir_all(scratch.path(folder)).unwrap();
+    }
+    std::fs::write(scratch.path("dist/branch/.git"), "gitdir: elsewhere\n").unwrap();
+    // In place of cargo.
+    std::os::unix::fs::symlink("/bin/echo", scratch.path("bin/cargo")).unwrap();
+    let path = format!("{}:{}", scratch.path("bin").display(), std::env::var("PATH").unwrap());
+    let clean = || make(&scratch, &["clean"]).env("PATH", &path).output();
+    let cleaned = clean().await.unwrap();
+    assert!(cleaned.status.success(), "{}", String::from_utf8_lossy(&cleaned.stderr));
+    let there = |path: &str| scratch.path(path).exists();
+    let after = ["build", "dist/release", "dist/branch/.git", "dist/used/node_modules"].map(there);
+    assert_eq!(after, [false, false, true, true], "{}", String::from_utf8_lossy(&cleaned.stdout));
+    for folder in ["dist/branch", "dist/used"] {
+        std::fs::remove_dir_all(scratch.path(folder)).unwrap();
+        assert!(clean().await.unwrap().status.success());
+    }
+    assert!(!there("dist"));
 }

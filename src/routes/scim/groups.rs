@@ -33,10 +33,7 @@ pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answe
 /// Replaces a Group; only its members can change, and members that are not named at all stay as they are.
 pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let changes = match patch::field(&body, "members").filter(|members| !members.is_null()) {
-        None => Vec::new(),
-        members => vec![MembersEdit::Replace(patch::members(members)?)],
-    };
+    let changes = patch::whole_group(&body)?;
     change(call, id, find(call, id, true).await?, changes).await
 }
 
@@ -173,7 +170,9 @@ async fn coming<P: Ports>(
     Ok(awaited.into_iter().map(|it| it.request.subject).collect())
 }
 
-/// Carries out one step after the other; how many of them changed something.
+/// Carries out one step after the other; how many of them changed something. Whoever cannot be taken out keeps nobody else in, who would come behind
+/// them at each try, but nobody is put in behind them; and a User whom nobody knows keeps nobody in beside others who are known. Any other grant that
+/// is refused ends it, and so does what another try may help.
 async fn carry_out<P: Ports>(
     call: &Call<'_, P>,
     found: &Found,
@@ -182,6 +181,15 @@ async fn carry_out<P: Ports>(
     may_swap: bool,
 ) -> Result<usize, Problem> {
     let (mut done, mut effective, mut given) = (Vec::new(), 0, Vec::new());
+    let (mut refused, mut untried, mut names_nobody, mut stays) = (None::<Problem>, Vec::new(), false, false);
+    // Whoever is on a list that replaces the members, and is no member yet, is to be put in by a step.
+    let names_no_member = || {
+        changes.iter().any(|change| {
+            let MembersEdit::Replace(ids) = change else { return false };
+            let mut named = ids.iter().filter_map(|text| id::member(text));
+            named.all(|member| steps.contains(&Step { action: Action::Grant, member }))
+        })
+    };
     let target = Target::Entitlement(found.entitlement);
     let mut coming = coming(call, found, changes, steps, may_swap).await?.into_iter();
     let mut left = steps;
@@ -190,22 +198,55 @@ async fn carry_out<P: Ports>(
             (Action::Revoke, subject)
         } else if let Some((step, rest)) = left.split_first() {
             left = rest;
+            let waits = match step.action {
+                // Whoever asks for both wants the one in the other's place, and not both in it.
+                Action::Grant => stays,
+                // Who was not put in by one id may be the invited one whom the last sync has by the other.
+                Action::Revoke if matches!(step.member, Principal::Invitation(_)) => {
+                    names_nobody || !untried.is_empty()
+                }
+                // Role ids are the same in every account, so that a list of which nobody is known may be about another one.
+                Action::Revoke => names_nobody && given.is_empty() && names_no_member(),
+            };
+            if waits {
+                untried.push(step.clone());
+                continue;
+            }
             if step.action == Action::Revoke && has_accepted(call, &found.snapshot, step.member, &given).await? {
                 continue;
             }
             (step.action, provisioning::subject(step.member)?)
         } else {
-            return Ok(effective);
+            break;
         };
+        let is_user = subject.user_id.is_some();
         match provisioning::perform(call.ports, BY, None, action, target.clone(), subject).await {
             Ok((effect, message, account)) => {
                 given.extend(account.filter(|_| action == Action::Grant).map(|account| account.email));
                 effective += usize::from(!matches!(effect, Effect::AlreadyGranted | Effect::AlreadyRevoked));
                 done.push(message);
             }
-            Err(problem) => return Err(stopped(problem, &done, left)),
+            Err(mut problem) => {
+                let is_refusal = !matches!(problem.status, 429 | 503);
+                // An invitation that was made again has another id, so that one whom nobody knows may be of anybody.
+                let is_no_user = is_user && problem.code == Refusal::UnknownMember.as_str();
+                let goes_on = is_refusal && (action == Action::Revoke || is_no_user);
+                names_nobody |= action == Action::Grant;
+                stays |= action == Action::Revoke;
+                if let Some(first) = refused.take() {
+                    let detail = format!("{} {}", first.detail, problem.detail);
+                    let told = if is_refusal { first } else { problem };
+                    problem = Problem { detail, ..told };
+                }
+                refused = Some(problem);
+                if !goes_on {
+                    untried.extend_from_slice(left);
+                    break;
+                }
+            }
         }
     }
+    refused.map_or(Ok(effective), |problem| Err(stopped(problem, &done, &untried)))
 }
 
 /// Whether an invitation is of somebody who was given the same a moment ago under the id that they have since they accepted, which the last sync does
@@ -224,14 +265,14 @@ async fn has_accepted<P: Ports>(
     Ok(invited.is_some_and(|invited| given.iter().any(|email| address::same(email, &invited.email))))
 }
 
-/// The problem of one step, with what was done before it and what was not done after it.
+/// The problem of one step, or of several, with what was done all the same and what was not tried after it.
 fn stopped(mut problem: Problem, done: &[String], left: &[Step]) -> Problem {
     if problem.code == Refusal::UnknownMember.as_str() {
         // The Group is there; it is the value that is wrong.
         (problem.status, problem.code) = (400, "invalidValue");
     }
     if !done.is_empty() {
-        problem.detail = format!("{} Done before that: {}", problem.detail, done.join(" "));
+        problem.detail = format!("{} Done besides that: {}", problem.detail, done.join(" "));
     }
     if !left.is_empty() {
         let left: Vec<String> = left
@@ -291,7 +332,8 @@ mod tests {
         let left = [Step { action: Action::Revoke, member: Principal::User("a".repeat(32).parse().unwrap()) }];
         let told = stopped(Problem::new(404, "unknown_member", "Nobody."), &["Granted A.".to_owned()], &left);
         assert_eq!((told.status, told.code), (400, "invalidValue"));
-        let expected = format!("Nobody. Done before that: Granted A. Not tried after that: remove {}.", "a".repeat(32));
+        let expected =
+            format!("Nobody. Done besides that: Granted A. Not tried after that: remove {}.", "a".repeat(32));
         assert_eq!(told.detail, expected);
     }
 }

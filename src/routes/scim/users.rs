@@ -11,8 +11,8 @@ use crate::model::operation::{Effect, Target};
 use crate::model::resource::Row;
 use crate::routes::asking::Ports;
 use crate::routes::http::{Answer, Problem};
-use crate::routes::{paging, provisioning};
-use crate::scim::{ScimError, id, patch, resource};
+use crate::routes::{paging, principal, provisioning};
+use crate::scim::{ScimError, USER, id, patch, resource};
 
 /// Who asked, in the journal.
 pub(super) const BY: &str = "scim";
@@ -27,7 +27,8 @@ pub(super) async fn show<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answe
 pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Problem> {
     let body = call.body()?;
     let email = named_address(&body)?;
-    if active(&body)? == Some(false) {
+    // Who is made is active, unless it says otherwise.
+    if active(patch::attribute(&body, "active", USER).filter(|active| !active.is_null()))? == Some(false) {
         return Err(
             ScimError::value("a User who is not active cannot be created: Cloudflare has no such members").into()
         );
@@ -57,7 +58,7 @@ pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Probl
 /// Replaces a User; only `active` can change.
 pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let active = active(&body)?;
+    let active = active(patch::attribute(&body, "active", USER))?;
     let (principal, user) = match find(call, id).await? {
         (principal, Some(user)) => (principal, user),
         (principal, None) => return settle_unlisted(call, id, principal, active).await,
@@ -143,19 +144,25 @@ fn missing(id: &str) -> Problem {
 
 /// Who is meant by an id, and the User as the lists have them, where they do.
 async fn find<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<(Principal, Option<Value>), Problem> {
-    let principal = id::principal(id).ok_or_else(|| missing(id))?;
+    let mut principal = id::principal(id).ok_or_else(|| missing(id))?;
     let snapshot = paging::open(call.ports, None).await?;
-    let Some(row) = snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)? else {
-        return Ok((principal, None));
+    let row = loop {
+        let row = snapshot.get(call.ports, &principal.to_string()).await.map_err(paging::unreadable)?;
+        let (None, Principal::Invitation(invitation)) = (&row, principal) else { break row };
+        // Whoever was invited has another id once they have accepted, and a client may know them by the first one alone.
+        match principal::accepted(call.ports, &snapshot, &[invitation].into()).await?.get(&invitation) {
+            Some(accepted) if *accepted != principal => principal = *accepted,
+            _ => break None,
+        }
     };
+    let Some(row) = row else { return Ok((principal, None)) };
     let offered = lists::offered(call, &snapshot).await?;
     Ok((principal, lists::user(&call.base, &snapshot, &row, &offered)))
 }
 
-/// Whether a User in a body is active, where it says.
-fn active(body: &Value) -> Result<Option<bool>, ScimError> {
-    let active = patch::field(body, "active").filter(|active| !active.is_null());
-    active.map(|active| patch::boolean(Some(active))).transpose()
+/// Whether a User is active by what a body says of it, if anything.
+fn active(said: Option<&Value>) -> Result<Option<bool>, ScimError> {
+    said.map(|active| patch::boolean(Some(active))).transpose()
 }
 
 /// The e-mail address of a User in a body: `userName`, or else the primary or first of `emails`. A `userName` that is to be an address and is none

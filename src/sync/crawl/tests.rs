@@ -2,10 +2,10 @@
 
 use crate::base::tree::BTreeSet;
 
-use super::{Crawl, Fetch, Further, List, MAX_MEMBERSHIP_PAGES, Off, PageFacts, Phase, Verdict, judge};
+use super::{Crawl, Fetch, Further, List, Off, PageFacts, Phase, Verdict, judge};
 use crate::base::ports::HttpError;
 use crate::base::time::Timestamp;
-use crate::cloudflare::{ApiError, Failure};
+use crate::cloudflare::{ApiError, Failure, GROUPS_PER_PAGE};
 use crate::model::id::{MemberId, UserGroupId};
 
 fn id<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(n: u32) -> T {
@@ -73,18 +73,24 @@ fn a_list_that_goes_on_after_the_last_page_that_is_read_is_known_for_it() {
     assert!(!cut_off(1_000, |_| page(50, Some(100_001))), "it is not read to its end");
 }
 
+/// On pages as they are asked for, and on smaller ones, as a page that is too long is told.
 #[test]
-fn the_pages_of_members_of_all_user_groups_count_together() {
-    let groups: Vec<UserGroupId> = (0..6).map(id).collect();
-    let mut crawl = Crawl::default();
-    crawl.on_page(Fetch { list: List::UserGroups, page: 1 }, PageFacts { groups: groups.clone(), ..page(6, None) });
-    for (group, pages) in groups.into_iter().zip([2_000, 2_000, 2_000, 2_000, 1_999, 1]) {
-        for page in 1..=pages {
-            let facts = PageFacts { ids: u64::from(page), ..self::page(50, None) };
-            crawl.on_page(Fetch { list: List::GroupMembers(group), page }, facts);
+fn the_members_of_all_user_groups_count_together_and_are_half_a_million_at_most() {
+    for size in [GROUPS_PER_PAGE, 50] {
+        for (more, is_too_many) in [(0, false), (1, true)] {
+            let groups: Vec<UserGroupId> = (0..3).map(id).collect();
+            let facts = PageFacts { groups: groups.clone(), ..page(3, None) };
+            let mut crawl = Crawl::default();
+            crawl.on_page(Fetch { list: List::UserGroups, page: 1 }, facts);
+            for (&group, members) in groups.iter().zip([250_000, 249_500, 500 + more]) {
+                for at in 0..u32::div_ceil(members, size) {
+                    let facts = PageFacts { ids: u64::from(at), ..page(size.min(members - at * size), None) };
+                    crawl.on_page(Fetch { list: List::GroupMembers(group), page: at + 1 }, facts);
+                }
+            }
+            assert_eq!(crawl.has_too_many_memberships(), is_too_many, "{size} on a page, {more} more");
         }
     }
-    assert_eq!(crawl.membership_pages(), MAX_MEMBERSHIP_PAGES);
 }
 
 #[test]
@@ -219,7 +225,16 @@ fn errors_are_judged_by_what_they_are_and_what_they_hit() {
     let failed = judge(member, &ApiError::Server(failure(502)), 4);
     assert!(matches!(failed, Verdict::Later(_, Some(Off { passing: true, .. }))), "{failed:?}");
     assert!(matches!(judge(member, &ApiError::Unauthorized(failure(401)), 1), Verdict::Failed(_)));
-    assert!(matches!(judge(tokens, &ApiError::Unauthorized(failure(401)), 1), Verdict::Failed(_)));
+    assert!(matches!(judge(members, &ApiError::Unauthorized(failure(401)), 1), Verdict::Failed(_)));
+    // Of one list it says that it may not be read, as 403 does, and not that there is none.
+    for (error, is_refused) in [
+        (ApiError::Unauthorized(failure(401)), false),
+        (ApiError::Unauthorized(Failure { code: Some(10_001), ..failure(403) }), false),
+        (ApiError::Forbidden(failure(403)), true),
+    ] {
+        let off = judge(tokens, &error, 1);
+        assert!(matches!(&off, Verdict::Off(off) if off.is_refused() == is_refused && !off.passing), "{off:?}");
+    }
     let kinds: BTreeSet<bool> = [members, tokens].into_iter().map(|fetch| fetch.list.is_optional()).collect();
     assert_eq!(kinds.len(), 2);
 }

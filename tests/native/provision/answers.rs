@@ -9,12 +9,45 @@ use serde_json::{Value, json};
 use sim::cloudflare::{Cloudflare, Collation, Fault, Route};
 
 use super::{
-    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Target, account_of, assert_done, assert_refused, atom,
-    group_target, holds, member, person, roles, target,
+    Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Target, account_of, aftercare, assert_done, assert_refused,
+    atom, group_target, holds, member, person, roles, target,
 };
 
 fn is_put_off(outcome: &Outcome, says: &str) {
     assert!(matches!(outcome, Outcome::NotNow { message, .. } if message.contains(says)), "{says}: {outcome:?}");
+}
+
+/// Cloudflare's own clients send again what met a conflict.
+#[tokio::test]
+async fn a_conflict_is_written_again_and_what_is_refused_is_not() {
+    for (status, writes) in [(409, 2), (400, 1)] {
+        let (bench, known, jane) = Bench::with_jane().await;
+        let account = bench.account();
+        account.fail_next(Route::UpdateMember, 1, Fault::status(status, 1_001));
+        let grant = bench.arrive(Action::Grant, target(&known[1]), member(&jane));
+        let outcome = bench.attempt(grant).await;
+        if status == 409 {
+            assert_done(&outcome, Effect::Granted);
+        } else {
+            assert_refused(&outcome, Refusal::Cloudflare, "1001");
+        }
+        assert_eq!(bench.atoms(&jane).contains(&atom(account, &known[1])), status == 409);
+        assert_eq!(account.requests(Route::UpdateMember), writes);
+        assert_eq!(aftercare::late_writes_due(&bench.world).unwrap(), None, "it was answered, and does not come late");
+    }
+}
+
+/// The status says less than the code: that somebody has the address already is no conflict that passes.
+#[tokio::test]
+async fn who_is_a_member_already_is_one_under_whichever_status() {
+    for (code, says) in
+        [(1_004, "is a member already"), (1_008, "is a member already"), (1_001, "it is not known whether")]
+    {
+        let bench = Bench::start().await;
+        bench.account().fail_next(Route::CreateMember, 1, Fault::status(409, code));
+        let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+        is_put_off(&bench.attempt(grant).await, says);
+    }
 }
 
 /// Jane, who holds a role of her own and through a user group.

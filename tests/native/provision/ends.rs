@@ -58,6 +58,136 @@ async fn an_end_by_a_membership_id_that_is_somebody_elses_touches_nobody_else() 
     assert_eq!([&jane, &joe].map(|whom| bench.atoms(whom).len()), [1, 2]);
 }
 
+/// Webhooks come again by themselves.
+fn come_again(bench: &Bench) {
+    bench.world.query("UPDATE operation SET request = json_set(request, '$.key', 'task/' || id)", &[]).unwrap();
+}
+
+/// An attempt that finds out what an operation is about, and is put off.
+async fn put_off(bench: &Bench, id: EntryId) {
+    for route in [Route::GetMember, Route::ListMembers] {
+        bench.account().fail_next(route, 99, Fault::status(503, 1));
+    }
+    assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+    bench.account().clear_faults();
+}
+
+/// Somebody leaves, or gets another role in the place of one: what belongs together arrives in a moment, in whatever order.
+#[tokio::test]
+async fn last_role_is_refused_only_once_nothing_is_under_way_that_makes_it_moot() {
+    for (case, waits) in [
+        ("her account", true),
+        ("her account, for a day", true),
+        ("another role", true),
+        ("another role, which is refused", true),
+        ("a user group, in which she is not removed", true),
+        // The controls: who does not come again, somebody else, what makes nothing moot, and nothing.
+        ("her account, by REST", false),
+        ("another's account", false),
+        ("the revoke of another role", false),
+        ("a user group", false),
+        ("a grant of the account", false),
+        ("nothing", false),
+    ] {
+        let (mut bench, known, jane) = Bench::with_jane().await;
+        let removes = case == "a user group, in which she is not removed";
+        if removes {
+            bench.world.config.provision.guards.last_role = LastRole::RemoveMember;
+        }
+        let joe = bench.account().add_member("joe@example.com", vec![holds(bench.account(), &known[0])]);
+        let revoke = bench.arrive(Action::Revoke, target(&known[0]), member(&jane));
+        let other = match case {
+            "another role" | "another role, which is refused" => {
+                bench.arrive(Action::Grant, target(&known[1]), account_of(JANE))
+            }
+            "another's account" => bench.arrive(Action::Revoke, Target::Account, member(&joe)),
+            "the revoke of another role" => bench.arrive(Action::Revoke, target(&known[1]), account_of(JANE)),
+            "a user group" | "a user group, in which she is not removed" => {
+                let group = bench.account().add_group("Operators", vec![holds(bench.account(), &known[2])]);
+                bench.account().join_group(&group, &jane);
+                bench.arrive(Action::Revoke, group_target(&group), member(&jane))
+            }
+            "a grant of the account" => bench.arrive(Action::Grant, Target::Account, account_of(JANE)),
+            _ => bench.arrive(Action::Revoke, Target::Account, account_of(JANE)),
+        };
+        if case != "her account, by REST" {
+            come_again(&bench);
+        }
+        let refuse =
+            || journal::settle(&bench.world, other, &Outcome::refused(Refusal::GaveUp, "No."), bench.world.now());
+        if case == "nothing" {
+            refuse().unwrap();
+        } else {
+            put_off(&bench, other).await;
+        }
+        let mut outcome = bench.attempt(revoke).await;
+        if waits {
+            assert_not_now(&outcome, &format!("operation {}, which may change that, is under way", other.0));
+            match case {
+                "another role, which is refused" => refuse().unwrap(),
+                "another role" => assert_done(&bench.settle(other).await, Effect::Granted),
+                "her account, for a day" => {
+                    bench.world.advance(22 * 3_600);
+                    assert_not_now(&bench.attempt(revoke).await, "which may change that, is under way");
+                    bench.world.advance(3_601);
+                }
+                _ if removes => assert_done(&bench.settle(other).await, Effect::Revoked),
+                _ => assert_done(&bench.settle(other).await, Effect::Removed),
+            }
+            outcome = bench.settle(revoke).await;
+        }
+        match case {
+            "her account" => assert_done(&outcome, Effect::AlreadyRevoked),
+            "another role" => assert_done(&outcome, Effect::Revoked),
+            _ if removes => assert_done(&outcome, Effect::Removed),
+            _ => assert_refused(&outcome, Refusal::LastRole, "revoke the account instead"),
+        }
+        assert_eq!(bench.account().membership(&jane).is_some(), case != "her account" && !removes, "{case}");
+    }
+}
+
+/// It waits also while nobody could find out yet what the other one is about.
+#[tokio::test]
+async fn last_role_is_refused_only_once_it_is_known_what_else_is_under_way() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let revokes = [0, 1].map(|place| bench.arrive(Action::Revoke, target(&known[place]), member(&jane)));
+    come_again(&bench);
+    assert_not_now(&bench.attempt(revokes[0]).await, "which may change that, is under way");
+    put_off(&bench, revokes[1]).await;
+    assert_refused(&bench.attempt(revokes[0]).await, Refusal::LastRole, "revoke the account instead");
+}
+
+#[tokio::test]
+async fn held_through_group_is_refused_only_once_no_revoke_of_that_is_under_way() {
+    for (case, waits) in [("the group", true), ("her account", true), ("another role", false)] {
+        let (bench, known, jane) = Bench::with_jane().await;
+        let account = bench.account();
+        let group = account.add_group("Operators", vec![holds(account, &known[1])]);
+        account.join_group(&group, &jane);
+        account.add_policy(&jane, holds(account, &known[1]));
+        let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+        let (action, what) = match case {
+            "the group" => (Action::Revoke, group_target(&group)),
+            "her account" => (Action::Revoke, Target::Account),
+            _ => (Action::Grant, target(&known[2])),
+        };
+        let other = bench.arrive(action, what, member(&jane));
+        come_again(&bench);
+        put_off(&bench, other).await;
+        let outcome = bench.attempt(revoke).await;
+        if waits {
+            assert_not_now(&outcome, &format!("operation {}, which may change that, is under way", other.0));
+            // Its turn may come late, behind others that wait for room.
+            bench.world.advance(30 * 3_600);
+            assert_not_now(&bench.attempt(revoke).await, "which may change that, is under way");
+            assert!(matches!(bench.settle(other).await, Outcome::Done { .. }), "{case}");
+            assert!(matches!(bench.settle(revoke).await, Outcome::Done { .. }), "{case}");
+        } else {
+            assert_refused(&outcome, Refusal::HeldThroughGroup, "Operators");
+        }
+    }
+}
+
 #[tokio::test]
 async fn last_role_takes_no_account_along_while_something_else_is_being_granted() {
     for (granted, waits) in [(1, true), (0, false)] {

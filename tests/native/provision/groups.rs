@@ -80,6 +80,20 @@ async fn managed_elsewhere_is_a_group_whose_members_an_identity_provider_keeps()
 }
 
 #[tokio::test]
+async fn a_conflict_passes_unless_it_is_told_in_the_words_of_a_refusal() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    account.fail_next(Route::AddUserGroupMembers, 1, Fault::status(409, 1_001));
+    let join = bench.arrive(Action::Grant, group_target(&group), member(&jane));
+    assert!(matches!(bench.attempt(join).await, Outcome::NotNow { .. }));
+    assert_done(&bench.settle(join).await, Effect::Granted);
+    let message = "This user group is managed via SCIM and cannot be modified".into();
+    account.fail_next(Route::DeleteUserGroupMember, 1, Fault::Status { status: 409, code: 400, message });
+    let outcome = bench.operate(Action::Revoke, group_target(&group), member(&jane)).await;
+    assert_refused(&outcome, Refusal::ManagedElsewhere, "change the group there");
+}
+
+#[tokio::test]
 async fn a_group_that_was_made_just_now_is_waited_for() {
     for action in [Action::Grant, Action::Revoke] {
         let (bench, jane, group) = jane().await;

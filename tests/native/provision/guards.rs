@@ -322,6 +322,129 @@ async fn the_removal_cap_holds_for_many_at_once_and_the_others_wait_their_turn()
     }
 }
 
+/// Hundreds may wait, and others need the requests that their looks would cost.
+#[tokio::test]
+async fn what_waits_for_room_asks_for_nothing_before_its_turn_and_is_refused_once_nothing_is_removed_any_more() {
+    for (then, code) in [
+        ("it is its turn", None),
+        ("provisioning is off", Some(Refusal::ProvisioningOff)),
+        ("nothing is removed", Some(Refusal::RemovalCap)),
+        ("it is granted again", Some(Refusal::Superseded)),
+    ] {
+        let mut bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 1).await;
+        let account = bench.account().clone();
+        let known = roles(&account);
+        let [jane, joe] = [JANE, "joe@example.com"]
+            .map(|email| account.add_member(email, vec![holds(&account, &known[0]), holds(&account, &known[1])]));
+        let ids = webhooks(&bench, [&joe, &jane].map(|id| (target(&known[0]), member(id))).to_vec());
+        assert_done(&bench.attempt(ids[0]).await, Effect::Revoked);
+        assert_not_now(&bench.attempt(ids[1]).await, "MAX_REMOVALS_PER_HOUR allows 1");
+        account.reset_log();
+        assert_not_now(&bench.attempt(ids[1]).await, "MAX_REMOVALS_PER_HOUR");
+        assert_eq!(account.total_requests(), 0, "{then}");
+        let trail = bench.entry(ids[1]).trail;
+        assert_eq!(trail.iter().filter(|line| line.contains("put off")).count(), 1, "said once: {trail:?}");
+        match then {
+            "provisioning is off" => {
+                bench.world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::Off;
+            }
+            "nothing is removed" => bench.world.config.provision.guards.max_removals_per_hour = 0,
+            "it is granted again" => {
+                assert_done(
+                    &bench.operate(Action::Grant, target(&known[0]), member(&jane)).await,
+                    Effect::AlreadyGranted,
+                );
+            }
+            _ => bench.world.advance(3_601),
+        }
+        account.reset_log();
+        let ended = bench.attempt(ids[1]).await;
+        match code {
+            Some(code) => {
+                assert_refused(&ended, code, "");
+                assert_eq!(account.total_requests(), 0, "{then}");
+            }
+            None => assert_done(&ended, Effect::Revoked),
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_room_while_provisioning_is_off() {
+    for is_on in [false, true] {
+        let mut bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 1).await;
+        let account = bench.account().clone();
+        let known = roles(&account);
+        let [jane, joe] = [JANE, "joe@example.com"]
+            .map(|email| account.add_member(email, vec![holds(&account, &known[0]), holds(&account, &known[1])]));
+        assert_done(&bench.operate(Action::Revoke, target(&known[0]), member(&joe)).await, Effect::Revoked);
+        if !is_on {
+            bench.world.config.provision.provisioning = c1_cloudflare::provision::Provisioning::Off;
+        }
+        let ids = webhooks(&bench, vec![(target(&known[0]), member(&jane))]);
+        let ended = bench.attempt(ids[0]).await;
+        if is_on {
+            assert_not_now(&ended, "MAX_REMOVALS_PER_HOUR allows 1");
+        } else {
+            assert_refused(&ended, Refusal::ProvisioningOff, "would have revoked");
+        }
+        let told = c1_cloudflare::provision::incident::latest(&bench.world).unwrap();
+        assert_eq!(told.len(), usize::from(is_on), "{told:?}");
+    }
+}
+
+/// Until that is known it may count among the accounts, where there is room.
+#[tokio::test]
+async fn a_revoke_of_which_it_is_not_known_what_it_counts_as_does_not_stand_in_line() {
+    let mut group = String::new();
+    let with_group = |account: &Cloudflare| {
+        leave_admins(account, 3);
+        let admin = account.permission_group("super_admin").unwrap();
+        group = account.add_group("Administrators", vec![holds(account, &admin)]);
+    };
+    let bench = Bench::with(with_group, |config| config.provision.guards.max_removals_per_hour = 1).await;
+    let account = bench.account();
+    let known = roles(account);
+    let [jane, joe] = [JANE, "joe@example.com"]
+        .map(|email| account.add_member(email, vec![holds(account, &known[0]), holds(account, &known[1])]));
+    account.join_group(&group, &jane);
+    assert_done(&bench.operate(Action::Revoke, target(&known[0]), member(&joe)).await, Effect::Revoked);
+    let ids = webhooks(&bench, vec![(group_target(&group), member(&jane)), (target(&known[0]), member(&jane))]);
+    account.fail_next(Route::GetUserGroup, 1, Fault::status(503, 1));
+    assert!(matches!(bench.attempt(ids[0]).await, Outcome::NotNow { .. }));
+    assert_done(&bench.attempt(ids[0]).await, Effect::Revoked);
+    assert_not_now(&bench.attempt(ids[1]).await, "MAX_REMOVALS_PER_HOUR allows 1");
+}
+
+/// Else each of the two would wait for the other one.
+#[tokio::test]
+async fn a_revoke_that_waits_for_that_of_a_group_keeps_a_place_for_its_hour_and_none_that_it_has_not_used() {
+    for is_own in [false, true] {
+        let bench = Bench::with(
+            |account| account.configure(|behaviour| behaviour.lists_inherited_policies = true),
+            |config| config.provision.guards.max_removals_per_hour = 1,
+        )
+        .await;
+        let account = bench.account();
+        let known = roles(account);
+        let group = account.add_group("Operators", vec![holds(account, &known[5])]);
+        let jane = account.add_member(JANE, vec![holds(account, &known[0])]);
+        if is_own {
+            account.add_policy(&jane, holds(account, &known[5]));
+        }
+        account.join_group(&group, &jane);
+        let ids = webhooks(&bench, vec![(target(&known[5]), member(&jane)), (group_target(&group), member(&jane))]);
+        assert_not_now(&bench.attempt(ids[0]).await, "which may change that, is under way");
+        if is_own {
+            assert_not_now(&bench.attempt(ids[1]).await, "MAX_REMOVALS_PER_HOUR allows 1");
+            bench.world.advance(3_601);
+        }
+        assert_done(&bench.attempt(ids[1]).await, Effect::Revoked);
+        let effect = if is_own { Effect::Revoked } else { Effect::AlreadyRevoked };
+        assert_done(&bench.settle(ids[0]).await, effect);
+    }
+}
+
 #[tokio::test]
 async fn what_cloudflare_did_and_did_not_own_up_to_counts_as_removed() {
     let bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 3).await;
@@ -612,6 +735,30 @@ async fn a_super_administrator_counts_among_the_accounts_that_are_removed_and_no
     for what in [target(&admin), Target::Account] {
         let refused = bench.operate(Action::Revoke, what, member(&other)).await;
         assert_refused(&refused, Refusal::RemovalCap, "removals of accounts and of Super Administrators");
+    }
+}
+
+#[tokio::test]
+async fn a_super_administrator_who_waits_for_room_among_the_accounts_keeps_no_role_waiting() {
+    let bench = Bench::with(|_| {}, |config| config.provision.guards.max_removals_per_hour = 1).await;
+    let account = bench.account();
+    let known = roles(account);
+    let admin = account.permission_group("super_admin").unwrap();
+    let add = |email: &str| account.add_member(email, vec![holds(account, &known[0]), holds(account, &admin)]);
+    let [one, _, _, _] = ["a", "b", "c", "d"].map(|name| add(&format!("{name}@example.com")));
+    let [gone, jane, joe] = ["gone@example.com", JANE, "joe@example.com"]
+        .map(|email| account.add_member(email, vec![holds(account, &known[0]), holds(account, &known[1])]));
+    assert_done(&bench.operate(Action::Revoke, Target::Account, member(&gone)).await, Effect::Removed);
+    let ids = webhooks(
+        &bench,
+        vec![(target(&admin), member(&one)), (target(&known[0]), member(&jane)), (target(&known[0]), member(&joe))],
+    );
+    assert_not_now(&bench.attempt(ids[0]).await, "removals of accounts and of Super Administrators");
+    assert_done(&bench.attempt(ids[1]).await, Effect::Revoked);
+    assert_not_now(&bench.attempt(ids[2]).await, "1 revokes were carried out");
+    bench.world.advance(3_601);
+    for id in [ids[0], ids[2]] {
+        assert_done(&bench.attempt(id).await, Effect::Revoked);
     }
 }
 

@@ -177,6 +177,33 @@ async fn a_scoped_role_that_was_given_since_the_last_sync_counts_against_a_reque
     assert!(denied["deny"]["comment"].as_str().unwrap().contains("duties-apart"), "the control: {denied}");
 }
 
+/// Nor is what is being granted, which the generation does not list either.
+#[tokio::test(start_paused = true)]
+async fn a_scoped_role_that_is_being_given_and_no_sync_has_listed_counts_against_a_request() {
+    let desk = ApprovalCase::start(|low| {
+        let when = json!({ "roles": [low.name], "holds": ["Domain DNS"] });
+        let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+        json!({ "low_risk_roles": [low.name], "rules": [apart] }).to_string()
+    })
+    .await;
+    let cloudflare = &desk.deployment.cloudflare;
+    comment(&asked_of(&desk, &desk.low, "2task1").await, "approve");
+    let dns = cloudflare.permission_groups().into_iter().find(|group| group.name == "Domain DNS").unwrap();
+    let zone = cloudflare.add_zone("shop.example");
+    let scoped = Entitlement::new(&format!("scoped_role:{}-{zone}:member", dns.id), "Domain DNS on shop.example");
+    cloudflare.fail_next(Route::GetMember, 1_000, Fault::status(503, 1));
+    let grant = desk.deployment.c1.task(&Task::grant(scoped, desk.jane.clone()));
+    let taken = Box::pin(desk.deployment.send(&grant)).await;
+    assert_eq!(taken.status, 202, "{}", taken.text());
+    let waits = "SELECT entitlement LIKE 'scoped_role:%' FROM operation WHERE outcome IS NULL";
+    let waits = desk.deployment.world().one(waits, &[]).unwrap();
+    assert_eq!(waits.as_ref().and_then(SqlValue::integer), Some(1), "it is known what is being granted");
+    let told = asked_of(&desk, &desk.low, "2task2").await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "{told}");
+    let other = grant_to("joe@example.com", &desk.low).id("2task3").awaiting_approval();
+    comment(&Box::pin(desk.decided(&other)).await, "approve");
+}
+
 async fn asked_of(desk: &ApprovalCase, role: &KnownPermissionGroup, task: &str) -> Value {
     Box::pin(desk.decided(&desk.asks(role).id(task))).await
 }
@@ -444,6 +471,57 @@ async fn the_first_role_of_somebody_who_is_to_be_invited_is_kept_apart_from_what
             let told = Box::pin(desk.decided(&other)).await;
             assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{told}");
         }
+    }
+    // Of one that the generation does not list it is not known what it gives.
+    let person = Person::newcomer("later@example.com");
+    let account = Task::grant(Entitlement::access(), person.clone()).id("2account").awaiting_approval();
+    comment(&Box::pin(desk.decided(&account)).await, "approve");
+    let unlisted = format!("role:{}:member", "9".repeat(32));
+    for (task, first, verdict) in [
+        ("2later1", "No such role", "deny"),
+        ("2later2", unlisted.as_str(), "deny"),
+        ("2later3", "minimal_account_access", "approve"),
+    ] {
+        desk.deployment.set_var("DEFAULT_ROLE", first);
+        let other = Entitlement::role(billing.governed_as(), &billing.name);
+        let other = Task::grant(other, person.clone()).id(task).awaiting_approval();
+        let told = Box::pin(desk.decided(&other)).await;
+        assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{first}: {told}");
+    }
+}
+
+/// C1 sends all addresses of an identity, and whichever is a member's by then gets what is granted.
+#[tokio::test(start_paused = true)]
+async fn whoever_may_turn_out_to_have_another_address_is_judged_by_each() {
+    let known = roles(&sim::cloudflare::Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    let when = json!({ "roles": [dns.name], "holds": [billing.name] });
+    let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+    let low_risk = [&billing.name, &dns.name];
+    let rules = json!({ "low_risk_roles": low_risk, "allowed_domains": ["example.com"], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    for (task, role, email, other, verdict) in [
+        ("2task1", &billing, "new@example.com", "new@example.org", "deny"),
+        ("2task2", &billing, "new@example.com", "new.hire@example.com", "approve"),
+        // What is on its way to one of them is on its way to the person.
+        ("2task3", &dns, "hire@example.com", "New@example.com", "deny"),
+        ("2task4", &dns, "hire@example.com", "newest@example.com", "approve"),
+    ] {
+        let person = Person { other_emails: vec![other.to_owned()], ..Person::newcomer(email) };
+        let task = Task::grant(Entitlement::role(role.governed_as(), &role.name), person).id(task);
+        let told = Box::pin(desk.decided(&task.awaiting_approval())).await;
+        let is_apart = comment(&told, verdict).contains("duties-apart");
+        assert_eq!(is_apart, verdict == "deny" && role.name == dns.name, "{email} {other}: {told}");
+    }
+    // The name by which somebody logs in at a directory is no address of theirs, whatever it looks like.
+    for (task, email, others, username, verdict) in [
+        ("2task5", "ann@example.com", vec![], "ann@acme.onmicrosoft.com", "approve"),
+        ("2task6", "bob@example.com", vec!["bob@example.org".to_owned()], "bob@acme.onmicrosoft.com", "deny"),
+        ("2task7", "eve@example.org", vec![], "eve@example.com", "deny"),
+    ] {
+        let named = Person { other_emails: others, username: Some(username.to_owned()), ..Person::newcomer(email) };
+        let task = Task::grant(Entitlement::role(billing.governed_as(), &billing.name), named).id(task);
+        comment(&Box::pin(desk.decided(&task.awaiting_approval())).await, verdict);
     }
 }
 

@@ -12,8 +12,12 @@ use crate::jane::{EMAIL, Jane};
 
 /// Delivers a grant that is put off, since Cloudflare fails so many times.
 async fn put_off(jane: &Jane, times: usize) -> Delivery {
+    put_off_task(jane, times, &jane.grant(&jane.lacks)).await
+}
+
+async fn put_off_task(jane: &Jane, times: usize, task: &Task) -> Delivery {
     jane.deployment.cloudflare.fail_next(Route::GetMember, times, Fault::status(503, 10_000));
-    let delivery = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+    let delivery = jane.deployment.c1.task(task);
     assert_eq!(jane.deployment.send_as(&delivery, "one").await.status, 202);
     delivery
 }
@@ -280,16 +284,21 @@ async fn who_asks_again_and_is_answered_is_not_called_back_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged() {
-    // C1 may have it after all where an answer was lost, and says the same to the next try. What it answered that it is busy it does not have.
-    for (fault, is_closed, given_up) in [
-        (None, true, 1),
-        (Some(CallbackFault::KeptButFailed(502)), false, 0),
-        (Some(CallbackFault::Reset), true, 0),
-        (Some(CallbackFault::Refused(503)), true, 1),
+    // C1 may have it after all where an answer was lost, and says the same to the next try. What it answered that it is busy it does not have; and
+    // that it waits for nothing it may say of the first one alone, which came before our answer that there would be one.
+    for (fault, is_closed, changes, given_up) in [
+        (None, true, true, 1),
+        (None, true, false, 1),
+        (Some(CallbackFault::KeptButFailed(502)), false, true, 0),
+        (Some(CallbackFault::Reset), true, true, 0),
+        (Some(CallbackFault::Refused(503)), true, true, 1),
+        (Some(CallbackFault::Refused(400)), false, true, 0),
+        (Some(CallbackFault::Refused(400)), true, true, 1),
     ] {
-        let jane = Jane::start().await;
+        let jane = Box::pin(Jane::start()).await;
         let deployment = &jane.deployment;
-        let delivery = put_off(&jane, 1).await;
+        let task = if changes { jane.grant(&jane.lacks) } else { jane.revoke(&jane.lacks) };
+        let delivery = put_off_task(&jane, 1, &task).await;
         if let Some(fault) = fault {
             deployment.c1.fail_callbacks(fault, 1);
         }
@@ -299,6 +308,16 @@ async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged
         deployment.wait(Duration::from_hours(1)).await;
         let told = deployment.logs().iter().filter(|line| line.contains("callback given up")).count();
         assert_eq!((callbacks_waiting(&jane).await, told), (0.into(), given_up), "{fault:?}");
+        assert_eq!(deployment.c1.callback_posts().len(), 2, "{fault:?}");
+        // What was changed for nobody who waits for it is told to people.
+        let status = deployment.json("/v1/status").await;
+        let incidents = status["incidents"].as_array().unwrap();
+        assert_eq!(incidents.len(), if changes { given_up } else { 0 }, "{fault:?}: {incidents:?}");
+        for incident in incidents {
+            assert_eq!(incident["kind"], "callback_given_up");
+            let message = incident["message"].as_str().unwrap();
+            assert!(message.starts_with("Granted ") && message.contains("still wanted"), "{message}");
+        }
         let entry = deployment.json("/v1/operations").await["items"][0].clone();
         assert_eq!(entry["trail"].to_string().contains("callback given up"), given_up == 1, "{fault:?}: {entry}");
     }

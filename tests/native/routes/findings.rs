@@ -457,6 +457,31 @@ async fn a_second_factor_for_which_nothing_was_ever_set_is_not_asked_for() {
     assert_eq!(told().await, (1, json!(false)));
 }
 
+/// A list of domains with nothing on it may be an answer that left them out.
+#[tokio::test(start_paused = true)]
+async fn who_is_outside_of_the_domains_is_so_still_where_their_list_is_empty_all_of_a_sudden() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let admin = cloudflare.permission_group("admin").unwrap().id;
+    let jane = cloudflare
+        .add_member("jane@elsewhere.example", vec![PolicySpec::allow(&admin, cloudflare.account_resource_group())]);
+    cloudflare.accept_invitation(&jane);
+    cloudflare.set_sso_domain("example.com", "verified", true);
+    let rules = ["privileged-outside-domains"];
+    let open = open_of(&deployment, &rules).await;
+    assert!(open.iter().any(|(_, evidence)| evidence.contains("elsewhere.example")), "{open:?}");
+    cloudflare.answer_null(Route::ListSsoConnectors);
+    for _ in 0..2 {
+        assert_eq!(open_of(&deployment, &rules).await, open);
+        let status = deployment.json("/v1/status").await;
+        assert!(status["posture"]["sso_domains"]["example.com"].is_string(), "{status}");
+        let told = &status["capabilities"]["sso_domains"];
+        assert!(told["on"] == false && told["message"].as_str().unwrap().contains("told of some before"), "{told}");
+    }
+    deployment.wait(Duration::from_mins(15)).await;
+    assert_eq!(open_of(&deployment, &rules).await, [], "it is so");
+}
+
 /// Cloudflare answers for a while, or for as long as a group has an invalid policy, that nobody can be told to be in it.
 #[tokio::test(start_paused = true)]
 async fn who_is_not_known_to_be_in_a_user_group_is_not_said_to_lack_what_it_gives() {

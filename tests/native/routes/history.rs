@@ -1050,7 +1050,7 @@ async fn more_changes_than_are_looked_at_at_once_keep_none_that_can_be_explained
     deployment
         .world()
         .query(
-            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 1000)
+            "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 450)
              INSERT INTO ledger (at, generation, gained, principal, name, entitlement)
              SELECT ?, (SELECT MAX(generation) FROM ledger_mark), 1, printf('user:%032x', n), 'x' || n, ? FROM n",
             &[deployment.world().now().into(), id(5).into()],

@@ -46,6 +46,39 @@ async fn an_invitation_is_cancelled_by_its_bare_id_too() {
     assert!(deployment.cloudflare.membership(&invitation).is_none());
 }
 
+/// Who accepted it is a member, whom nobody asked to remove, whether a sync has seen that or not.
+#[tokio::test(start_paused = true)]
+async fn an_invitation_that_was_accepted_is_not_cancelled_and_its_person_stays() {
+    for renewed in [false, true] {
+        let (deployment, invitation) = invited().await;
+        let cloudflare = &deployment.cloudflare;
+        if renewed {
+            let renewed = call(&deployment, "POST", &format!("/v1/invitations/{invitation}/renew"), None).await;
+            assert_effect(&renewed, "renewed");
+        }
+        let member = cloudflare.membership_of(NEWCOMER).unwrap().id;
+        let (user, held) = (cloudflare.accept_invitation(&member).unwrap(), cloudflare.member_atoms(&member));
+        for synced in [false, true] {
+            if synced {
+                deployment.sync().await;
+            }
+            let path = format!("/v1/accounts/invitation:{invitation}");
+            let answer = call(&deployment, "DELETE", &path, None).await;
+            assert_refused(&answer, 409, "not_pending");
+            assert!(answer.text().contains("listed among the users"), "{}", answer.text());
+            assert_eq!(cloudflare.member_atoms(&member), held, "renewed: {renewed}, synced: {synced}");
+        }
+        // As a user they are removed.
+        assert_effect(&call(&deployment, "DELETE", &format!("/v1/accounts/user:{user}"), None).await, "removed");
+        assert!(cloudflare.membership(&member).is_none());
+    }
+    // The control: an invitation that is one.
+    let (deployment, invitation) = invited().await;
+    let path = format!("/v1/accounts/invitation:{invitation}");
+    assert_effect(&call(&deployment, "DELETE", &path, None).await, "removed");
+    assert!(deployment.cloudflare.membership(&invitation).is_none());
+}
+
 /// ConductorOne's generic HTTP connector has nothing but the id, and knows it until its next sync.
 #[tokio::test(start_paused = true)]
 async fn a_revoke_by_the_bare_id_of_an_invitation_that_was_renewed_is_of_the_one_that_is_there_now() {

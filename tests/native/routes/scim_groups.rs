@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Route, Spec};
+use serde_json::{Value, json};
+use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Membership, Route, Spec};
 use sim::conductorone::{Person, Task, Verdict};
 
-use super::scim::{assert_error, members, patch};
+use super::scim::{GROUP, assert_error, members, patch};
 use crate::jane::{Jane, named};
 
 #[tokio::test(start_paused = true)]
@@ -18,7 +18,7 @@ async fn a_refusal_is_told_with_what_was_done_before_it() {
     let value = json!([{ "value": jane.user }, { "value": nobody }]);
     let answer = patch(deployment, &path, json!([{ "op": "add", "path": "members", "value": value }])).await;
     assert_error(&answer, 400, Some("invalidValue"));
-    assert!(answer.json()["detail"].as_str().unwrap().contains("Done before that: Granted"), "{}", answer.text());
+    assert!(answer.json()["detail"].as_str().unwrap().contains("Done besides that: Granted"), "{}", answer.text());
     jane.changed(&[jane.atom(&jane.lacks)], &[]);
     // Her last role is kept by the guard.
     let path = format!("/scim/v2/Groups/role-{}", jane.has.governed_as());
@@ -33,6 +33,223 @@ async fn a_refusal_is_told_with_what_was_done_before_it() {
             .await;
     assert_error(&answer, 409, None);
     jane.changed(&[], &[]);
+}
+
+/// Four people who hold two roles, in the order of their ids, and the one of both that nobody else holds; as many may be taken out at once.
+fn holding(deployment: &crate::deployment::Deployment) -> (KnownPermissionGroup, [Membership; 4]) {
+    let account = &deployment.cloudflare;
+    let role = held_by_nobody(account);
+    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
+    let mut people = ["ann", "bob", "carol", "dora"].map(|name| {
+        let held = [&role, &other].map(|role| crate::looks::holds(account, role)).into();
+        let member = account.add_member(&format!("{name}@example.com"), held);
+        account.membership(&member).unwrap()
+    });
+    people.sort_by(|one, other| one.user_id.cmp(&other.user_id));
+    deployment.set_var("SCIM_REPLACE_MAX_REMOVALS", "4");
+    (role, people)
+}
+
+fn listed(people: &[Membership]) -> Vec<Value> {
+    people.iter().map(|one| json!({ "value": one.user_id })).collect()
+}
+
+/// Which of them hold a role.
+fn having<const N: usize>(account: &Cloudflare, role: &KnownPermissionGroup, people: &[Membership; N]) -> [bool; N] {
+    let role = crate::looks::atom(account, role);
+    people.each_ref().map(|one| account.member_atoms(&one.id).contains(&role))
+}
+
+/// They would be behind the same one at each try.
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_taken_out_of_a_group_keeps_nobody_else_in_it() {
+    for is_put in [true, false] {
+        let deployment = crate::deployment::Deployment::start().await;
+        let (role, people) = holding(&deployment);
+        deployment.set_var("PROTECTED_MEMBERS", &format!("{},{}", people[0].email, people[2].email));
+        let deployment = deployment.synced().await;
+        let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+        let answer = if is_put {
+            deployment.request("PUT", &path, &[], Some(&json!({ "members": listed(&people[3..]) }))).await
+        } else {
+            let remove = json!([{ "op": "remove", "path": "members", "value": listed(&people[..3]) }]);
+            patch(&deployment, &path, remove).await
+        };
+        assert_error(&answer, 409, None);
+        let told = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(having(&deployment.cloudflare, &role, &people), [true, false, true, true], "{told}");
+        let (refused, done) = told.split_once(" Done besides that: ").unwrap();
+        assert!(refused.contains(&people[0].email) && refused.contains(&people[2].email), "{told}");
+        assert!(done.contains(&people[1].email) && !done.contains("Not tried"), "{told}");
+        let last = json!([{ "op": "remove", "path": "members", "value": listed(&people[3..]) }]);
+        assert_eq!(patch(&deployment, &path, last).await.status, 200);
+        assert_eq!(having(&deployment.cloudflare, &role, &people), [true, false, true, false]);
+    }
+}
+
+/// What stands in the way of one now stands in the way of all, and whoever asks is to ask again.
+#[tokio::test(start_paused = true)]
+async fn what_another_try_may_help_leaves_those_behind_it_untried() {
+    for is_first in [true, false] {
+        let deployment = crate::deployment::Deployment::start().await;
+        let (role, people) = holding(&deployment);
+        if !is_first {
+            deployment.set_var("PROTECTED_MEMBERS", &people[0].email);
+        }
+        let deployment = deployment.synced().await;
+        let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+        let busy = Fault::TooManyRequests { retry_after: None, headers: false };
+        deployment.cloudflare.fail_next(Route::UpdateMember, 1, busy);
+        let remove = json!([{ "op": "remove", "path": "members", "value": listed(&people[..3]) }]);
+        let answer = patch(&deployment, &path, remove).await;
+        assert_error(&answer, 503, None);
+        assert!(answer.header("retry-after").is_some());
+        let told = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert_eq!(told.contains("PROTECTED_MEMBERS"), !is_first, "{told}");
+        let untried = if is_first { &people[1..3] } else { &people[2..3] };
+        let untried: Vec<_> = untried.iter().map(|one| format!("remove {}", one.user_id.as_deref().unwrap())).collect();
+        assert!(told.ends_with(&format!(" Not tried after that: {}.", untried.join(", "))), "{told}");
+        assert_eq!(having(&deployment.cloudflare, &role, &people), [true; 4], "{told}");
+    }
+}
+
+/// An id of somebody who is gone stays on a client's list until somebody looks; one of an invitation may be of whoever accepted the one that was made in
+/// its place.
+#[tokio::test(start_paused = true)]
+async fn an_id_that_nobody_has_keeps_nobody_in_a_group_who_is_known_not_to_be_meant_by_it() {
+    let deployment = crate::deployment::Deployment::start().await;
+    let (role, people) = holding(&deployment);
+    let account = &deployment.cloudflare;
+    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
+    account.set_policies(&people[2].id, vec![crate::looks::holds(account, &other)]);
+    let held = [&role, &other].map(|role| crate::looks::holds(account, role)).into();
+    let invited = account.invite(crate::calls::NEWCOMER, held);
+    let deployment = deployment.synced().await;
+    let account = &deployment.cloudflare;
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    let put = async |unknown: Option<&str>| {
+        let list = [people[0].user_id.as_deref(), unknown, people[2].user_id.as_deref()];
+        let members: Vec<_> = list.into_iter().flatten().map(|id| json!({ "value": id })).collect();
+        deployment.request("PUT", &path, &[], Some(&json!({ "members": members }))).await
+    };
+    let atom = crate::looks::atom(account, &role);
+    let holds = || (having(account, &role, &people), account.member_atoms(&invited).contains(&atom));
+    let answer = put(Some(&format!("invitation-{}", "f".repeat(32)))).await;
+    assert_error(&answer, 400, Some("invalidValue"));
+    assert_eq!(holds(), ([true, true, false, true], true), "{}", answer.text());
+    let answer = put(Some(&"f".repeat(32))).await;
+    assert_error(&answer, 400, Some("invalidValue"));
+    assert_eq!(holds(), ([true, false, true, false], true), "{}", answer.text());
+    let told = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(told.ends_with(&format!(" Not tried after that: remove invitation-{invited}.")), "{told}");
+    let answer = put(None).await;
+    assert_eq!((answer.status, holds()), (200, ([true, false, true, false], false)), "{}", answer.text());
+}
+
+/// Role ids are the same in every account, so that a client that is set up for another one finds its Groups here too.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_which_nobody_is_known_takes_nobody_out_of_a_group() {
+    let deployment = crate::deployment::Deployment::start().await;
+    let (role, people) = holding(&deployment);
+    let account = &deployment.cloudflare;
+    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
+    for one in &people[1..] {
+        account.set_policies(&one.id, vec![crate::looks::holds(account, &other)]);
+    }
+    let deployment = deployment.synced().await;
+    let account = &deployment.cloudflare;
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    let [first, second, third, _] = people.each_ref().map(|one| one.user_id.clone().unwrap());
+    let nobody = ["f", "e"].map(|letter| letter.repeat(32));
+    let put = async |list: &[&String]| {
+        let members: Vec<_> = list.iter().map(|id| json!({ "value": id })).collect();
+        let answer = deployment.request("PUT", &path, &[], Some(&json!({ "members": members }))).await;
+        assert_error(&answer, 400, Some("invalidValue"));
+        answer.json()["detail"].as_str().unwrap().to_owned()
+    };
+    let has = || having(account, &role, &people);
+    for list in [&[&nobody[0], &nobody[1]], &[&nobody[0], &nobody[0]]] {
+        let told = put(list).await;
+        assert_eq!(has(), [true, false, false, false], "{told}");
+        assert!(told.ends_with(&format!(" Not tried after that: remove {first}.")), "{told}");
+    }
+    // Whoever is put in is known here.
+    let told = put(&[&nobody[0], &second]).await;
+    assert_eq!(has(), [false, true, false, false], "{told}");
+    // And whoever is in it already.
+    let add = |id: &str| json!({ "op": "add", "path": "members", "value": [{ "value": id }] });
+    assert_eq!(patch(&deployment, &path, json!([add(&third)])).await.status, 200);
+    assert_eq!(has(), [false, true, true, false]);
+    let told = put(&[&nobody[0], &second]).await;
+    assert_eq!(has(), [false, true, false, false], "{told}");
+    // Whom it takes out by name is on no list.
+    let remove = json!({ "op": "remove", "path": "members", "value": [{ "value": second }] });
+    let answer = patch(&deployment, &path, json!([add(&nobody[0]), remove])).await;
+    assert_error(&answer, 400, Some("invalidValue"));
+    assert_eq!(has(), [false; 4], "{}", answer.text());
+}
+
+/// Whoever sends both wants the one in the other's place, and not both in it.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_put_into_a_group_behind_one_who_could_not_be_taken_out_of_it() {
+    let deployment = crate::deployment::Deployment::start().await;
+    let (role, people) = holding(&deployment);
+    let account = &deployment.cloudflare;
+    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
+    account.set_policies(&people[1].id, vec![crate::looks::holds(account, &other)]);
+    let held = [&role, &other].map(|role| crate::looks::holds(account, role)).into();
+    let invited = account.invite(crate::calls::NEWCOMER, held);
+    deployment.set_var("PROTECTED_MEMBERS", &people[0].email);
+    let deployment = deployment.synced().await;
+    let account = &deployment.cloudflare;
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    account.accept_invitation(&invited);
+    let [stays, new, gone, _] = people.each_ref().map(|one| one.user_id.clone().unwrap());
+    // One person, by the id that they have now, and by the one that the last sync has.
+    let (accepted, old) = (account.membership(&invited).unwrap().user_id.unwrap(), format!("invitation-{invited}"));
+    let edit = |op: &str, id: &str| json!({ "op": op, "path": "members", "value": [{ "value": id }] });
+    let all = json!([
+        edit("remove", &stays),
+        edit("add", &new),
+        edit("add", &accepted),
+        edit("remove", &gone),
+        edit("remove", &old),
+    ]);
+    let atom = crate::looks::atom(account, &role);
+    let holds = || (having(account, &role, &people), account.member_atoms(&invited).contains(&atom));
+    let answer = patch(&deployment, &path, all.clone()).await;
+    assert_error(&answer, 409, None);
+    assert_eq!(holds(), ([true, false, false, true], true), "{}", answer.text());
+    let told = answer.json()["detail"].as_str().unwrap().to_owned();
+    let untried = format!(" Not tried after that: add {new}, add {accepted}, remove {old}.");
+    assert!(told.ends_with(&untried), "{told}");
+    // The control.
+    deployment.unset_var("PROTECTED_MEMBERS");
+    let answer = patch(&deployment, &path, all).await;
+    assert_eq!((answer.status, holds()), (200, ([false, true, false, true], true)), "{}", answer.text());
+}
+
+/// `null` may be meant for everybody, and for nothing.
+#[tokio::test(start_paused = true)]
+async fn a_put_of_a_group_is_refused_where_its_members_are_null_and_changes_nobody_where_they_are_not_there() {
+    let jane = Jane::holding(2).await;
+    let group = format!("role-{}", jane.has.governed_as());
+    let path = format!("/scim/v2/Groups/{group}");
+    let put = async |body: Value| jane.deployment.request("PUT", &path, &[], Some(&body)).await;
+    for body in [json!({ "displayName": jane.has.name, "members": null }), json!({ GROUP: { "members": null } })] {
+        let answer = put(body).await;
+        assert_error(&answer, 400, Some("invalidValue"));
+        assert!(answer.json()["detail"].as_str().unwrap().contains("send []"), "{}", answer.text());
+        jane.changed(&[], &[]);
+    }
+    assert_eq!(put(json!({ "displayName": jane.has.name })).await.status, 200);
+    jane.changed(&[], &[]);
+    // A list is one wherever it stands.
+    let left = members(&jane.deployment, &group).await.into_iter().filter(|id| *id != jane.user);
+    let left: Vec<_> = left.map(|id| json!({ "value": id })).collect();
+    let answer = put(json!({ GROUP: { "members": left } })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    jane.changed(&[], &[jane.atom(&jane.has)]);
 }
 
 /// What somebody did by hand since the last sync is on no list of ours, and a removal that is answered as a success is one.

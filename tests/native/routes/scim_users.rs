@@ -1,9 +1,11 @@
 //! `/scim/v2/Users`: removing within the guards, and errors.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::scim::assert_error;
 use crate::deployment::Deployment;
+
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 
 #[tokio::test(start_paused = true)]
 async fn a_member_is_removed_by_put_and_by_delete_within_the_guards() {
@@ -103,6 +105,70 @@ async fn who_is_on_no_list_is_removed_all_the_same_and_only_then_there_is_no_suc
             assert_error(&ask().await, 404, None);
         }
         assert!(account.membership(&late).is_none() && account.membership(&invited).is_none());
+    }
+}
+
+/// A client that was given the id of an invitation keeps it, and takes "there is no such User" for a removal that is done.
+#[tokio::test(start_paused = true)]
+async fn who_has_accepted_is_shown_and_removed_under_the_id_of_their_invitation_too() {
+    for method in ["PATCH", "PUT", "DELETE"] {
+        let (deployment, invited) = crate::calls::invited().await;
+        let account = &deployment.cloudflare;
+        let path = format!("/scim/v2/Users/invitation-{invited}");
+        let user = account.accept_invitation(&invited).unwrap();
+        deployment.sync().await;
+        let shown = deployment.json(&path).await;
+        assert_eq!((&shown["id"], &shown["userType"]), (&json!(user), &json!("member")));
+        let body = |active: bool| json!({ "userName": crate::calls::NEWCOMER, "active": active });
+        let answer = deployment.request("PUT", &path, &[], Some(&body(true))).await;
+        assert_eq!((answer.status, &answer.json()["id"]), (200, &json!(user)), "{}", answer.text());
+        assert!(account.membership(&invited).is_some());
+        let (answer, status) = match method {
+            "PATCH" => {
+                let inactive = json!([{ "op": "replace", "path": "active", "value": false }]);
+                (super::scim::patch(&deployment, &path, inactive).await, 200)
+            }
+            "PUT" => (deployment.request(method, &path, &[], Some(&body(false))).await, 200),
+            other => (deployment.request(other, &path, &[], None).await, 204),
+        };
+        assert_eq!(answer.status, status, "{method}: {}", answer.text());
+        assert!(account.membership(&invited).is_none());
+        for gone in [path, format!("/scim/v2/Users/{user}"), format!("/scim/v2/Users/invitation-{}", "f".repeat(32))] {
+            assert_error(&deployment.get(&gone).await, 404, None);
+        }
+    }
+}
+
+/// An answer of 200 to what was not read says that somebody is out who is in.
+#[tokio::test(start_paused = true)]
+async fn a_put_that_deactivates_is_read_wherever_it_says_so_and_one_that_may_is_refused() {
+    let qualified = format!("{USER}:active");
+    for inactive in [json!({ USER: { "active": "False" } }), json!({ qualified: false })] {
+        let deployment = Deployment::start().await;
+        let role = crate::looks::roles(&deployment.cloudflare)[0].clone();
+        let policy = crate::looks::holds(&deployment.cloudflare, &role);
+        let jane = deployment.cloudflare.add_member("jane@example.com", vec![policy]);
+        let deployment = deployment.synced().await;
+        let account = &deployment.cloudflare;
+        let path = format!("/scim/v2/Users/{}", account.membership(&jane).unwrap().user_id.unwrap());
+        let put = async |body: Value| deployment.request("PUT", &path, &[], Some(&body)).await;
+        for unclear in [json!({ "active": null }), json!({ USER: { "active": null } }), json!({ "active": "no" })] {
+            assert_error(&put(unclear).await, 400, Some("invalidValue"));
+        }
+        for (said, active) in [("nothing", json!({})), ("it", json!({ "active": true }))] {
+            let answer = put(json!({ "userName": "jane@example.com", USER: active })).await;
+            assert_eq!((answer.status, &answer.json()["active"]), (200, &json!(true)), "{said}: {}", answer.text());
+        }
+        assert!(account.membership(&jane).is_some());
+        let answer = put(inactive.clone()).await;
+        assert_eq!((answer.status, &answer.json()["active"]), (200, &json!(false)), "{}", answer.text());
+        assert!(account.membership(&jane).is_none());
+        // Who is made is active, unless it says otherwise.
+        let post = async |body: Value| deployment.request("POST", "/scim/v2/Users", &[], Some(&body)).await;
+        let not_active = json!({ "userName": "new.hire@example.com", USER: { "active": false } });
+        assert_error(&post(not_active).await, 400, Some("invalidValue"));
+        let answer = post(json!({ "userName": "new.hire@example.com", "active": null })).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
     }
 }
 

@@ -85,6 +85,28 @@ async fn each_rule_says_before_what_it_says_when_it_is_asked() {
     }
 }
 
+/// Nobody waits for room that would be refused then.
+#[tokio::test(start_paused = true)]
+async fn a_revoke_for_which_there_is_no_room_is_foreseen_to_wait_and_to_be_refused_while_provisioning_is_off() {
+    for provisioning in ["on", "off"] {
+        let jane = Jane::holding(3).await;
+        jane.deployment.set_var("MAX_REMOVALS_PER_HOUR", "1");
+        jane.deployment.sync().await;
+        assert_eq!(jane.call("DELETE", &jane.has).await.status, 200);
+        jane.deployment.set_var("PROVISIONING", provisioning);
+        let other = &crate::looks::roles(&jane.deployment.cloudflare)[1];
+        let told = ask(&jane, "revoke", &entitlement(other)).await;
+        let done = jane.call("DELETE", other).await;
+        if provisioning == "on" {
+            assert_eq!((&told["refused_by"]["code"], done.status), (&json!("not_now"), 429), "{told}");
+            continue;
+        }
+        assert_eq!(told["refused_by"]["code"], "provisioning_off", "{told}");
+        assert_eq!(assert_is_problem(&done, "off"), "provisioning_off");
+        assert!(done.text().contains(told["refused_by"]["message"].as_str().unwrap()), "{}\n{told}", done.text());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_grant_of_what_is_denied_on_whatever_part_of_the_account_is_foreseen_to_be_refused() {
     let jane = Jane::start().await;

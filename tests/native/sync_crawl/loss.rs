@@ -3,7 +3,8 @@
 use c1_cloudflare::account::names;
 use c1_cloudflare::model::id::RoleId;
 use c1_cloudflare::sync::{self, RunOutcome, SyncState, Trigger};
-use sim::cloudflare::{Behaviour, Permission, Spec};
+use serde_json::json;
+use sim::cloudflare::{Behaviour, Limits, Permission, PolicySpec, Spec};
 
 use super::account;
 use super::oracle::{assert_same, manifest, published, still_offering};
@@ -139,6 +140,275 @@ async fn a_mass_disappearance_is_held_back_until_somebody_accepts_it() {
         let run = world.sync().await;
         assert_eq!(run.outcome, expected, "{}", run.message);
     }
+}
+
+/// Bends answers so that no record in them tells of any policy or role.
+fn without_policies(world: &World, is_of: fn(&str) -> bool) {
+    *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        if !is_of(asked) {
+            return;
+        }
+        let records = match &mut told["result"] {
+            serde_json::Value::Array(records) => records.as_mut_slice(),
+            record => std::slice::from_mut(record),
+        };
+        for record in records {
+            for field in ["policies", "roles"] {
+                if record.get(field).is_some() {
+                    record[field] = json!([]);
+                }
+            }
+        }
+    }));
+}
+
+#[tokio::test]
+async fn the_grants_of_everybody_are_not_gone_for_an_answer_without_any_until_somebody_accepts_that() {
+    let world = World::new(account(60));
+    world.sync().await;
+    let before = published(&world).await;
+    without_policies(&world, |asked| asked.contains("/members?") && !asked.contains("/user_groups/"));
+    for _ in 0..2 {
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Held, "{}", run.message);
+        assert!(run.message.starts_with("all own grants of ") && run.message.contains("members"), "{}", run.message);
+        assert!(run.message.contains("accept_removals"), "{}", run.message);
+        assert_same(&published(&world).await, &before, "held");
+        assert_eq!(sync::status(&world).unwrap().state, SyncState::Error);
+    }
+    let run = world.sync_as(accepting()).await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let by_groups = |grant: &String| grant.starts_with("group:") || grant.contains(":member:group:");
+    assert!(published(&world).await.grants.iter().all(by_groups), "accepted");
+    assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged, "what was accepted stays accepted");
+}
+
+/// Ten of any number are no mass, and what the connector itself did is none.
+#[tokio::test]
+async fn members_who_hold_nothing_any_more_are_held_back_where_they_are_more_than_ten_and_not_ours() {
+    for (count, is_ours, expected) in [
+        (1, false, RunOutcome::Published),
+        (10, false, RunOutcome::Published),
+        (11, false, RunOutcome::Held),
+        (11, true, RunOutcome::Published),
+    ] {
+        let world = World::new(account(60));
+        world.sync().await;
+        let before = published(&world).await;
+        let members = world.cloudflare.memberships().into_iter();
+        let holders = members.filter(|member| !world.cloudflare.member_atoms(&member.id).is_empty());
+        for member in holders.skip(3).take(count) {
+            world.cloudflare.set_policies(&member.id, vec![]);
+            if is_ours {
+                let record = super::overlay::read(&world, &member.id).await.unwrap();
+                super::overlay::note(&world, &record, false, None).await;
+            }
+        }
+        let run = world.sync().await;
+        assert_eq!(run.outcome, expected, "{count} {is_ours}: {}", run.message);
+        if expected == RunOutcome::Held {
+            assert!(run.message.starts_with("all own grants of 11 of "), "{}", run.message);
+            assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Published);
+        }
+        let truth = still_offering(world.cloudflare.truth(), &before);
+        assert_same(&published(&world).await, &truth, &format!("{count} {is_ours}"));
+    }
+}
+
+/// A user group takes the place of what they held of their own; who was in it before holds less than they did.
+#[tokio::test]
+async fn who_is_put_into_a_user_group_for_what_they_held_holds_no_sync_back() {
+    for is_moved in [true, false] {
+        let world = World::new(account(60));
+        let role = world.cloudflare.ordinary_roles().remove(0);
+        let gives = PolicySpec::allow(role.id, world.cloudflare.account_resource_group());
+        let group = world.cloudflare.add_group("Operators", vec![gives]);
+        let moved: Vec<String> = holders(&world).into_iter().take(11).collect();
+        let join = || moved.iter().for_each(|id| world.cloudflare.join_group(&group, id));
+        if !is_moved {
+            join();
+        }
+        world.sync().await;
+        if is_moved {
+            join();
+        }
+        for id in &moved {
+            world.cloudflare.set_policies(id, vec![]);
+        }
+        let run = world.sync().await;
+        let expected = if is_moved { RunOutcome::Published } else { RunOutcome::Held };
+        assert_eq!(run.outcome, expected, "{is_moved}: {}", run.message);
+    }
+}
+
+/// Those who hold something of their own, but for the first three.
+fn holders(world: &World) -> Vec<String> {
+    let members = world.cloudflare.memberships().into_iter().map(|member| member.id);
+    members.filter(|id| !world.cloudflare.member_atoms(id).is_empty()).skip(3).collect()
+}
+
+/// However many syncs failed since it was told, and not where it was told of nothing yet.
+#[tokio::test]
+async fn an_acceptance_is_of_what_the_last_sync_was_held_for_and_of_no_list() {
+    for (is_told, fails) in [(true, false), (true, true), (false, false)] {
+        let what = format!("{is_told} {fails}");
+        let world = World::new(account(60));
+        world.sync().await;
+        world.cloudflare.revoke_permission(Permission::Tokens);
+        world.sync().await;
+        let before = published(&world).await;
+        assert!(!before.tokens.is_empty());
+        holders(&world).iter().take(11).for_each(|id| world.cloudflare.set_policies(id, vec![]));
+        let run = if is_told { world.sync().await } else { world.sync_as(accepting()).await };
+        assert_eq!(run.outcome, RunOutcome::Held, "{what}: {}", run.message);
+        assert_same(&published(&world).await, &before, &what);
+        if fails {
+            world.cloudflare.revoke_permission(Permission::Members);
+            assert_eq!(world.sync().await.outcome, RunOutcome::Failed, "{what}");
+            world.cloudflare.allow_permission(Permission::Members);
+        }
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+        assert!(run.warnings.iter().any(|told| told.contains("until one more acceptance")), "{:?}", run.warnings);
+        let after = published(&world).await;
+        assert!(after.grants.len() < before.grants.len(), "{what}");
+        assert_eq!(after.tokens, before.tokens, "{what}: the tokens are there");
+        // The control: nothing else is held, so this is about the list.
+        let run = world.sync_as(accepting()).await;
+        assert_eq!((run.outcome, run.warnings), (RunOutcome::Published, Vec::new()), "{what}: {}", run.message);
+        assert!(published(&world).await.tokens.is_empty(), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_sync_that_is_held_tells_of_all_that_is_gone() {
+    let world = World::new(account(100));
+    world.sync().await;
+    let (holders, before) = (holders(&world), published(&world).await);
+    holders.iter().take(12).for_each(|id| world.cloudflare.remove_member(id));
+    holders.iter().skip(12).take(40).for_each(|id| world.cloudflare.set_policies(id, vec![]));
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Held, "{}", run.message);
+    let told = "12 of 100 members and invitations and all own grants of 40 of ";
+    assert!(run.message.starts_with(told), "{}", run.message);
+    let run = world.sync_as(accepting()).await;
+    assert_eq!(run.outcome, RunOutcome::Published);
+    // More may be gone by then than was told.
+    assert!(run.warnings.iter().any(|warning| warning.starts_with(told)), "{:?}", run.warnings);
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "accepted");
+}
+
+/// An account with some user groups, each of which gives something, synced once.
+async fn with_groups(count: usize) -> (World, Vec<String>) {
+    let world = World::new(Spec { groups: 0, ..account(60) });
+    let role = world.cloudflare.ordinary_roles().remove(0);
+    let gives = PolicySpec::allow(role.id, world.cloudflare.account_resource_group());
+    let add = |n: usize| world.cloudflare.add_group(&format!("Group {n}"), vec![gives.clone()]);
+    let groups = (0..count).map(add).collect();
+    world.sync().await;
+    (world, groups)
+}
+
+/// One or two are taken back as everyday work; three of four are not, nor is what all of more give than are asked for themselves.
+#[tokio::test]
+async fn what_most_user_groups_gave_is_held_back_where_it_is_gone_at_once() {
+    for (count, of, expected) in [
+        (2, 4, RunOutcome::Published),
+        (3, 4, RunOutcome::Held),
+        (12, 24, RunOutcome::Published),
+        (24, 24, RunOutcome::Held),
+    ] {
+        let (world, groups) = with_groups(of).await;
+        let before = published(&world).await;
+        groups.iter().take(count).for_each(|group| world.cloudflare.set_group_policies(group, vec![]));
+        let run = world.sync().await;
+        assert_eq!(run.outcome, expected, "{count}: {}", run.message);
+        if expected == RunOutcome::Held {
+            let told = format!("all own grants of {count} of {of} user groups");
+            assert!(run.message.starts_with(&told), "{}", run.message);
+            assert_same(&published(&world).await, &before, "held");
+            assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Published);
+        }
+        let truth = still_offering(world.cloudflare.truth(), &before);
+        assert_same(&published(&world).await, &truth, &format!("{count}"));
+    }
+}
+
+/// Where those that are asked for tell otherwise than the list, it is not believed of the others either.
+#[tokio::test]
+async fn what_more_user_groups_give_than_are_asked_for_is_as_it_was_where_their_list_tells_of_nothing() {
+    let (world, groups) = with_groups(24).await;
+    let before = published(&world).await;
+    without_policies(&world, |asked| asked.contains("/iam/user_groups?"));
+    for _ in 0..2 {
+        let run = world.sync().await;
+        assert_ne!(run.outcome, RunOutcome::Held, "{}", run.message);
+        assert_same(&published(&world).await, &before, "kept");
+    }
+    // The control: two give nothing any more, and the list tells what the others give.
+    *world.bends.borrow_mut() = None;
+    groups.iter().take(2).for_each(|group| world.cloudflare.set_group_policies(group, vec![]));
+    world.sync().await;
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "two of them");
+}
+
+/// The list alone may leave them out, with whatever word: each group's own record tells.
+#[tokio::test]
+async fn what_user_groups_give_is_asked_of_themselves_where_their_list_tells_of_nothing() {
+    let (world, groups) = with_groups(4).await;
+    without_policies(&world, |asked| asked.contains("/iam/user_groups?"));
+    for _ in 0..3 {
+        let run = world.sync().await;
+        assert_eq!((run.outcome, run.warnings), (RunOutcome::Unchanged, Vec::new()), "{}", run.message);
+    }
+    // The control: one that gives nothing any more, while the list stays as it is.
+    world.cloudflare.set_group_policies(&groups[0], vec![]);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "one gives nothing");
+}
+
+/// What the groups' own records tell is not what is accepted.
+#[tokio::test]
+async fn an_acceptance_of_lists_asks_user_groups_themselves_that_are_told_without_policies() {
+    for count in [1, 4] {
+        let (world, _) = with_groups(count).await;
+        without_policies(&world, |asked| asked.contains("/iam/user_groups?"));
+        world.cloudflare.revoke_permission(Permission::Tokens);
+        world.sync().await;
+        let before = published(&world).await;
+        assert!(!before.tokens.is_empty());
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{count}: {}", run.message);
+        let after = published(&world).await;
+        assert!(after.tokens.is_empty(), "{count}: which is what was accepted");
+        assert_eq!(after.grants, before.grants, "{count}");
+    }
+}
+
+/// The list hides who declined, and tells of them by their id: that leaves nobody out.
+#[tokio::test]
+async fn many_who_are_gone_beside_one_who_declined_are_held_back_and_can_be_accepted() {
+    let limits = Limits { requests: u32::MAX, ..Limits::default() };
+    let behaviour = Behaviour { hides_rejected: true, ..Behaviour::default() };
+    let world = World::new(Spec { limits, behaviour, ..account(600) });
+    world.sync().await;
+    let mut members = world.cloudflare.memberships();
+    members.sort_by(|one, other| one.id.cmp(&other.id));
+    // By their ids they are asked for in this order.
+    let declined = members.iter().position(|member| member.status == "pending").unwrap();
+    world.cloudflare.set_status(&members[declined].id, "rejected");
+    members.iter().skip(declined + 1).take(450).for_each(|member| world.cloudflare.remove_member(&member.id));
+    for _ in 0..2 {
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Held, "{}", run.message);
+        assert!(run.message.starts_with("451 of 600"), "{}", run.message);
+    }
+    let run = world.sync_as(accepting()).await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    let now = published(&world).await;
+    assert_eq!(now.users.len() + now.invitations.len(), 149);
+    assert!(!now.invitations.contains(&members[declined].id));
 }
 
 /// One acceptance accepts one thing.

@@ -3,7 +3,7 @@
 use c1_cloudflare::account::inherited;
 use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::snapshot::Capability;
-use c1_cloudflare::sync::{self, RunOutcome};
+use c1_cloudflare::sync::{self, RunOutcome, Trigger};
 use serde_json::json;
 use sim::cloudflare::{
     Access, Atom, Behaviour, Fault, Membership, Oddity, On, Permission, PolicySpec, Route, Spec, Truth,
@@ -266,8 +266,9 @@ async fn a_list_that_is_null_is_an_empty_list() {
 async fn a_list_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync() {
     for (route, list) in [(Route::ListUserGroups, "user_groups"), (Route::ListTokens, "tokens")] {
         let (mut world, before) = synced().await;
-        // A list of tokens without the account's own that asks is never believed.
+        // A list of tokens without the account's own that asks is never believed, and a person's not until it had all that the account's had.
         world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+        world.sync().await;
         world.cloudflare.answer_null(route);
         world.sync().await;
         let first = manifest(&world).await.capabilities[list].clone();
@@ -277,6 +278,41 @@ async fn a_list_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync() {
         let (told, now) = (manifest(&world).await.capabilities[list].clone(), published(&world).await);
         let kept = if list == "tokens" { now.tokens.len() } else { now.groups.len() };
         assert!(told.on && kept == 0, "{list}: {told:?}");
+    }
+}
+
+/// One more sync may come at once: somebody asks for it, or the log calls for it. Each list waits by itself.
+#[tokio::test]
+async fn a_list_that_is_empty_all_of_a_sudden_is_kept_for_ten_minutes_however_many_syncs_find_it_so() {
+    let (mut world, _) = synced().await;
+    world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+    world.sync().await;
+    let before = published(&world).await;
+    let after = async |secs: i64| {
+        world.advance(secs);
+        let trigger = Trigger { by: "test".to_owned(), accept_removals: false };
+        sync::begin(&world, &world.config.cloudflare, trigger).unwrap();
+        let run = world.finish().await;
+        assert!(matches!(run.outcome, RunOutcome::Published | RunOutcome::Unchanged), "{}", run.message);
+        let now = published(&world).await;
+        (now.tokens.is_empty(), now.groups.is_empty())
+    };
+    world.cloudflare.answer_null(Route::ListTokens);
+    for secs in [900, 120, 5] {
+        assert_eq!(after(secs).await, (false, false), "{secs}");
+        assert_same(&published(&world).await, &before, "kept");
+    }
+    world.cloudflare.answer_null(Route::ListUserGroups);
+    assert_eq!(after(60).await, (false, false));
+    assert_eq!(after(420).await, (true, false), "ten minutes for the one, seven for the other");
+    assert_eq!(after(120).await, (true, false));
+    assert_eq!(after(120).await, (true, true));
+    // Nothing else is read meanwhile, and it is believed all the same.
+    world.cloudflare.make_even();
+    assert_eq!(after(900).await, (false, false));
+    world.cloudflare.answer_null(Route::ListTokens);
+    for (secs, is_believed) in [(900, false), (120, false), (120, false), (600, true)] {
+        assert_eq!(after(secs).await.0, is_believed, "{secs}");
     }
 }
 
@@ -291,7 +327,9 @@ async fn no_account_is_believed_to_be_without_permission_groups_or_the_resource_
         for member in world.cloudflare.memberships() {
             world.cloudflare.set_policies(&member.id, Vec::new());
         }
+        // That nobody holds anything any more is accepted once it was told.
         world.sync().await;
+        world.sync_as(Trigger { by: "test".to_owned(), accept_removals: true }).await;
         let known = published(&world).await;
         world.cloudflare.answer_null(route);
         for _ in 0..3 {
@@ -300,7 +338,7 @@ async fn no_account_is_believed_to_be_without_permission_groups_or_the_resource_
             assert!(!told.on && told.message.as_ref().unwrap().contains("accept_removals"), "{list}: {told:?}");
             assert_same(&published(&world).await, &known, list);
         }
-        world.sync_as(sync::Trigger { by: "test".to_owned(), accept_removals: true }).await;
+        world.sync_as(Trigger { by: "test".to_owned(), accept_removals: true }).await;
         assert!(manifest(&world).await.capabilities[list].on, "{list}");
         assert!(published(&world).await.scoped_roles.len() < known.scoped_roles.len(), "{list}");
     }

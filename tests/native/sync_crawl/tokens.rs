@@ -6,7 +6,7 @@ use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::resource::{Row, Token, TokenPolicy};
 use c1_cloudflare::snapshot;
-use c1_cloudflare::sync::{self, RunOutcome};
+use c1_cloudflare::sync::{self, RunOutcome, Trigger};
 use serde_json::{Value, json};
 use sim::cloudflare::{Fault, Oddity, Permission, Route, Spec};
 
@@ -181,14 +181,70 @@ async fn a_list_without_the_accounts_own_token_that_asks_leaves_others_out() {
             assert!(!told.on && told.kept_from.is_some(), "{count} {round}: {told:?}");
             let why = told.message.unwrap();
             assert!(why.contains("lacks the connector's own") && why.contains("Account API Tokens: Read"), "{why}");
+            assert!(!why.contains("accept_removals"), "which would not help: {why}");
             assert_eq!(tokens(&world).await.len(), 6, "{count} {round}: what was known of the others stays");
         }
-        // A person's token is on no account's list.
+        // A person's token is on no account's list, and may be shown that person's alone.
         world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
         for _ in 0..2 {
             world.sync().await;
+            assert_eq!((told(&world).on, tokens(&world).await.len()), (false, 6), "{count}");
         }
-        assert_eq!((told(&world).on, tokens(&world).await.len()), (true, count));
+        let accept = Trigger { by: "test".to_owned(), accept_removals: true };
+        assert_eq!(world.sync_as(accept).await.outcome, RunOutcome::Published);
+        world.sync().await;
+        assert_eq!((told(&world).on, tokens(&world).await.len()), (true, count), "accepted");
+    }
+}
+
+/// What one token of the connector's was shown is not gone because another one is not shown it; what the same one was shown is.
+#[tokio::test]
+async fn a_token_that_a_persons_token_is_not_shown_is_gone_where_that_one_was_shown_it_before() {
+    for was_shown in [true, false] {
+        let mut world = world();
+        let all: Vec<String> =
+            (0..3).map(|n| world.cloudflare.add_token(&format!("ci {n}"), None, &json!({}))).collect();
+        world.sync().await;
+        let told = async |world: &World| {
+            world.sync().await;
+            let told = sync::status(world).unwrap().capabilities["tokens"].clone();
+            assert_eq!(told.message.is_some_and(|why| why.contains("accept_removals")), !told.on);
+            (told.on, tokens(world).await.len())
+        };
+        // The account's own is replaced: that it is not there any more says nothing of others.
+        world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+        world.cloudflare.remove_token(&world.cloudflare.token_id());
+        if was_shown {
+            assert_eq!(told(&world).await, (true, 3));
+        }
+        world.cloudflare.remove_token(&all[0]);
+        for _ in 0..2 {
+            assert_eq!(told(&world).await, if was_shown { (true, 2) } else { (false, 4) }, "{was_shown}");
+        }
+    }
+}
+
+/// As when it is rotated.
+#[tokio::test]
+async fn a_token_that_another_token_of_the_same_persons_is_not_shown_is_gone() {
+    let mut world = world();
+    let all: Vec<String> = (0..3).map(|n| world.cloudflare.add_token(&format!("ci {n}"), None, &json!({}))).collect();
+    let told = async |world: &World| {
+        world.sync().await;
+        let told = sync::status(world).unwrap().capabilities["tokens"].clone();
+        (told.on, tokens(world).await.len())
+    };
+    world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+    assert_eq!(told(&world).await, (true, 4));
+    world.config.cloudflare.token = Secret::new(world.cloudflare.another_user_token());
+    world.cloudflare.remove_token(&all[0]);
+    assert_eq!(told(&world).await, (true, 3));
+    // The control: of a token that may not tell whose it is, nobody knows that it is the same person's.
+    world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+    world.cloudflare.fail_next(Route::GetUser, 10_000, Fault::status(403, 9109));
+    world.cloudflare.remove_token(&all[1]);
+    for _ in 0..2 {
+        assert_eq!(told(&world).await, (false, 3));
     }
 }
 

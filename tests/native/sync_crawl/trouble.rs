@@ -1,11 +1,12 @@
 //! Cloudflare answers badly, slowly, or not at all.
 
 use c1_cloudflare::base::ports::Clock;
+use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::sync::{self, Next, RunOutcome, Trigger};
 use sim::cloudflare::{Fault, Limits, On, Route};
 
 use super::account;
-use super::oracle::{assert_same, published};
+use super::oracle::{assert_same, manifest, published};
 use crate::support::World;
 
 fn trigger() -> Trigger {
@@ -50,6 +51,50 @@ async fn a_trouble_that_does_not_pass_fails_the_run_after_a_bounded_number_of_re
     assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged);
 }
 
+/// Of one list such an answer says that it may not be read; of the members, that it is the token.
+#[tokio::test]
+async fn a_list_that_is_answered_as_if_the_token_were_none_is_off_and_ends_no_sync() {
+    for (status, code) in [(401, 10_000), (403, 10_001)] {
+        let what = format!("{status} {code}");
+        let world = World::new(account(60));
+        world.cloudflare.add_oauth_client("Deploy bot", "private", &["account.read"]);
+        world.sync().await;
+        let before = published(&world).await;
+        world.cloudflare.fail_next(Route::ListOauthClients, 10_000, Fault::status(status, code));
+        for expected in [RunOutcome::Published, RunOutcome::Unchanged] {
+            let run = world.sync().await;
+            assert_eq!(run.outcome, expected, "{what}: {}", run.message);
+            let manifest = manifest(&world).await;
+            let told = &manifest.capabilities["oauth_clients"];
+            assert!(!told.on && told.kept_from.is_some(), "{what}: {told:?}");
+            assert!(told.message.as_ref().unwrap().contains("OAuth Client: Read"), "{what}: {told:?}");
+            assert_eq!(manifest.counts.of(Kind::OauthClient), 1, "{what}: what was known is kept");
+        }
+        world.cloudflare.fail_next(Route::ListMembers, 10_000, Fault::status(status, code));
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Failed, "{what}, the control");
+        assert!(run.message.contains("does not accept the API token"), "{what}: {}", run.message);
+        assert_same(&published(&world).await, &before, &what);
+    }
+}
+
+/// The lists that come after its end are off, and the members, who come last, do not come.
+#[tokio::test]
+async fn a_token_that_ends_while_the_lists_are_read_publishes_nothing() {
+    for route in [Route::ListRoles, Route::ListUserGroups, Route::ListTokens, Route::ListUserGroupMembers] {
+        let mut world = World::new(account(60));
+        world.sync().await;
+        let (before, told) = (published(&world).await, sync::status(&world).unwrap().capabilities);
+        world.limits.in_flight = 1;
+        world.cloudflare.after_page(route, 1, |cloudflare, _| cloudflare.set_token_status("disabled"));
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Failed, "{route:?}");
+        assert!(run.message.contains("CLOUDFLARE_API_TOKEN"), "{route:?}: {}", run.message);
+        assert_same(&published(&world).await, &before, &format!("{route:?}"));
+        assert_eq!(sync::status(&world).unwrap().capabilities, told, "{route:?}");
+    }
+}
+
 #[tokio::test]
 async fn random_faults_on_every_route_change_nothing_of_the_outcome() {
     for seed in 1..=5 {
@@ -78,6 +123,10 @@ async fn a_rate_limit_puts_the_run_off_and_loses_nothing() {
         let wait = i64::try_from(retry_after.unwrap_or(60)).unwrap();
         assert!((wait * 1000 - 1000..=wait * 1000).contains(&at.since(world.now())), "{at} is not {wait} s later");
         assert!(world.desk.names().contains("sync/cursor"), "how far it got is in KV meanwhile");
+        let trouble = sync::status(&world).unwrap().running.unwrap().trouble.unwrap();
+        assert!(trouble.contains("the limit of requests"), "{trouble}");
+        let is_told = |line: &String| line.contains(&trouble) && line.contains(&at.to_string());
+        assert!(world.desk.lines.borrow().iter().any(is_told), "the log says until when: {:?}", world.desk.lines);
         let sent = world.cloudflare.total_requests();
         assert_eq!(sync::step(&world, &world.config.cloudflare, world.config.plan).await, Next::At(at), "too early");
         assert_eq!(world.cloudflare.total_requests(), sent);
@@ -171,7 +220,14 @@ async fn storage_that_fails_a_few_times_fails_no_run() {
 #[tokio::test]
 async fn without_the_list_that_tells_the_roles_ids_no_role_is_published_under_another() {
     for route in [Route::ListRoles, Route::ListPermissionGroups] {
-        for fault in [Fault::status(400, 1_000), Fault::status(503, 1), Fault::TruncatedJson] {
+        // Of the last two it is the token that is refused, and not the list.
+        for fault in [
+            Fault::status(400, 1_000),
+            Fault::status(503, 1),
+            Fault::TruncatedJson,
+            Fault::status(401, 10_000),
+            Fault::status(403, 10_001),
+        ] {
             let what = format!("{route:?} {}", fault.name());
             let world = World::new(account(160));
             world.cloudflare.fail_next(route, 10_000, fault);
@@ -206,9 +262,12 @@ async fn without_the_list_that_tells_the_roles_ids_no_role_is_published_under_an
         assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{route:?} with nothing on it");
         assert_same(&published(&world).await, &world.cloudflare.truth(), "nothing on it three times");
         // A list that is gone for good is no failure: then the permission groups' own ids are all there are.
-        let world = World::new(account(160));
-        world.cloudflare.fail_next(route, 10_000, Fault::status(404, 1));
-        assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{route:?}");
+        for fault in [Fault::status(404, 1), Fault::status(403, 10_000)] {
+            let what = format!("{route:?} {}", fault.name());
+            let world = World::new(account(160));
+            world.cloudflare.fail_next(route, 10_000, fault);
+            assert_eq!(world.sync().await.outcome, RunOutcome::Published, "{what}");
+        }
     }
 }
 

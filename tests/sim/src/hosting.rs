@@ -52,6 +52,8 @@ pub struct Deployed {
 #[derive(Default)]
 struct State {
     workers: BTreeMap<String, Deployed>,
+    /// What runs in place of a Worker's newest version.
+    rolled_back: BTreeMap<String, Deployed>,
     namespaces: BTreeMap<String, String>,
     /// How many namespaces were made: no two have the same id, though one be gone.
     made: usize,
@@ -87,15 +89,25 @@ impl Hosting {
         self.state().others.push((id.to_owned(), name.to_owned()));
     }
 
-    /// A Worker as it is deployed now.
+    /// A Worker as its newest version is, which its settings tell.
     pub fn worker(&self, name: &str) -> Option<Deployed> {
         self.state().workers.get(name).cloned()
+    }
+
+    /// A Worker as it runs: its newest version, unless somebody rolled it back.
+    pub fn running(&self, name: &str) -> Option<Deployed> {
+        self.state().running(name).cloned()
+    }
+
+    /// Has an earlier upload run with all that it had, as *Rollback* in the dashboard does; the newest version stays what it is.
+    pub fn roll_back(&self, name: &str, to: Deployed) {
+        self.state().rolled_back.insert(name.to_owned(), to);
     }
 
     /// A file of a Worker's page, by its path, such as `/index.html`.
     pub fn asset(&self, name: &str, path: &str) -> Option<Bytes> {
         let state = self.state();
-        let hash = state.workers.get(name)?.assets.get(path)?;
+        let hash = state.running(name)?.assets.get(path)?;
         state.uploaded.get(hash).cloned()
     }
 
@@ -122,6 +134,7 @@ impl Hosting {
     /// Takes a Worker away and leaves its KV namespace, as the dashboard does.
     pub fn remove_worker(&self, name: &str) {
         self.state().workers.remove(name);
+        self.state().rolled_back.remove(name);
     }
 
     /// Deploys a Worker into another account that the login sees.
@@ -134,9 +147,10 @@ impl Hosting {
         self.state().workers.insert(name.to_owned(), worker);
     }
 
-    /// Sets a variable of a Worker, as somebody does in the dashboard.
+    /// Sets a variable of a Worker, as somebody does in the dashboard; a secret of that name is none any more.
     pub fn set_variable(&self, name: &str, variable: &str, value: &str) {
         if let Some(worker) = self.state().workers.get_mut(name) {
+            worker.secrets.remove(variable);
             worker.vars.insert(variable.to_owned(), value.to_owned());
         }
     }
@@ -209,6 +223,11 @@ impl State {
         id
     }
 
+    fn running(&self, name: &str) -> Option<&Deployed> {
+        let newest = self.workers.get(name)?;
+        Some(self.rolled_back.get(name).unwrap_or(newest))
+    }
+
     /// What is looked at in another account that the login sees.
     fn abroad(&self, path: &str) -> Option<Reply> {
         let (account, path) = path.strip_prefix("accounts/")?.split_once('/')?;
@@ -237,10 +256,13 @@ impl State {
             }
             ("POST", ["workers", "scripts", _, "assets-upload-session"]) => self.assets(request),
             ("PUT", ["workers", "scripts", name]) => match self.deploy(name, request) {
-                Ok(()) => ok(
-                    200,
-                    &json!({ "id": name, "etag": "etag", "startup_time_ms": 12, "deployment_id": "0".repeat(32) }),
-                ),
+                Ok(()) => {
+                    self.rolled_back.remove(*name);
+                    ok(
+                        200,
+                        &json!({ "id": name, "etag": "etag", "startup_time_ms": 12, "deployment_id": "0".repeat(32) }),
+                    )
+                }
                 Err(refusal) => refusal,
             },
             ("GET", ["storage", "kv", "namespaces"]) => {
@@ -267,7 +289,10 @@ impl State {
                 None => refused(404, 10_013, "get namespace: 'namespace not found'"),
             },
             ("DELETE", ["workers", "services", name]) => match self.workers.remove(*name) {
-                Some(_) => ok(200, &Value::Null),
+                Some(_) => {
+                    self.rolled_back.remove(*name);
+                    ok(200, &Value::Null)
+                }
                 None => refused(404, 10_090, "This Worker does not exist on your account."),
             },
             (method, ["workers", "scripts" | "services", name, rest @ ..]) => {
@@ -281,10 +306,10 @@ impl State {
     fn worker_answer(&mut self, method: &str, name: &str, rest: &[&str], request: &Request) -> Reply {
         if (method, rest) == ("POST", &["versions"]) {
             return match self.deploy(name, request) {
-                Ok(()) => ok(
-                    200,
-                    &json!({ "id": "version", "startup_time_ms": 12, "resources": { "script": { "etag": "etag" } } }),
-                ),
+                Ok(()) => {
+                    let id = self.workers.get(name).map(Deployed::version);
+                    ok(200, &json!({ "id": id, "startup_time_ms": 12, "resources": { "script": { "etag": "etag" } } }))
+                }
                 Err(refusal) => refusal,
             };
         }
@@ -297,8 +322,26 @@ impl State {
                 &json!({ "id": name, "default_environment": { "environment": "production",
                     "script": { "id": name, "tag": "tag", "etag": "etag", "last_deployed_from": "wrangler" } } }),
             ),
-            ("GET", ["deployments"]) => ok(200, &json!({ "deployments": [] })),
-            ("POST", ["deployments"]) => ok(200, &json!({ "id": "deployment" })),
+            ("GET", ["deployments"]) => {
+                let id = self.rolled_back.get(name).map_or_else(|| worker.version(), Deployed::version);
+                let versions = json!([{ "version_id": id, "percentage": 100 }]);
+                ok(200, &json!({ "deployments": [{ "id": "deployment", "versions": versions }] }))
+            }
+            ("POST", ["deployments"]) => {
+                let wanted = request.json();
+                if wanted.pointer("/versions/0/version_id").and_then(Value::as_str) == Some(worker.version().as_str()) {
+                    self.rolled_back.remove(name);
+                }
+                ok(200, &json!({ "id": "deployment" }))
+            }
+            ("GET", ["versions"]) => {
+                let earlier = self.rolled_back.get(name).map(Deployed::version);
+                let shown = std::iter::once(worker.version()).chain(earlier).map(|id| json!({ "id": id }));
+                ok(200, &json!({ "items": shown.collect::<Vec<_>>() }))
+            }
+            ("PATCH", ["settings"]) if self.rolled_back.contains_key(name) => {
+                refused(400, 10_215, "the latest version of your Worker isn't currently deployed")
+            }
             ("PATCH", ["script-settings"]) => ok(200, &json!({})),
             ("GET", ["settings"]) => ok(200, &json!({ "bindings": worker.shown(), "tags": [] })),
             ("PATCH", ["settings"]) => {
@@ -307,6 +350,9 @@ impl State {
                 let Some(bindings) = settings.get("bindings").and_then(Value::as_array) else {
                     return refused(400, 10_021, "no bindings");
                 };
+                if let Some(refusal) = doubled(bindings) {
+                    return refusal;
+                }
                 worker.keep_or_set(bindings);
                 ok(200, &json!({}))
             }
@@ -314,6 +360,10 @@ impl State {
                 let shown = worker.secrets.keys().map(|name| json!({ "name": name, "type": "secret_text" }));
                 ok(200, &json!(shown.collect::<Vec<_>>()))
             }
+            ("DELETE", ["secrets", secret]) => match worker.secrets.remove(*secret) {
+                Some(_) => ok(200, &Value::Null),
+                None => refused(404, 10_056, "Secret not found"),
+            },
             ("GET", ["subdomain"]) => {
                 ok(200, &json!({ "enabled": worker.on_workers_dev, "previews_enabled": worker.on_workers_dev }))
             }
@@ -364,6 +414,9 @@ impl State {
         if modules.first().is_none_or(|(name, _)| *name != main) {
             return Err(refused(400, 10_021, "the main module is not among the uploaded ones"));
         }
+        if let Some(refusal) = metadata.get("bindings").and_then(Value::as_array).and_then(|all| doubled(all)) {
+            return Err(refusal);
+        }
         let before = self.workers.get(name).cloned().unwrap_or_default();
         let mut worker =
             Deployed { uploads: before.uploads + 1, modules, assets: self.manifest.clone(), ..before.clone() };
@@ -375,7 +428,11 @@ impl State {
         for binding in metadata.get("bindings").and_then(Value::as_array).into_iter().flatten() {
             let (binding_name, kind) = (text(binding, "name"), text(binding, "type"));
             match kind.as_str() {
-                "plain_text" => drop(worker.vars.insert(binding_name, text(binding, "text"))),
+                // In the place of a secret, where there was one of that name.
+                "plain_text" => {
+                    worker.secrets.remove(&binding_name);
+                    worker.vars.insert(binding_name, text(binding, "text"));
+                }
                 "kv_namespace" => {
                     let id = text(binding, "namespace_id");
                     if !self.namespaces.contains_key(&id) {
@@ -418,6 +475,11 @@ impl State {
 }
 
 impl Deployed {
+    /// The id of the version that the last upload made. That a change of the settings makes another one is left out.
+    fn version(&self) -> String {
+        format!("00000000-0000-4000-8000-{:012}", self.uploads)
+    }
+
     fn shown(&self) -> Vec<Value> {
         let vars = self.vars.iter().map(|(name, text)| json!({ "name": name, "type": "plain_text", "text": text }));
         let secrets = self.secrets.keys().map(|name| json!({ "name": name, "type": "secret_text" }));
@@ -497,6 +559,14 @@ fn position(text: &[u8], wanted: &[u8]) -> Option<usize> {
 
 fn text(value: &Value, field: &str) -> String {
     value.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// The refusal of bindings two of which have the same name, be they of different types.
+fn doubled(bindings: &[Value]) -> Option<Reply> {
+    let mut names = BTreeSet::new();
+    let name = bindings.iter().map(|binding| text(binding, "name")).find(|name| !names.insert(name.clone()))?;
+    let message = format!("Binding name '{name}' already in use. Please use a different name and try again.");
+    Some(refused(400, 10_053, &message))
 }
 
 fn ok(status: u16, result: &Value) -> Reply {

@@ -149,6 +149,71 @@ async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
     assert_eq!(connected.run(json!({ "app_id": connected.app.id })).await["state"], "done");
 }
 
+/// Role ids are the same in every account, so whoever names an app may name another account's.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_is_named_is_connected_unless_what_it_has_is_another_accounts() {
+    let (none, there) = (None, Some(("STATUS_ENABLED", None)));
+    // C1 keeps what a later sync of its connector does not find any more.
+    let gone = [Some(("STATUS_ENABLED", Some("2026-08-20T09:00:00Z"))), Some(("STATUS_DELETED", None))];
+    // How C1 has somebody of this account in it, and somebody of another one; the other one's group; whether the API key may list them.
+    for (ours, theirs, group, is_seen, state, is_doubted) in [
+        (none, there, false, true, "failed", false),
+        (none, none, true, true, "failed", false),
+        (none, none, false, true, "done", true),
+        (none, there, false, false, "done", true),
+        (there, none, false, true, "done", false),
+        // Somebody was invited anew, and a group deleted, since C1 synced.
+        (there, there, true, true, "done", false),
+        (gone[0], there, false, true, "failed", false),
+        (gone[1], there, false, true, "failed", false),
+        (gone[0], none, false, true, "done", true),
+        (none, gone[0], false, true, "done", true),
+        (gone[1], gone[1], false, true, "done", true),
+        (there, gone[0], false, true, "done", false),
+    ] {
+        let what = format!("{ours:?} {theirs:?} {group} {is_seen}");
+        let connected = prepared(|options| options).await;
+        let app = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Cloudflare (staging)".into() };
+        let role = Entitlement { id: "2OtherRole".into(), ..connected.roles[0].clone() };
+        connected.c1.add_app(&app, std::slice::from_ref(&role));
+        let other = format!("{:032x}", 7);
+        if group {
+            connected.c1.add_entitlement(&app, &Entitlement::new(&format!("group:{other}:member"), "Others Member"));
+        }
+        // A user may be in both accounts, a membership is of one.
+        let jane = connected.cloudflare.memberships().remove(0);
+        for (is_there, membership) in [(ours, &jane.id), (theirs, &other)] {
+            let Some((status, deleted_at)) = is_there else { continue };
+            let mut person = Person::member(&jane.email, jane.user_id.as_deref().unwrap_or_default(), membership);
+            let account = person.account.as_mut().unwrap();
+            (account.status, account.deleted_at) = (status.to_owned(), deleted_at.map(str::to_owned));
+            connected.c1.add_account(&app, &person);
+        }
+        if !is_seen {
+            connected.c1.forbid_api(&format!("GET /api/v1/apps/{}/app_users", app.id));
+        }
+        for options in [json!({ "app_id": app.id }), json!({})] {
+            if options == json!({}) {
+                connected.set_var("C1_APP_ID", &app.id);
+            }
+            let report = connected.run(options).await;
+            assert_eq!(report["state"], state, "{what}: {report}");
+            let left = lines(&report, "left").join("\n");
+            assert_eq!(left.contains("Nothing that only this account has"), is_doubted, "{what}: {report}");
+            if state == "failed" {
+                let said = report["message"].as_str().unwrap();
+                assert!(said.contains("another Cloudflare account") && said.contains(&app.id), "{what}: {said}");
+                assert!(said.contains("one user group of this account"), "{what}: {said}");
+                assert_eq!((connected.writes(), connected.c1.webhooks().len()), (0, 0), "{what}");
+                assert_eq!(connected.c1.policies(&role.id), (json!({ "connector": {} }), Value::Null), "{what}");
+            } else {
+                let policy = json!({ "webhook": { "webhookId": connected.webhook() } });
+                assert_eq!(connected.c1.policies(&role.id), (policy.clone(), policy), "{what}");
+            }
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn entitlements_that_carry_no_id_are_known_by_their_names_once_there_was_a_sync() {
     let connected = prepared(|options| options).await;

@@ -1,9 +1,10 @@
 //! `AUTO_WIRE`: what C1 learns of later is pointed here too.
 
+use c1_cloudflare::base::ports::Sql as _;
 use serde_json::{Value, json};
 use sim::conductorone::{ApiFault, App, Entitlement};
 
-use crate::connected::{Connected, prepared};
+use crate::connected::{Connected, lines, prepared};
 
 /// The job, once it has an outcome or waits for its next look.
 fn wire(status: &Value) -> Option<&Value> {
@@ -125,6 +126,96 @@ async fn what_a_run_saw_and_did_not_wire_is_wired_later() {
     wired(&connected, "done").await;
     for group in [&refused, &other] {
         assert_leads_here(&connected, group, "C1 refused it once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_changed_since_is_not_pointed_here_again_by_itself() {
+    for noted in [
+        "SELECT 1",
+        // As where everything led here already when it was first connected.
+        "DELETE FROM connect_saved",
+        // As an earlier version noted it.
+        "DELETE FROM connect_settled WHERE own IN (SELECT id FROM connect_entitlement)",
+    ] {
+        let connected = complete().await;
+        connected.world().query(noted, &[]).unwrap();
+        let (here, back) = (json!({ "webhook": { "webhookId": connected.webhook() } }), json!({ "connector": {} }));
+        let (role, half) = (&connected.roles[0], &connected.roles[1]);
+        connected.c1.set_policies(&role.id, &back, &Value::Null);
+        connected.c1.set_policies(&half.id, &here, &back);
+        for name in ["Operators", "Watchers"] {
+            let group = later_group(&connected, name);
+            let job = wired(&connected, "done").await;
+            let said = job["message"].as_str().unwrap();
+            assert!(said.contains("nobody set otherwise") && said.contains("(GET /v1/connect)"), "{said}");
+            assert_leads_here(&connected, &group, "it is new");
+            assert_eq!(connected.c1.policies(&role.id), (back.clone(), Value::Null), "{noted}, {name}");
+            assert_eq!(connected.c1.policies(&half.id), (here.clone(), back.clone()), "{noted}, {name}");
+            let report = connected.json("/v1/connect").await;
+            let left = lines(&report, "left").join("\n");
+            assert!(report["by"] == "auto_wire" && left.contains("somebody changed it"), "{report}");
+            assert!(left.contains(&role.display_name) && left.contains(&half.display_name), "{left}");
+        }
+        // The control: whoever asks for it has them lead here again.
+        assert_eq!(connected.run(json!({})).await["state"], "done");
+        for entitlement in [role, half] {
+            assert_leads_here(&connected, entitlement, noted);
+        }
+    }
+}
+
+/// What was none of ours when it was last listed, nobody had lead here.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_for_ours_by_its_name_later_is_wired_then() {
+    let connected = complete().await;
+    let nameless = connected.roles[0].clone().known_by_name_only();
+    let named = Entitlement { id: "2Latecomers".into(), display_name: "Latecomers".into(), ..nameless };
+    connected.c1.add_entitlement(&connected.app, &named);
+    assert_eq!(connected.run(json!({})).await["state"], "done");
+    assert_eq!(connected.c1.policies(&named.id).0, json!({ "connector": {} }));
+    connected.cloudflare.add_group("Latecomers", Vec::new());
+    wired(&connected, "done").await;
+    assert_leads_here(&connected, &named, "its name is a group's");
+}
+
+/// What was put back by an undo nobody set back by hand.
+#[tokio::test(start_paused = true)]
+async fn what_was_put_back_is_wired_where_the_run_that_was_to_connect_it_again_broke_off() {
+    let connected = complete().await;
+    let route = format!("POST /api/v1/apps/{}/entitlements/{}", connected.app.id, connected.roles[0].id);
+    connected.c1.fail_api(&route, ApiFault::Status(400), Some(1));
+    assert_eq!(connected.run(json!({ "undo": true })).await["state"], "failed");
+    connected.c1.forbid_api("GET /api/v1/webhooks");
+    assert_eq!(connected.run(json!({})).await["state"], "failed");
+    connected.c1.allow_api();
+    assert_eq!(connected.c1.policies(&connected.roles[1].id).0, json!({ "connector": {} }));
+    // What is sent first is kept before, and C1 does not take it at once.
+    connected.c1.fail_api("POST /api/v1/apps/", ApiFault::Status(503), Some(1));
+    later_group(&connected, "Operators");
+    wired(&connected, "done").await;
+    connected.assert_wired(&connected.webhook());
+}
+
+/// What it was before is kept before it is sent, which is no sign that it ever led here.
+#[tokio::test(start_paused = true)]
+async fn what_c1_made_anew_is_wired_also_where_its_first_answer_does_not_come() {
+    for fault in [ApiFault::Status(503), ApiFault::Reset, ApiFault::DoneButReset] {
+        let connected = complete().await;
+        let anew = Entitlement { id: "2MadeAnew".into(), ..connected.roles[0].clone() };
+        connected.c1.remove_entitlement(&connected.roles[0].id);
+        connected.c1.add_entitlement(&connected.app, &anew);
+        let route = format!("POST /api/v1/apps/{}/entitlements/{}", connected.app.id, anew.id);
+        connected.c1.fail_api(&route, fault.clone(), Some(1));
+        later_group(&connected, "Operators");
+        wired(&connected, "done").await;
+        assert_leads_here(&connected, &anew, "it is new");
+        let asked = connected.c1.api_requests().into_iter().filter(|request| request.route == route).count();
+        assert!(asked > 0, "{fault:?}");
+        let report = connected.json("/v1/connect").await;
+        assert_eq!(lines(&report, "left"), Vec::<String>::new(), "{fault:?}");
+        let told = lines(&report, "changed");
+        assert_eq!(told.iter().filter(|line| line.contains(&anew.display_name)).count(), 1, "{fault:?}: {told:?}");
     }
 }
 

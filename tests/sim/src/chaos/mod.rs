@@ -28,7 +28,7 @@ use trouble::Troubles;
 const PATIENCE: Duration = Duration::from_mins(20);
 
 /// How often C1's side looks whether a revoke waits for its proof.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What the journal says of a revoke that is carried out and not told yet, since a write that nobody answered may bring the access back: for
 /// longer than any test lasts.
@@ -189,8 +189,10 @@ async fn deliver(stage: &Stage, wish: &Wish) -> Result<Told, String> {
         Verdict::Answered(document) => document.clone(),
         Verdict::Accepted => {
             let (path, until) = (format!("/v1/operations/{}~{}", wish.task, wish.step), Instant::now() + PATIENCE);
+            // Only a revoke may be at an end of which C1 is never told.
+            let look = if wish.grants { PATIENCE } else { LOOK };
             loop {
-                if let Some(document) = stage.world.c1.callback(&delivery, LOOK).await {
+                if let Some(document) = stage.world.c1.callback(&delivery, look).await {
                     break document;
                 }
                 let known = stage.world.get(&path).await.map(|answer| answer.text()).unwrap_or_default();

@@ -93,6 +93,15 @@ impl Cloudflare {
         self.credential(|credential| credential.owner != Owner::Account, |credential| credential.secret.clone())
     }
 
+    /// Another token of that user's, which may do the same.
+    pub fn another_user_token(&self) -> String {
+        let mut state = lock(&self.shared.state);
+        let (id, secret) = (state.account.new_id(), "cfut_another0simulated0user0token0000000000000000000");
+        let known = state.credentials.iter().find(|credential| credential.owner != Owner::Account).cloned();
+        state.credentials.extend(known.map(|known| Credential { secret: secret.to_owned(), id, ..known }));
+        secret.to_owned()
+    }
+
     fn credential(&self, which: impl Fn(&Credential) -> bool, what: impl Fn(&Credential) -> String) -> String {
         lock(&self.shared.state).credentials.iter().find(|credential| which(credential)).map(what).unwrap_or_default()
     }

@@ -40,6 +40,13 @@ impl Cloudflare {
         state.account.member(member).map(|member| atoms(&member.policies)).unwrap_or_default()
     }
 
+    /// How many accepted members hold an atom themselves.
+    pub fn holders(&self, atom: &Atom) -> usize {
+        let state = lock(&self.shared.state);
+        let accepted = state.account.members().filter(|member| member.status == "accepted");
+        accepted.filter(|member| atoms(&member.policies).contains(atom)).count()
+    }
+
     /// A user group's atoms; none where there is no such group.
     pub fn group_atoms(&self, group: &str) -> BTreeSet<Atom> {
         let state = lock(&self.shared.state);

@@ -184,6 +184,10 @@ pub struct Person {
     pub name: (String, String),
     /// The e-mail address.
     pub email: String,
+    /// The other addresses that the directories have of the identity.
+    pub other_emails: Vec<String>,
+    /// The name by which the identity logs in at its directory, where that is not the e-mail address.
+    pub username: Option<String>,
     /// The account in the app, where C1 knows one.
     pub account: Option<Account>,
 }
@@ -199,6 +203,10 @@ pub struct Account {
     pub member_id: String,
     /// The e-mail address that was synced, which may differ from the identity's.
     pub email: String,
+    /// `status.status`.
+    pub status: String,
+    /// `deletedAt`, where a later sync did not see the account any more.
+    pub deleted_at: Option<String>,
 }
 
 impl Person {
@@ -210,6 +218,8 @@ impl Person {
             identity_id: id::derived(&format!("identity {email}")),
             name: (capitalised(first), capitalised(last)),
             email: email.to_owned(),
+            other_emails: Vec::new(),
+            username: None,
             account: None,
         }
     }
@@ -221,6 +231,8 @@ impl Person {
             cloudflare_user_id: cloudflare_user_id.to_owned(),
             member_id: member_id.to_owned(),
             email: email.to_owned(),
+            status: "STATUS_ENABLED".to_owned(),
+            deleted_at: None,
         };
         Self { account: Some(account), ..Self::newcomer(email) }
     }
@@ -237,14 +249,16 @@ impl Person {
     }
 
     pub(super) fn expanded_identity(&self) -> Value {
+        let emails: Vec<&String> = std::iter::once(&self.email).chain(&self.other_emails).collect();
+        let username = self.username.as_ref().unwrap_or(&self.email);
         json!({
             "@type": "type.googleapis.com/c1.api.user.v1.User",
             "id": self.identity_id,
             "displayName": self.display_name(),
             "email": self.email,
-            "emails": [self.email],
-            "username": self.email,
-            "usernames": [self.email],
+            "emails": emails,
+            "username": username,
+            "usernames": [username],
             "status": "ENABLED",
             "directoryStatus": "ENABLED",
             "origin": "USER_ORIGIN_DIRECTORY",
@@ -280,7 +294,7 @@ impl Person {
             "employeeIds": [],
             "appUserType": "APP_USER_TYPE_USER",
             "isExternal": false,
-            "status": { "status": "STATUS_ENABLED", "details": "Accepted" },
+            "status": { "status": account.status, "details": "Accepted" },
             "profile": {
                 "member_id": account.member_id,
                 "cloudflare_user_id": account.cloudflare_user_id,
@@ -292,7 +306,7 @@ impl Person {
             },
             "createdAt": CREATED_AT,
             "updatedAt": UPDATED_AT,
-            "deletedAt": null,
+            "deletedAt": account.deleted_at,
         }))
     }
 }

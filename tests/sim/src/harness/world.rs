@@ -19,8 +19,9 @@ pub const CLOUDFLARE_HOST: &str = "api.cloudflare.com";
 /// How long a request of a test may take, or a sync: a minute on a quiet machine, for a whole file of a large account.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// How long to wait before looking again.
+/// How long to wait before looking again: at first, and at most where it takes long.
 const POLL: Duration = Duration::from_millis(20);
+const LONGEST_POLL: Duration = Duration::from_millis(500);
 
 /// A running Worker and everything around it. All of it ends when this is dropped.
 #[derive(Debug)]
@@ -161,7 +162,8 @@ impl World {
         patience: Duration,
         wanted: impl Fn(&Value) -> bool,
     ) -> Result<Value, NotInTime> {
-        let deadline = Instant::now() + patience;
+        let began = Instant::now();
+        let deadline = began + patience;
         loop {
             let last = match self.get(path).await {
                 Ok(answer) => {
@@ -176,7 +178,7 @@ impl World {
             if Instant::now() >= deadline {
                 return Err(NotInTime { path: path.to_owned(), patience, last });
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep((began.elapsed() / 20).clamp(POLL, LONGEST_POLL)).await;
         }
     }
 
