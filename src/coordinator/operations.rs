@@ -424,9 +424,8 @@ fn given_up(
         let why = format!("took {MOST_REQUESTS} requests to Cloudflare and could still not be carried out, so it was");
         return Ok(Some(why));
     }
-    let stood_in_line = age > GIVE_UP_MILLIS
-        && action == Action::Revoke
-        && (was_turned_away || provision::waited_for_room(sql, id, MANY_TIMES)?);
+    let stood_in_line =
+        age > GIVE_UP_MILLIS && action == Action::Revoke && (was_turned_away || provision::waited_for_room(sql, id)?);
     let (most, long) = if stood_in_line { (IN_LINE_MILLIS, "a week") } else { (GIVE_UP_MILLIS, "a day") };
     Ok((age > most).then(|| format!("could not be carried out for {long} and was")))
 }

@@ -84,8 +84,7 @@ pub fn told(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), Sql
 /// says nothing here, so that it is carried out all the same.
 pub fn given_up(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let changed = sql.query(
-        "SELECT member, email, json_extract(outcome, '$.message') FROM operation \
-         WHERE id = ? AND wrote = 1",
+        "SELECT member, email, json_extract(outcome, '$.message') FROM operation WHERE id = ? AND wrote = 1",
         &[operation.0.into()],
     )?;
     if let Some([member, email, message]) = changed.first().map(Vec::as_slice) {

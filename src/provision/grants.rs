@@ -19,9 +19,6 @@ use crate::model::operation::{Effect, Outcome, Refusal};
 /// are further apart.
 const TOLD_BEFORE_SECS: i64 = 60 * 60;
 
-/// One that only came to its turn after that, behind others that wait for room, is put off this often at most.
-const FEW_TIMES: i64 = 20;
-
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// Grants or revokes an atom.
     pub(super) async fn change(&self, member: MemberRecord, atom: Atom) -> Result<Outcome, Stopped> {
@@ -126,7 +123,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             || self.request.action == Action::Grant
             || self.request.key.is_none()
             || (journal::is_past_its_time(self.ports, self.id, self.ports.now().plus_secs(TOLD_BEFORE_SECS))?
-                && !removals::waited_for_room(self.ports, self.id, FEW_TIMES)?)
+                && !removals::waited_for_room(self.ports, self.id)?)
         {
             return ended;
         }

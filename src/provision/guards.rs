@@ -308,7 +308,8 @@ pub(super) fn no_room(guards: &Guards, count: Count, counted: i64) -> String {
 /// What a revoke is told that waits for its place, before Cloudflare is asked for anything: hundreds may wait, and others need those requests.
 /// Whatever ends it without a place ends it here.
 pub(super) fn in_line(sql: &dyn Sql, settings: &Settings, operation: EntryId, now: Timestamp) -> Result<(), Stopped> {
-    if removals::waits(sql, operation)?.is_empty() {
+    let waits = removals::waits(sql, operation)?;
+    if waits.is_empty() {
         return Ok(());
     }
     if let Some(newer) = journal::superseded_by(sql, operation)? {
@@ -316,7 +317,7 @@ pub(super) fn in_line(sql: &dyn Sql, settings: &Settings, operation: EntryId, no
     }
     some_removals(&settings.guards)?;
     provisioning(settings, "would have carried out this revoke once there is room")?;
-    let retry_at = removals::before_its_turn(sql, operation, settings.guards.max_removals_per_hour, now)?;
+    let retry_at = removals::before_its_turn(sql, operation, &waits, settings.guards.max_removals_per_hour, now)?;
     if retry_at.is_none() {
         return Ok(());
     }

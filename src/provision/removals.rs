@@ -38,6 +38,9 @@ const LOOK_AGAIN_SECS: (i64, i64) = (30, 5 * 60);
 /// another configuration.
 const LOOK_SELDOM_SECS: i64 = 15 * 60;
 
+/// Once its turn has come, an operation fails this often at most before its age counts, however long it waited.
+const FEW_TIMES: i64 = 20;
+
 /// Those that count: written within the hour, which began at `?1`, or of an operation that waits for a place, or is not settled yet and may still write.
 const COUNTS: &str = "(removal.at > ?1 OR EXISTS \
     (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL \
@@ -143,15 +146,16 @@ pub(super) fn waits(sql: &dyn Sql, operation: EntryId) -> Result<Vec<Vec<SqlValu
     sql.query("SELECT count FROM removal WHERE operation = ? AND writes = -2", &[operation.0.into()])
 }
 
-/// When an operation that waits for a place among at most `most` looks again; nothing where its turn has come.
+/// When an operation that [`waits`] so for a place among at most `most` looks again; nothing where its turn has come.
 pub(super) fn before_its_turn(
     sql: &dyn Sql,
     operation: EntryId,
+    waits: &[Vec<SqlValue>],
     most: i64,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
     let mut again = None;
-    for row in waits(sql, operation)? {
+    for row in waits {
         let count = row.first().and_then(SqlValue::text).unwrap_or_default();
         again = look_again(sql, operation, count, most, now)?;
         if again.is_none() {
@@ -161,10 +165,10 @@ pub(super) fn before_its_turn(
     Ok(again)
 }
 
-/// Whether an operation has a place, or waits for one, and failed no more often than this: then the time went by before its turn.
-pub fn waited_for_room(sql: &dyn Sql, operation: EntryId, failures: i64) -> Result<bool, SqlError> {
+/// Whether an operation has a place, or waits for one, and failed a few times at most: then the time went by before its turn.
+pub fn waited_for_room(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
     let statement = "SELECT 1 FROM removal JOIN operation ON operation.id = removal.operation WHERE removal.operation = ? AND put_offs <= ?";
-    Ok(sql.one(statement, &[operation.0.into(), failures.into()])?.is_some())
+    Ok(sql.one(statement, &[operation.0.into(), FEW_TIMES.into()])?.is_some())
 }
 
 /// How many count at the moment.
@@ -219,8 +223,28 @@ mod tests {
         desk
     }
 
+    /// With as many operations that are put off.
+    fn with_operations(count: i64) -> Desk {
+        let desk = desk();
+        for id in 1..=count {
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
+                &[id.into()],
+            )
+            .unwrap();
+        }
+        desk
+    }
+
     fn takes(desk: &Desk, id: i64, count: Count) -> bool {
         reserve(desk, EntryId(id), count, 2, desk.now()).unwrap().is_ok()
+    }
+
+    /// Takes a place, writes, and is settled.
+    fn carries_out(desk: &Desk, id: i64) {
+        assert!(takes(desk, id, Count::Access));
+        sent(desk, EntryId(id), desk.now()).unwrap();
+        desk.query("UPDATE operation SET outcome = '{}' WHERE id = ?", &[id.into()]).unwrap();
     }
 
     #[test]
@@ -248,18 +272,9 @@ mod tests {
 
     #[test]
     fn who_waits_for_a_place_gets_it_before_those_who_came_later() {
-        let desk = desk();
-        for id in 1..=5 {
-            desk.query(
-                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
-                &[id.into()],
-            )
-            .unwrap();
-        }
+        let desk = with_operations(5);
         for id in 1..=2 {
-            assert!(takes(&desk, id, Count::Access));
-            sent(&desk, EntryId(id), desk.now()).unwrap();
-            desk.query("UPDATE operation SET outcome = '{}' WHERE id = ?", &[id.into()]).unwrap();
+            carries_out(&desk, id);
         }
         assert!(!takes(&desk, 3, Count::Access));
         assert_eq!(counted(&desk, Count::Access, desk.now()), Ok(2), "who waits is not counted");
@@ -278,19 +293,10 @@ mod tests {
     /// Hundreds may wait: none of them looks while it cannot be its turn, and whoever is far behind looks seldom.
     #[test]
     fn who_waits_looks_again_when_as_many_places_are_free_as_there_are_before_it() {
-        let desk = desk();
-        for id in 1..=6 {
-            desk.query(
-                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
-                &[id.into()],
-            )
-            .unwrap();
-        }
+        let desk = with_operations(6);
         let began = desk.now();
         for id in 1..=2 {
-            assert!(takes(&desk, id, Count::Access));
-            sent(&desk, EntryId(id), desk.now()).unwrap();
-            desk.query("UPDATE operation SET outcome = '{}' WHERE id = ?", &[id.into()]).unwrap();
+            carries_out(&desk, id);
             desk.advance(60);
         }
         for id in 3..=6 {
@@ -298,8 +304,11 @@ mod tests {
             let is_new = || stand_in_line(&desk, EntryId(id)).unwrap();
             assert!(is_new() && !is_new() && !waits(&desk, EntryId(id)).unwrap().is_empty());
         }
-        let looks =
-            |id| before_its_turn(&desk, EntryId(id), 2, desk.now()).unwrap().map(|at| at.since(desk.now()) / 1_000);
+        let looks = |id| {
+            let waits = waits(&desk, EntryId(id)).unwrap();
+            let again = before_its_turn(&desk, EntryId(id), &waits, 2, desk.now()).unwrap();
+            again.map(|at| at.since(desk.now()) / 1_000)
+        };
         assert_eq!([3, 4, 5, 6].map(looks), [300, 300, 900, 900].map(Some), "places may be given back meanwhile");
         desk.time.set(began.plus_secs(3_500));
         assert_eq!([3, 4, 5, 6].map(looks), [100, 160, 900, 900].map(Some));
@@ -311,13 +320,8 @@ mod tests {
 
     #[test]
     fn what_is_put_off_goes_on_counting() {
-        let desk = desk();
+        let desk = with_operations(2);
         for id in 1..=2 {
-            desk.query(
-                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
-                &[id.into()],
-            )
-            .unwrap();
             assert!(takes(&desk, id, Count::Access));
         }
         desk.advance(7_200);
@@ -329,14 +333,7 @@ mod tests {
     /// Such a one may wait for another that waits for its place.
     #[test]
     fn what_took_effect_counts_for_its_hour_and_takes_a_place_anew_where_it_writes_again() {
-        let desk = desk();
-        for id in 1..=4 {
-            desk.query(
-                "INSERT INTO operation (id, key, state, request, received_at) VALUES (?1, ?1, 'put_off', '{}', 0)",
-                &[id.into()],
-            )
-            .unwrap();
-        }
+        let desk = with_operations(4);
         for id in 1..=2 {
             assert!(takes(&desk, id, Count::Access));
             sent(&desk, EntryId(id), desk.now()).unwrap();

@@ -21,7 +21,8 @@ const MAX_PAGES: u32 = 20;
 const GROUPS_ASKED_FOR: usize = 10;
 
 /// A user group that gave something in the generation before, and is told without policies now, is asked for itself: the list may have left them out. Where
-/// that cannot be told, they are not read, unless somebody accepts the lists as they are. Of more groups than are asked for the list is believed where each that was asked for says the same.
+/// that cannot be told, they are not read, unless somebody accepts the lists as they are. Of more groups than are asked for the list is believed where
+/// each that was asked for says the same.
 pub(super) async fn ask_the_silent<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     harvest: &mut Harvest,

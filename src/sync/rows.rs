@@ -380,7 +380,8 @@ impl<'a> Builder<'a> {
         let is_told = harvest.odd(List::Tokens).next().is_none()
             && harvest.tokens.as_ref().err().is_none_or(|off| off.message == EMPTIED);
         let told = harvest.tokens.as_deref().unwrap_or_default();
-        let is_short = is_told && (identity::may_be_short(told, own) || self.lacks_what_another_was_shown(told, own));
+        let lacks_others = identity::may_be_short(told, own);
+        let is_short = is_told && (lacks_others || self.lacks_what_another_was_shown(told, own));
         let kept = match &harvest.tokens {
             _ if is_short => self.previous.filter(|_| !self.accept_removals),
             Ok(_) => None,
@@ -430,7 +431,7 @@ impl<'a> Builder<'a> {
         self.note("tokens", &harvest.tokens, kept_from.clone());
         if is_short {
             let kept = kept_since(kept_from.as_ref());
-            let message = if identity::may_be_short(told, own) {
+            let message = if lacks_others {
                 format!(
                     "the list of account API tokens has one token alone, which is the connector's own or may be, or lacks the connector's own, so others may be left out of it: edit the connector's token in Cloudflare's dashboard under API Tokens and add the permission \"Account API Tokens: Read\"{kept}"
                 )
@@ -520,13 +521,13 @@ impl<'a> Builder<'a> {
         for group in groups.into_values() {
             let policies: Vec<Policy> = group.policies.readable().iter().map(PolicyRecord::policy).collect();
             let mut held = atoms(&policies);
-            let known = before.iter().find(|known| known.id == group.id);
+            let known = || before.iter().find(|known| known.id == group.id);
             if let Err(why) = group.policies.all() {
                 self.name_one("user_groups", &group.id.to_string(), why);
                 // What is not told of the group is as it was.
-                held = known.map_or(held, |known| known.atoms.iter().copied().collect());
+                held = known().map_or(held, |known| known.atoms.iter().copied().collect());
             }
-            self.bare_groups.0 += usize::from(held.is_empty() && known.is_some_and(gave));
+            self.bare_groups.0 += usize::from(held.is_empty() && known().is_some_and(gave));
             self.hold(&held);
             let atoms = held.into_iter().collect();
             self.insert(Row::Group(Group { id: group.id, name: group.name.clone(), atoms }));

@@ -532,17 +532,21 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     drop(project.edge);
 }
 
+/// A request to the Worker with a token of its own.
+fn request(method: &str, path: &str, token: &str) -> Request {
+    Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: String::new(),
+        headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
+        body: Vec::new().into(),
+    }
+}
+
 /// C1's entitlements are pointed at the Worker, by a webhook that is made there.
 async fn connected(project: &Project, entitlement: &Entitlement) {
     project.edge.set_key(true).await;
-    let connect = Request {
-        method: "POST".to_owned(),
-        path: "/v1/connect".to_owned(),
-        query: String::new(),
-        headers: vec![("authorization".to_owned(), format!("Bearer {FULL}"))],
-        body: Vec::new().into(),
-    };
-    project.edge.answer(connect).await;
+    project.edge.answer(request("POST", "/v1/connect", FULL)).await;
     let mut turns = 0;
     while wired(project, entitlement) != (true, 1) {
         turns += 1;
@@ -1654,14 +1658,8 @@ async fn the_token_before_is_told_and_goes_where_new_ones_are_made(project: &Pro
     worker.secrets.extend(before.map(|(name, text)| (name.to_owned(), text.to_owned())));
     project.hosting.add_worker(NAME, worker);
     let status = async |token: &str| {
-        let request = Request {
-            method: "GET".to_owned(),
-            path: "/v1/status".to_owned(),
-            query: String::new(),
-            headers: vec![("authorization".to_owned(), format!("Bearer {token}"))],
-            body: Vec::new().into(),
-        };
-        let Reply::Response { status, .. } = project.edge.answer(request).await else { panic!("no answer") };
+        let answer = project.edge.answer(request("GET", "/v1/status", token)).await;
+        let Reply::Response { status, .. } = answer else { panic!("no answer") };
         status
     };
     let told = project.run("up", &[], &project.secrets()).await;

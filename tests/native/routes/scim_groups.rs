@@ -113,6 +113,13 @@ async fn what_another_try_may_help_leaves_those_behind_it_untried() {
     }
 }
 
+/// Takes the role from somebody who holds two, and invites another with both; gives their membership.
+fn invited_in_place_of(account: &Cloudflare, role: &KnownPermissionGroup, somebody: &Membership) -> String {
+    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
+    account.set_policies(&somebody.id, vec![crate::looks::holds(account, &other)]);
+    account.invite(crate::calls::NEWCOMER, [role, &other].map(|role| crate::looks::holds(account, role)).into())
+}
+
 /// An id of somebody who is gone stays on a client's list until somebody looks; one of an invitation may be of whoever accepted the one that was made in
 /// its place.
 #[tokio::test(start_paused = true)]
@@ -120,10 +127,7 @@ async fn an_id_that_nobody_has_keeps_nobody_in_a_group_who_is_known_not_to_be_me
     let deployment = crate::deployment::Deployment::start().await;
     let (role, people) = holding(&deployment);
     let account = &deployment.cloudflare;
-    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
-    account.set_policies(&people[2].id, vec![crate::looks::holds(account, &other)]);
-    let held = [&role, &other].map(|role| crate::looks::holds(account, role)).into();
-    let invited = account.invite(crate::calls::NEWCOMER, held);
+    let invited = invited_in_place_of(account, &role, &people[2]);
     let deployment = deployment.synced().await;
     let account = &deployment.cloudflare;
     let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
@@ -195,10 +199,7 @@ async fn nobody_is_put_into_a_group_behind_one_who_could_not_be_taken_out_of_it(
     let deployment = crate::deployment::Deployment::start().await;
     let (role, people) = holding(&deployment);
     let account = &deployment.cloudflare;
-    let other = crate::looks::roles(account).into_iter().find(|other| other.id != role.id).unwrap();
-    account.set_policies(&people[1].id, vec![crate::looks::holds(account, &other)]);
-    let held = [&role, &other].map(|role| crate::looks::holds(account, role)).into();
-    let invited = account.invite(crate::calls::NEWCOMER, held);
+    let invited = invited_in_place_of(account, &role, &people[1]);
     deployment.set_var("PROTECTED_MEMBERS", &people[0].email);
     let deployment = deployment.synced().await;
     let account = &deployment.cloudflare;
