@@ -26,10 +26,13 @@ async function call(method, path, body) {
 }
 
 let printed = 0;
+/** What an undo says of a webhook that it leaves there; a line of an entitlement begins with its name, in quotes. */
+const stays = [];
 function print(report) {
   for (const line of report.lines) {
     if (line.n <= printed) continue;
     console.log(`${line.what.replace("_", " ").padEnd(13)}${told(line.text)}`);
+    if (on("UNDO") && line.what === "left" && line.text.startsWith("The webhook ")) stays.push(told(line.text));
     printed = line.n;
   }
 }
@@ -87,3 +90,5 @@ while (report.state === "running" || report.more) {
 const message = told(report.message ?? "");
 if (report.state !== "done") quit(1, message === "" ? "it failed, and no reason is told; see GET /v1/connect" : message);
 console.log(message);
+// On standard error, where `down` takes it from: once the connection is forgotten, nothing tells it again.
+if (stays.length > 0) console.error(`connect: ${stays.join(" ")} Where the Worker is to go, first set what leads there otherwise in ConductorOne.`);

@@ -13,7 +13,8 @@ import { accounts, deployed, isAt, isOurs, login, mustBeOurs, mustLeadTo, namesp
 const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
   --account <id>               the Cloudflare account that it is in, if not CLOUDFLARE_ACCOUNT_ID in wrangler.toml
   --yes                        do not ask
-  --abandon                    take the Worker away though operations are under way, or standard input brings no CONNECTOR_TOKEN
+  --abandon                    take the Worker away though operations are under way, something of ConductorOne's may go on leading to it, or
+                               standard input brings no CONNECTOR_TOKEN
   --reach <https://…>          where this machine reaches the Worker, if not at PUBLIC_URL
 Standard input, where it is no terminal: CONNECTOR_TOKEN=…, with which ConductorOne's entitlements are put back first; lines of the other two
 tokens are not used.`;
@@ -136,10 +137,16 @@ await run("down", async () => {
         stop(`the Worker is connected, and has no key to do it with. Set its secrets C1_CLIENT_ID and C1_CLIENT_SECRET again, and run this again.`);
       }
     }
-    // That takes minutes, and until an entitlement was put back ConductorOne went on sending what it asks for.
-    await mustHaveEnded("The entitlements are put back: run this again once those have ended.", (why) => {
+    // What led here before it was connected is saved nowhere, so that it was not put back: the undo tells of it alone, by the webhook that stays.
+    const left = undo.status === 0 && !given.abandon ? /^connect: (.+)$/m.exec(undo.stderr)?.[1] : undefined;
+    if (left !== undefined) {
+      throw new Stop(`the entitlements are put back that the Worker pointed here, but something else may lead here, so nothing was taken away: ${left} Then run this again, which does not tell it again; or take the Worker away all the same (${ABANDON}), and what leads there leads nowhere`);
+    }
+    const unsure = (why) => {
       throw new Stop(`the entitlements are put back, and what is under way was not to be found out then, so nothing was taken away: run this again (${why})`);
-    });
+    };
+    // That takes minutes, and until an entitlement was put back ConductorOne went on sending what it asks for.
+    await mustHaveEnded("The entitlements are put back: run this again once those have ended.", unsure);
   }
   if (bindings !== undefined) {
     await wrangler(["delete", "--force"], { account });

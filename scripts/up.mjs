@@ -11,10 +11,10 @@ import { deployedMark, mark, marked } from "./up/mark.mjs";
 import { BY_HAND, tokenPage } from "./up/permissions.mjs";
 import { OFF, Settings } from "./up/settings.mjs";
 import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
-import { SIDES, areSet, keep, mustBeKnown, mustBeSecret, takeOver } from "./up/variables.mjs";
+import { SIDES, areSet, keep, mustBeAsBefore, mustBeKnown, mustBeSecret, mustKeepWorkersDev, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, removeNamespace, runsAnother, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, domainsOf, forgetOthers, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, removeNamespace, runsAnother, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -231,6 +231,50 @@ async function routed(api, settings, address, name, accounts) {
     if (worker !== "" && !(n === 0 && worker === name)) return worker;
   }
   return "";
+}
+
+/**
+ * Stops where a custom domain in wrangler.toml is another Worker's: as wrangler is run here, it takes a domain away from any other Worker without
+ * asking, and puts this one in the place of a DNS record of that name. Such a record its login cannot see. So a person is asked about a domain that no
+ * Worker has; where nobody is, that has to be the address of this one.
+ */
+async function mustTakeNoDomain(api, settings, account, name, url) {
+  for (const host of settings.customDomains) {
+    const worker = await workerAt(api, account, host);
+    if (worker === name) continue;
+    const stop = (why) => {
+      throw new Stop(`wrangler.toml has the custom domain ${plain(host)} among its routes, ${why}; nothing was deployed`);
+    };
+    if (worker === undefined) stop("and wrangler's login may not look whose that is, so that an upload might take it away from another Worker: use a login that may edit Workers Scripts, or take that route out");
+    if (worker !== "") stop(`which leads to the Worker ${plain(worker)}, and an upload would take it away from that one: take that route out, or first delete the domain in the dashboard (that Worker's Settings, Domains & Routes)`);
+    if (isInteractive()) {
+      say(`No Worker has ${plain(host)} so far. Where a DNS record of that name leads to something else, it is replaced: wrangler's login cannot see that before.`);
+      const leads = await choose(`Is ${plain(host)} to lead to the Worker`, [{ value: "yes", text: "yes, whatever it leads to by now" }, { value: "no", text: "no: stop here" }], {});
+      if (leads === "no") stop("and it is not to lead to the Worker: take that route out");
+    } else if (host !== new URL(url).hostname) {
+      stop("which no Worker has so far and which is not the Worker's address, so that a DNS record of something else might be replaced: take that route out, or attach the domain to the Worker in the dashboard (its Settings, Domains & Routes)");
+    }
+  }
+}
+
+/**
+ * Stops where an upload would take a custom domain away from this Worker: those of the file are all that it has from then on, and each other one goes
+ * with its DNS record, without asking. A person is asked, unless it is to be the Worker's address; tells whether one goes.
+ */
+async function mustKeepDomains(api, settings, account, name, url) {
+  const named = settings.customDomains;
+  // An upload without any leaves them alone.
+  if (named.length === 0) return false;
+  const lost = (await domainsOf(api, account, name)).filter((host) => !named.includes(host));
+  if (lost.length === 0) return false;
+  const hosts = lost.map(plain).join(" and ");
+  if (isInteractive() && !lost.includes(new URL(url).hostname)) {
+    say(`The Worker has ${hosts} so far, and the custom domains among the routes in wrangler.toml are all that it has after an upload: what they lack is taken away from it, with its DNS record.`);
+    const goes = await choose(`May ${hosts} go`, [{ value: "yes", text: "yes: nobody is to reach the Worker there any more" }, { value: "no", text: "no: stop here" }], {});
+    if (goes === "yes") return true;
+  }
+  const beside = lost.map((host) => `{ pattern = "${plain(host)}", custom_domain = true }`).join(", ");
+  throw new Stop(`wrangler.toml has custom domains among its routes and lacks ${hosts}, so that an upload would take that away from the Worker, with its DNS record: put it beside (${beside}); or, if it may go, first delete it in the dashboard (the Worker's Settings, Domains & Routes); nothing was deployed`);
 }
 
 /**
@@ -453,7 +497,7 @@ await run("up", async () => {
   mustLeadTo(settings, account, "nothing was deployed");
   const before = await deployed(api, account, name);
   mustBeOurs(before, name, account, "nothing was deployed");
-  mustBeSecret(before);
+  mustBeSecret(before, settings);
   await mustBeThere(api, account, name, settings, before?.get("STATE")?.namespace_id);
   const left = before?.has("STATE") || settings.namesNamespace ? undefined : await leftBehind(api, account, name);
   // One without its Durable Object never ran: wrangler makes it for secrets that somebody sets beforehand, and it has nothing else.
@@ -478,6 +522,10 @@ await run("up", async () => {
   const provisioning = await answer(given, "provisioning", { ...known("PROVISIONING"), question: "Change access when ConductorOne asks (on), or only say what would be changed (off)" });
   const plan = await answer(given, "plan", { ...known("PLAN"), question: "Workers plan of the account, free or paid" });
   const url = await answer(given, "url", { now: given.url ?? (settings.get("PUBLIC_URL") || (await workersDev(api, account, name, URL_FLAG))), question: "Address of the Worker" });
+  await mustTakeNoDomain(api, settings, account, name, url);
+  const goes = await mustKeepDomains(api, settings, account, name, url);
+  // One that was deployed without its address has learned it.
+  mustKeepWorkersDev(settings, url, isFirst ? "" : before.get("PUBLIC_URL")?.text || undefined);
   await tellRoute(api, settings, account, name, url, before);
   // A Worker that was deployed without it has learned it, and may have learned another one.
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
@@ -497,16 +545,18 @@ await run("up", async () => {
 
   await build();
   const uploads = mark(settings);
-  if (!isFirst && (await isDeployed(api, account, name, settings, before, uploads, given.reach ?? url))) {
+  if (!isFirst && !goes && (await isDeployed(api, account, name, settings, before, uploads, given.reach ?? url))) {
     say(`The Worker ${name} is what would be uploaded: it stays as it is.`);
   } else {
     say(`Deploying ${name}${isFirst ? "" : " again"}…`);
     // Since it was looked at, questions were asked and a build ran.
+    mustBeAsBefore(before, await deployed(api, account, name));
     const still = left === undefined ? undefined : await leftBehind(api, account, name);
     if (still !== undefined) await removeNamespace(account, still);
     const targets = await marked(uploads, () => deploy(account));
     say(`  deployed${targets.length === 0 ? "" : `: ${targets.map(plain).join(", ")}`}`);
   }
+  forgetOthers(account);
 
   const secrets = Object.fromEntries([
     ...(token === undefined ? [] : [[API_TOKEN, token]]),

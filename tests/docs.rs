@@ -446,6 +446,14 @@ fn the_page_on_metrics_has_every_metric_and_the_dashboard_no_other() {
             assert!(told.iter().any(|name| asked.contains(name.as_str())), "docs/grafana.json asks for {asked}");
         }
     }
+    // So do the alerts, and one of them tells what is not tried again.
+    let page = read("docs/metrics.md");
+    let alerts: Vec<&str> = page.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    for alert in &alerts {
+        assert!(told.iter().any(|name| alert.contains(name.as_str())), "docs/metrics.md alerts on {alert}");
+    }
+    assert!(alerts.contains(&"connector_jobs{state=\"failed\"} > 0"), "{alerts:?}");
+    assert!(page.contains("\nFour alerts to begin with.") && alerts.len() == 4, "{alerts:?}");
 }
 
 /// The row of a code on the page on codes.
@@ -482,6 +490,21 @@ fn no_page_puts_a_token_on_a_command_line() {
             assert!(!header && !literal && !flag, "{path} puts a token on a command line: {line}");
         }
     }
+}
+
+/// A shell is bash for the one and zsh for the other: where `read -p` asks in bash, zsh reads from a coprocess, of which there is none.
+#[test]
+fn no_page_asks_in_a_way_that_one_shell_alone_knows() {
+    let mut found = 0;
+    for (path, page) in pages() {
+        for (_, line) in lines(&page).filter(|(fenced, _)| *fenced) {
+            for options in line.split("read -").skip(1).filter_map(|rest| rest.split(' ').next()) {
+                found += 1;
+                assert!(!options.contains('p'), "{path}: {line}");
+            }
+        }
+    }
+    assert!(found >= 4, "{found}");
 }
 
 /// The README is opened on slow lines too.

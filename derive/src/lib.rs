@@ -262,8 +262,7 @@ impl Item {
         let last = words.last().ok_or("there is no variant")?;
         Ok(format!(
             "#[allow(unreachable_patterns)]
-            ::json::fields::word(deserializer, \"enum {}\", &[{names}], {}).map(|place| match place {{ {arms} _ => Self::{} }})",
-            self.name,
+            ::json::fields::word(deserializer, &[{names}], {}).map(|place| match place {{ {arms} _ => Self::{} }})",
             other.is_some(),
             other.unwrap_or(&last.name),
         ))
@@ -371,7 +370,7 @@ impl Item {
                 type Value = {whole};
 
                 fn expecting(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {{
-                    f.write_str(\"struct {name}\")
+                    f.write_str(\"an object\")
                 }}
 
                 fn visit_map<A: ::serde::de::MapAccess<'de>>(self, mut map: A) -> ::core::result::Result<{whole}, A::Error> {{

@@ -87,15 +87,13 @@ impl Visitor<'_> for Name {
 /// Reads one of some words: its place. Another one is past the last, where that is allowed.
 pub fn word<'de, D: Deserializer<'de>>(
     deserializer: D,
-    expected: &'static str,
     words: &'static [&'static str],
     is_open: bool,
 ) -> Result<usize, D::Error> {
-    deserializer.deserialize_str(Word { expected, words, is_open })
+    deserializer.deserialize_str(Word { words, is_open })
 }
 
 struct Word {
-    expected: &'static str,
     words: &'static [&'static str],
     is_open: bool,
 }
@@ -104,7 +102,7 @@ impl Visitor<'_> for Word {
     type Value = usize;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.expected)
+        f.write_str("a word")
     }
 
     fn visit_str<E: Error>(self, word: &str) -> Result<usize, E> {
@@ -277,9 +275,18 @@ mod tests {
             let theirs =
                 read::<types::theirs::All>(&text).map(|all| format!("{all:?}")).map_err(|error| error.to_string());
             read_well += usize::from(ours.is_ok());
+            // Whom the text came from knows no type of ours by its name.
+            let theirs = theirs.map_err(|error| {
+                let named = |name| error.replace(&format!("expected struct {name}"), "expected an object");
+                ["All", "Plain", "Lenient", "Closed"]
+                    .into_iter()
+                    .map(named)
+                    .find(|told| *told != error)
+                    .unwrap_or(error.clone())
+            });
             match (ours, theirs) {
                 // Serde takes a word for a variant as an object as well, and refuses one that is none in other words.
-                (Err(ours), Err(theirs)) if ours.contains("expected enum") || theirs.contains("expected enum") => {}
+                (Err(ours), Err(theirs)) if ours.contains("expected a word") || theirs.contains("expected enum") => {}
                 (ours, theirs) => assert_eq!(ours, theirs, "{}", String::from_utf8_lossy(&text)),
             }
         }

@@ -30,6 +30,9 @@ const STATEMENT = new RegExp(
   "gm",
 );
 
+/** What leads to the Worker besides its workers.dev address stands below one of these. */
+const ROUTES = ["route", "routes"];
+
 /** The keys of `a."b".c`. */
 const keysOf = (text) => text.match(new RegExp(KEY, "g")).map((key) => (/^["']/.test(key) ? (read(key) ?? key) : key));
 
@@ -65,7 +68,7 @@ export class Settings {
     return [...this.#text.matchAll(STATEMENT)].map(({ 0: whole, index, groups: { heading, keys, written, rest, other, idle } }) => {
       if (heading !== undefined) table = keysOf(heading);
       const path = keys === undefined ? undefined : [...table, ...keysOf(keys)];
-      return { table, path, whole, index, written, rest, other, isIdle: idle !== undefined };
+      return { table, path, whole, index, written, rest, other, isHeading: heading !== undefined, isIdle: idle !== undefined };
     });
   }
 
@@ -151,6 +154,30 @@ export class Settings {
     const own = isOwn ? "[^#\\n]*custom_domain\\s*=\\s*true" : "";
     const route = new RegExp(`^[^#\\n]*["'](?:${host.replaceAll(".", "\\.")})(?:/[^"'\\n]*)?["']${own}`, "m");
     return route.test(this.withoutVariables());
+  }
+
+  /** The custom domains among its routes, as far as they are written out there. */
+  get customDomains() {
+    let isIn = false;
+    const lines = this.#statements().filter(({ table, path, isHeading }) => {
+      // What is neither a heading nor has a key goes on with what stands before it.
+      if (isHeading || path !== undefined) isIn = ROUTES.includes((path ?? table)[0]);
+      return isIn;
+    });
+    // Each route stands behind a bracket of its own.
+    const routes = lines.map(({ whole }) => whole.replace(/#.*/, "")).join("\n").split(/[[{]/);
+    const own = routes.filter((route) => /\bcustom_domain["']?\s*=\s*true\b/.test(route));
+    return own.flatMap((route) => /\bpattern["']?\s*=\s*["']+([^"'\n]+)["']/.exec(route)?.[1].toLowerCase() ?? []);
+  }
+
+  /** Whether wrangler switches the Worker's workers.dev address off by itself: so it does where there is a route, unless the file says what is to be. */
+  get hidesWorkersDev() {
+    return ROUTES.some((key) => this.has(key)) && !this.has("workers_dev");
+  }
+
+  /** Whether the file itself has that address off. */
+  get hasWorkersDevOff() {
+    return /^false\b/.test(this.#other("workers_dev"));
   }
 
   /** Sets a value; a comment behind it comes into the column of the others where there is room. */

@@ -1,5 +1,6 @@
 // Which variables a deployment leaves as they are: the deployed Worker may have been set up from another clone, or in the dashboard.
 
+import { command } from "./commands.mjs";
 import { OFF, SHIPPED } from "./settings.mjs";
 import { Stop, choose, isInteractive, plain, say } from "./terminal.mjs";
 
@@ -22,6 +23,12 @@ const SECRETS = new Set([
   "SIGNAL_SIGNING_KEY", "C1_CLIENT_ID", "C1_CLIENT_SECRET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY", "S3_SESSION_TOKEN", "AZURE_SAS_URL",
 ]);
 
+/** An incoming webhook of ConductorOne's whose URL is all that it asks for. */
+const CAPABILITY = /\/webhooks\/incoming\/[^/]+\/t\//;
+
+/** Whether a variable is to be a secret, by its name or by what it has. */
+const isSecret = (name, text) => SECRETS.has(name) || (name === "SIGNAL_URL" && CAPABILITY.test(text ?? ""));
+
 /** The types of a Worker's variables, which whoever may look at it reads. */
 const VARIABLES = ["plain_text", "json"];
 
@@ -34,7 +41,7 @@ const AWAY = "in the dashboard (the Worker's Settings, Variables and Secrets)";
  */
 export function mustBeKnown(settings) {
   // One that is empty would be deployed in the place of the secret all the same.
-  const secret = [...settings.variables().keys()].find((name) => SECRETS.has(name));
+  const [secret] = [...settings.variables()].find(([name, text]) => isSecret(name, text)) ?? [];
   if (secret !== undefined) {
     throw new Stop(`${secret}, which wrangler.toml has under [vars], is a secret: take the line out; where it was deployed, delete it ${AWAY} as well, and make a new value; then, once the Worker is there: npx wrangler secret put ${secret}; nothing was deployed`);
   }
@@ -43,11 +50,47 @@ export function mustBeKnown(settings) {
   throw new Stop(`the connector reads no variable ${unknown.map(plain).join(" and no ")}, which wrangler.toml names under [vars]: correct the name, or take the line out (docs/configuration.md has them all); nothing was deployed`);
 }
 
-/** Stops at a secret among the variables of the deployed Worker: there it stays through each deployment, and as long as it does, Cloudflare takes no secret of its name. */
-export function mustBeSecret(bindings) {
-  const secret = [...(bindings?.values() ?? [])].find(({ name, type }) => SECRETS.has(name) && VARIABLES.includes(type))?.name;
-  if (secret === undefined) return;
-  throw new Stop(`the Worker has ${secret} as a variable, and it is a secret: delete it ${AWAY} first, and make a new value, since whoever may see the Worker has read it; then run this again, and where it does not ask for that: npx wrangler secret put ${secret}; nothing was deployed`);
+/**
+ * Stops at a secret among the variables of the deployed Worker: there it stays through each deployment, and as long as it does, Cloudflare takes no
+ * secret of its name. And at a secret of the Worker that wrangler.toml has as a variable: an upload puts the variable in its place, be it empty, without
+ * asking, and nobody can read afterwards what the secret was.
+ */
+export function mustBeSecret(bindings, settings) {
+  const secret = [...(bindings?.values() ?? [])].find(({ name, type, text }) => isSecret(name, text) && VARIABLES.includes(type))?.name;
+  if (secret !== undefined) {
+    throw new Stop(`the Worker has ${secret} as a variable, and it is a secret: delete it ${AWAY} first, and make a new value, since whoever may see the Worker has read it; then run this again, and where it does not ask for that: npx wrangler secret put ${secret}; nothing was deployed`);
+  }
+  const replaced = [...settings.variables().keys()].find((name) => bindings?.get(name)?.type === "secret_text");
+  if (replaced === undefined) return;
+  // Without its lines of the repository the file is not taken.
+  const way = replaced in SHIPPED ? "" : "take the line out; or, ";
+  throw new Stop(`the Worker has ${replaced} as a secret, and wrangler.toml has it under [vars], so that an upload would put the variable in the secret's place, whose value is gone then: ${way}where the variable is to count, delete the secret first (npx wrangler secret delete ${replaced}); nothing was deployed`);
+}
+
+/**
+ * Stops where an upload would switch a workers.dev address off by which the Worker is known (`before`; where that is undefined it is not known, and may
+ * be that one) or is to be known (`url`): whoever has it would not reach the Worker any more. That the former may go is for the file to say.
+ */
+export function mustKeepWorkersDev(settings, url, before) {
+  const isThere = (address) => address === undefined || /\.workers\.dev(?:[:/]|$)/i.test(address);
+  const otherwise = command("up", { URL: `https://${plain(settings.customDomains[0] ?? "…")}` });
+  if (settings.hidesWorkersDev && [url, before].some(isThere)) {
+    throw new Stop(`wrangler.toml has a route and no workers_dev, so that an upload would switch off the Worker's workers.dev address, by which it is known, or may be: put workers_dev = true in front of its first [; or, if that address may go, workers_dev = false, and say which one the Worker has then (${otherwise}); nothing was deployed`);
+  }
+  // By another Worker's name another one stands in front of it.
+  const isOwn = () => URL.canParse(url) && new URL(url).hostname.startsWith(`${settings.get("name")}.`);
+  if (settings.hasWorkersDevOff && isThere(url) && isOwn()) {
+    throw new Stop(`wrangler.toml has workers_dev = false, so that an upload would switch off ${plain(url)}, which is to be the Worker's address: say the domain that leads to the Worker (${otherwise}), or put workers_dev = true there; nothing was deployed`);
+  }
+}
+
+/** Stops where somebody else changed a variable of the Worker since it was looked at: what was asked, and would be deployed, goes by what it was. */
+export function mustBeAsBefore(before, now) {
+  const texts = (bindings) => new Map([...(bindings?.values() ?? [])].filter(({ type }) => VARIABLES.includes(type)).map(({ name, text, json }) => [name, text ?? JSON.stringify(json)]));
+  const [was, is] = [texts(before), texts(now)];
+  const changed = [...new Set([...was.keys(), ...is.keys()])].filter((name) => was.get(name) !== is.get(name));
+  if (changed.length === 0) return;
+  throw new Stop(`somebody else changed ${changed.map(plain).join(", ")} in the Worker meanwhile: run this again; nothing was deployed`);
 }
 
 /** Whose value counts. */

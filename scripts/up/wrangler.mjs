@@ -23,7 +23,8 @@ export async function wrangler(parameters, { account, input, shown = false } = {
 
 /** The same, with what wrangler reports of it to programs. */
 async function reported(parameters, { account, input, shown = false }) {
-  // wrangler logs what it prints, its login too. It logs to here, and this goes away.
+  // wrangler logs what it prints, its login too, and notes which account it went to, where it would go again without asking. It does so in here, and
+  // this goes away. A new login has it take away what it noted elsewhere.
   const folder = mkdtempSync(join(tmpdir(), "wrangler-"));
   const report = join(folder, "report.ndjson");
   try {
@@ -31,6 +32,7 @@ async function reported(parameters, { account, input, shown = false }) {
       WRANGLER_SEND_METRICS: "false",
       WRANGLER_LOG_SANITIZE: "true",
       WRANGLER_LOG_PATH: folder,
+      ...(parameters[0] === "login" ? {} : { WRANGLER_CACHE_DIR: folder }),
       WRANGLER_OUTPUT_FILE_PATH: report,
       ...(account === undefined ? {} : { CLOUDFLARE_ACCOUNT_ID: account }),
     });
@@ -63,6 +65,23 @@ export async function deploy(account) {
   const { events } = await reported(["deploy"], { account });
   const { targets = [] } = events.find(({ type }) => type === "deploy") ?? {};
   return targets.filter((target) => target.startsWith("https://"));
+}
+
+/** Where wrangler notes, run by hand in this folder, which account it went to. */
+const NOTES = [process.env.WRANGLER_CACHE_DIR, join("node_modules", ".cache", "wrangler"), join(".wrangler", "cache")].filter(Boolean).map((folder) => join(folder, "wrangler-account.json"));
+
+/** The account that wrangler noted; nothing where there is no note, or none that it reads. */
+function noted(note) {
+  try {
+    return JSON.parse(readFileSync(note, "utf8")).account?.id;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Takes away what wrangler noted of another account: a secret that somebody sets by hand would go into that one, unasked. */
+export function forgetOthers(account) {
+  for (const note of NOTES) if (![undefined, account].includes(noted(note))) rmSync(note, { force: true });
 }
 
 /** A refusal of Cloudflare's, with its code. */
@@ -296,6 +315,13 @@ export async function workerAt(api, account, host) {
     if (error instanceof Refused) return undefined;
     throw error;
   }
+}
+
+/** The custom domains that the Worker has. */
+export async function domainsOf(api, account, name) {
+  const what = "the Worker's custom domains could not be looked at";
+  const domains = await must(what, api.find(`/accounts/${account}/workers/domains?service=${encodeURIComponent(name)}`));
+  return (domains ?? []).filter(({ service }) => service === name).map(({ hostname }) => hostname.toLowerCase());
 }
 
 /** Where the Worker is if nobody said another address: its name on the account's workers.dev subdomain. `flag` is for who knows better. */

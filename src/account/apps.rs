@@ -53,12 +53,14 @@ impl Apps {
         self.from.is_some()
     }
 
-    /// Refuses what comes by C1's webhook and is of another app, or of none that it names.
+    /// Refuses what comes by C1's webhook and is of another app, be it one of two, or of none that it names.
     pub fn admit(&self, origin: &Origin) -> Result<(), Stopped> {
         let Some(source) = self.from.filter(|_| origin.by == WEBHOOK) else { return Ok(()) };
         let of = match &origin.app_id {
-            Some(app) if self.ids.contains(app) => return Ok(()),
-            Some(app) => format!("is of the app {app}"),
+            Some(apps) => match apps.split(' ').find(|app| !self.ids.iter().any(|id| id == app)) {
+                Some(app) => format!("is of the app {app}"),
+                None => return Ok(()),
+            },
             None => "names no app".to_owned(),
         };
         let (pinned, remedy) = match source {
@@ -131,6 +133,10 @@ mod tests {
         for app in ["2one", "2two", "2three"] {
             let admitted = apps.admit(&origin(WEBHOOK, Some(app)));
             assert_eq!(admitted.is_ok(), taken.contains(&app), "{app}: {apps:?}");
+            for two in [format!("2one {app}"), format!("{app} 2one")] {
+                let is_taken = taken.contains(&"2one") && taken.contains(&app);
+                assert_eq!(apps.admit(&origin(WEBHOOK, Some(&two))).is_ok(), is_taken, "{two}: {apps:?}");
+            }
             if let Err(stopped) = admitted {
                 let Stopped::Refused(Outcome::Refused { code, message }) = stopped else { panic!("{stopped:?}") };
                 assert_eq!(code, Refusal::AppNotAllowed);

@@ -72,12 +72,12 @@ pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Has what was asked for asked for again, unless the revoke of it is under way.
+/// Has what was asked for asked for again, unless the revoke of it is under way: by a time long ago, and another each time, since it stands in the revoke's key.
 pub fn ask_again(sql: &dyn Sql) -> Result<(), SqlError> {
     sql.query(
         &format!(
-            "UPDATE expiry SET asked = 2 WHERE asked = 1 \
-                AND operation NOT IN (SELECT {} FROM operation WHERE outcome IS NULL AND key LIKE '{EXPIRY_KEY}%')",
+            "UPDATE expiry SET asked = 2 + COALESCE((SELECT MAX(id) FROM operation), 0) WHERE asked = 1 AND operation NOT IN \
+                (SELECT {} FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%')",
             granted_by("key")
         ),
         &[],

@@ -13,6 +13,7 @@ use crate::base::ports::{Sql, SqlError};
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, account_resource_group_name};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
 use crate::model::name::{self, same};
+use crate::model::scope::ObjectKind;
 use crate::model::super_administrator;
 use crate::snapshot::Naming;
 
@@ -53,6 +54,8 @@ pub(crate) struct CrawlView<'a> {
     pub(crate) account: AccountId,
     /// The resource groups, where they could be listed.
     pub(crate) resource_groups: &'a [ResourceGroup],
+    /// Whether they could, and each of their records could be read.
+    pub(crate) is_whole: bool,
     /// Every permission group that is known, from the list and from members' policies.
     pub(crate) permission_groups: &'a BTreeMap<PermissionGroupId, PermissionGroup>,
     /// The legacy roles, where they could be listed.
@@ -142,13 +145,16 @@ impl Names {
 
     fn learn_account(&mut self, seen: CrawlView<'_>, warnings: &mut Vec<String>) {
         let name = account_resource_group_name(seen.account);
-        let mut listed = seen.resource_groups.iter().filter(|group| group.name == name).map(|group| group.id);
-        // Somebody may have given another one the name of this.
-        let listed = listed.clone().find(|id| Some(*id) == self.account_resource_group).or_else(|| listed.next());
+        let groups = seen.resource_groups.iter();
+        let listed = || groups.clone().find(|group| group.name == name && !is_narrower(group)).map(|group| group.id);
         let hinted = || seen.hints.resource_groups.iter().find(|(_, known)| **known == name).map(|(&id, _)| id);
-        let before =
-            || self.account_resource_group.or(seen.previous.and_then(|previous| previous.account_resource_group));
-        let found = listed.or_else(hinted).or_else(before);
+        let before = self.account_resource_group.or(seen.previous.and_then(|previous| previous.account_resource_group));
+        // Somebody may have given the name to another one, and members may hold that. Which one it is never changes, and nobody can delete it: another
+        // one was taken for it where a whole list does not have what was, or any list tells that this reaches less.
+        let stays = |known: &ResourceGroupId| {
+            groups.clone().find(|group| group.id == *known).map_or(!seen.is_whole, |group| !is_narrower(group))
+        };
+        let found = before.filter(stays).or_else(listed).or(before).or_else(hinted);
         if let (Some(known), Some(found)) = (self.account_resource_group, found)
             && known != found
         {
@@ -215,6 +221,11 @@ impl Names {
     }
 }
 
+/// Whether a resource group reaches some objects of the account alone, as far as that is told.
+fn is_narrower(group: &ResourceGroup) -> bool {
+    group.keys.iter().any(|key| !matches!(ObjectKind::of(key).0, ObjectKind::Account | ObjectKind::Other))
+}
+
 /// The permission group behind a role, as far as a sync has learned it.
 pub fn permission_group_of(sql: &dyn Sql, role: RoleId) -> Result<Option<PermissionGroupId>, SqlError> {
     Ok(Names::load(sql)?.permission_group_of(role))
@@ -264,6 +275,7 @@ mod tests {
         let seen = CrawlView {
             account: id(255),
             resource_groups: &[],
+            is_whole: false,
             permission_groups: &groups,
             roles: &crawl.roles,
             hints: &hints,
@@ -337,33 +349,76 @@ mod tests {
     #[test]
     fn the_whole_account_is_found_by_its_name() {
         let name = format!("com.cloudflare.api.account.{}", id::<RoleId>(255));
-        let listed = [ResourceGroup { id: id(7), name: name.clone(), keys: Vec::new() }];
+        let of = |n: u8, name: &str, keys: &[&str]| {
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            ResourceGroup { id: id(n), name: name.to_owned(), keys }
+        };
+        let listed = [of(7, &name, &[&name])];
         let groups = BTreeMap::new();
-        let seen = |resource_groups, hints| CrawlView {
+        let seen = |resource_groups, is_whole, hints| CrawlView {
             account: id(255),
             resource_groups,
+            is_whole,
             permission_groups: &groups,
             roles: &[],
             hints,
             previous: None,
         };
         let hints = Hints::default();
-        let (names, _) = Names::default().learn(seen(&listed, &hints));
+        let held = Hints { resource_groups: BTreeMap::from([(id(3), name.clone())]), ..Hints::default() };
+        let (names, _) = Names::default().learn(seen(&listed, true, &hints));
         assert_eq!(names.account_resource_group, Some(id(7)));
-        let (names, _) = names.learn(seen(&[], &hints));
-        assert_eq!(names.account_resource_group, Some(id(7)), "remembered while the list cannot be read");
-        let twice = [ResourceGroup { id: id(9), name: name.clone(), keys: Vec::new() }, listed[0].clone()];
-        let (names, _) = names.learn(seen(&twice, &hints));
-        assert_eq!(names.account_resource_group, Some(id(7)), "not another one that was given its name");
-        let (names, warnings) = names.learn(seen(&twice[..1], &hints));
-        assert_eq!(
-            (names.account_resource_group, warnings.len()),
-            (Some(id(9)), 1),
-            "the control: it is another one now"
-        );
-        let hints = Hints { resource_groups: BTreeMap::from([(id(8), name)]), ..Hints::default() };
-        let (names, _) = Names::default().learn(seen(&[], &hints));
-        assert_eq!(names.account_resource_group, Some(id(8)));
+        for hints in [&hints, &held] {
+            let (names, warnings) = names.clone().learn(seen(&[], false, hints));
+            let known = (names.account_resource_group, warnings.len());
+            assert_eq!(known, (Some(id(7)), 0), "remembered while the list cannot be read");
+        }
+        let twice = [of(9, &name, &[]), listed[0].clone()];
+        let nameless = [of(9, &name, &[]), of(7, "", &[])];
+        for (list, is_whole, expected) in [
+            (&twice[..], true, 7),
+            (&nameless[..], true, 7),
+            // One whose own record cannot be read is there all the same.
+            (&twice[..1], false, 7),
+            // The control: of what is on a whole list no more it was another one.
+            (&twice[..1], true, 9),
+        ] {
+            let (names, warnings) = names.clone().learn(seen(list, is_whole, &held));
+            let known = (names.account_resource_group, warnings.len());
+            assert_eq!(known, (Some(id(expected)), usize::from(expected != 7)), "{list:?}");
+        }
+    }
+
+    /// Members may hold another one of its name, which is all that is known while the list cannot be read.
+    #[test]
+    fn what_was_taken_for_the_whole_account_and_reaches_less_is_not_taken_for_it_any_more() {
+        let name = format!("com.cloudflare.api.account.{}", id::<RoleId>(255));
+        let zone = "com.cloudflare.api.account.zone.1".to_owned();
+        let listed = [
+            ResourceGroup { id: id(3), name: name.clone(), keys: vec![zone] },
+            ResourceGroup { id: id(7), name: name.clone(), keys: vec![name.clone()] },
+        ];
+        let groups = BTreeMap::new();
+        let hints = Hints { resource_groups: BTreeMap::from([(id(3), name)]), ..Hints::default() };
+        let seen = |resource_groups, is_whole| CrawlView {
+            account: id(255),
+            resource_groups,
+            is_whole,
+            permission_groups: &groups,
+            roles: &[],
+            hints: &hints,
+            previous: None,
+        };
+        let (wrong, _) = Names::default().learn(seen(&[], false));
+        assert_eq!(wrong.account_resource_group, Some(id(3)));
+        for is_whole in [true, false] {
+            let (names, warnings) = wrong.clone().learn(seen(&listed, is_whole));
+            assert_eq!((names.account_resource_group, warnings.len()), (Some(id(7)), 1), "{is_whole}");
+        }
+        let (names, _) = wrong.learn(seen(&listed[..1], true));
+        assert_eq!(names.account_resource_group, Some(id(3)), "no other one is known");
+        let (names, _) = Names::default().learn(seen(&listed, true));
+        assert_eq!(names.account_resource_group, Some(id(7)), "also where the first list has it first");
     }
 
     #[test]

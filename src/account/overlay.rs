@@ -195,7 +195,7 @@ fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>, known: Option<&M
         status: record.status,
         first_name: record.first_name.clone(),
         last_name: record.last_name.clone(),
-        two_factor: record.two_factor,
+        two_factor: record.two_factor.or_else(|| known?.two_factor),
         atoms,
         groups: groups.into_iter().collect(),
         // No record of a member tells it.

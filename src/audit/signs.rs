@@ -69,6 +69,8 @@ pub struct Silence {
     pub since_login: Option<Timestamp>,
     /// Nothing was changed since then.
     pub since_change: Option<Timestamp>,
+    /// The last change that is known, whether the log is read now or not.
+    pub(crate) last_change: Option<Timestamp>,
 }
 
 impl Watch {
@@ -85,14 +87,16 @@ impl Watch {
         Silence {
             since_login: login.map(|day| day.plus_secs(86_400)),
             since_change: self.log_since.map(|since| change.map_or(since, |at| at.max(since))),
+            last_change: change,
         }
     }
 }
 
 impl Silence {
-    /// How many days it lasts, by all sources that can tell; `None` where none can.
+    /// How many days it lasts, by all sources that can tell; `None` where none can. A change that is known was one, also where the log is not read any
+    /// more.
     pub fn days(self, now: Timestamp) -> Option<i64> {
-        let last = self.since_login.max(self.since_change)?;
+        let last = Some(self.since_login.max(self.since_change)?).max(self.last_change)?;
         Some(now.since(last).div_euclid(86_400_000).max(0))
     }
 }

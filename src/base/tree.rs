@@ -27,9 +27,11 @@ struct Place {
     at: usize,
 }
 
+/// How many entries a leaf has, and how one of them compares to what is looked for; one that is not there comes before it.
+type Look<'a> = &'a mut dyn FnMut(usize, usize) -> (usize, Ordering);
+
 /// Finds among `count` things in order the one that compares equal, or where it would stand. What is put in comes mostly in order, so
 /// the last one is looked at first.
-#[inline(never)]
 fn search(count: usize, compare: &mut dyn FnMut(usize) -> Ordering) -> Result<usize, usize> {
     let (mut low, mut high) = (0, count);
     let mut at = count.saturating_sub(1);
@@ -42,6 +44,20 @@ fn search(count: usize, compare: &mut dyn FnMut(usize) -> Ordering) -> Result<us
         at = low.midpoint(high);
     }
     Err(low)
+}
+
+/// Finds an entry in so many leaves.
+#[inline(never)]
+fn find(leaves: usize, look: Look<'_>) -> Result<Place, Place> {
+    let leaf = match search(leaves, &mut |leaf| look(leaf, 0).1) {
+        Ok(leaf) => return Ok(Place { leaf, at: 0 }),
+        Err(next) => next.saturating_sub(1),
+    };
+    let (count, _) = look(leaf, 0);
+    match search(count, &mut |at| look(leaf, at).1) {
+        Ok(at) => Ok(Place { leaf, at }),
+        Err(at) => Err(Place { leaf, at }),
+    }
 }
 
 /// Entries in order; no leaf is empty.
@@ -57,18 +73,10 @@ impl<E> Leaves<E> {
 
     /// Finds an entry by how entries compare to it.
     fn find(&self, compare: &mut dyn FnMut(&E) -> Ordering) -> Result<Place, Place> {
-        let found = search(self.leaves.len(), &mut |leaf| {
-            self.leaves.get(leaf).and_then(|entries| entries.first()).map_or(Ordering::Less, &mut *compare)
-        });
-        let leaf = match found {
-            Ok(leaf) => return Ok(Place { leaf, at: 0 }),
-            Err(next) => next.saturating_sub(1),
-        };
-        let Some(entries) = self.leaves.get(leaf) else { return Err(Place::default()) };
-        match search(entries.len(), &mut |at| entries.get(at).map_or(Ordering::Less, &mut *compare)) {
-            Ok(at) => Ok(Place { leaf, at }),
-            Err(at) => Err(Place { leaf, at }),
-        }
+        find(self.leaves.len(), &mut |leaf, at| {
+            let entries = self.leaves.get(leaf).map_or(&[][..], Vec::as_slice);
+            (entries.len(), entries.get(at).map_or(Ordering::Less, &mut *compare))
+        })
     }
 
     fn get(&self, place: Place) -> Option<&E> {

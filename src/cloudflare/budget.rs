@@ -24,6 +24,8 @@ pub enum Purpose {
     Sync,
     /// A grant or a revoke: somebody waits.
     Provisioning,
+    /// What the doctor tries: somebody waits, and what it meets of what no grant needs stops no grant.
+    Doctor,
 }
 
 /// Cloudflare counts 1,200 requests in 5 minutes, for each account token, or for each user over all of the user's tokens.
@@ -67,10 +69,10 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 struct State {
     v: u32,
     slots: Vec<Slot>,
-    /// A 429 was answered; nothing is sent before this.
+    /// Provisioning was answered 429; nothing is sent before this.
     #[serde(default)]
     blocked_until: Option<Timestamp>,
-    /// The remainder was low; no sync goes on before this.
+    /// The remainder was low, or a sync was answered 429; no sync goes on before this.
     #[serde(default)]
     low_until: Option<Timestamp>,
 }
@@ -121,7 +123,7 @@ impl State {
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.n == n) else { return };
         match purpose {
             Purpose::Sync => slot.sync += 1,
-            Purpose::Provisioning => slot.provisioning += 1,
+            Purpose::Provisioning | Purpose::Doctor => slot.provisioning += 1,
         }
         if let Some(person) = person {
             *slot.people.entry(person.to_owned()).or_default() += 1;
@@ -145,7 +147,7 @@ impl State {
         let total: u32 = sync + self.slots.iter().map(|slot| slot.provisioning).sum::<u32>();
         match purpose {
             Purpose::Sync => SYNC_LIMIT.saturating_sub(sync).min(SYNC_TOTAL_LIMIT.saturating_sub(total)),
-            Purpose::Provisioning => PROVISIONING_TOTAL_LIMIT.saturating_sub(total),
+            Purpose::Provisioning | Purpose::Doctor => PROVISIONING_TOTAL_LIMIT.saturating_sub(total),
         }
     }
 }
@@ -228,7 +230,12 @@ impl<'a> Budget<'a> {
         let refused = response.status == 429;
         if refused || !low.is_empty() {
             let mut state = State::load(self.sql)?;
-            let known = if refused { &mut state.blocked_until } else { &mut state.low_until };
+            let (known, until) = match self.purpose {
+                Purpose::Provisioning if refused => (&mut state.blocked_until, until),
+                // It may be of one list alone that no grant needs, and for longer than all would be refused.
+                _ if refused => (&mut state.low_until, until.min(now.plus_millis(WINDOW_MILLIS))),
+                _ => (&mut state.low_until, until),
+            };
             // Requests in flight together all say the same; one row is enough.
             if known.is_none_or(|known| known.plus_secs(1) < until || known > latest(now)) {
                 *known = Some(until);
@@ -379,7 +386,7 @@ mod tests {
     #[test]
     fn what_a_clock_that_was_ahead_has_noted_stops_nothing() {
         let sql = OneRow::default();
-        let budget = Budget::new(&sql, Purpose::Sync);
+        let budget = Budget::new(&sql, Purpose::Provisioning);
         budget.observe(&answer(429, &[("retry-after", "3600")]), None, at(100_000)).unwrap();
         assert!(spend_all(&sql, Purpose::Provisioning, at(100_001)).0 == 0, "the control");
         Budget::new(&sql, Purpose::Provisioning).spend(at(1)).unwrap();
@@ -388,16 +395,38 @@ mod tests {
     }
 
     #[test]
-    fn a_low_remainder_stops_a_sync_only_and_a_429_stops_all() {
+    fn a_low_remainder_and_a_429_of_a_syncs_own_stop_a_sync_only_and_a_429_of_provisionings_stops_all() {
         let sql = OneRow::default();
         let budget = Budget::new(&sql, Purpose::Sync);
         budget.observe(&answer(200, &[("ratelimit", "\"default\";r=59;t=90")]), None, at(0)).unwrap();
         assert_eq!(spend_all(&sql, Purpose::Sync, at(1)), (0, at(90)));
         Budget::new(&sql, Purpose::Provisioning).spend(at(1)).unwrap();
 
-        budget.observe(&answer(429, &[("retry-after", "300")]), None, at(2)).unwrap();
-        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(3)), (0, at(302)));
-        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(302)).0, 1149);
+        let refused = answer(429, &[("retry-after", "299")]);
+        budget.observe(&refused, None, at(2)).unwrap();
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(3)), (0, at(301)));
+        Budget::new(&sql, Purpose::Doctor).observe(&refused, None, at(3)).unwrap();
+        for purpose in [Purpose::Doctor, Purpose::Provisioning] {
+            Budget::new(&sql, purpose).spend(at(3)).unwrap();
+        }
+
+        Budget::new(&sql, Purpose::Provisioning).observe(&refused, None, at(4)).unwrap();
+        for purpose in [Purpose::Sync, Purpose::Provisioning] {
+            assert_eq!(spend_all(&sql, purpose, at(5)), (0, at(303)));
+        }
+        assert_eq!(spend_all(&sql, Purpose::Provisioning, at(303)).0, 1147);
+    }
+
+    #[test]
+    fn what_one_list_wants_to_be_left_alone_for_stops_a_sync_no_longer_than_a_refusal_of_all() {
+        let sql = OneRow::default();
+        let refused = answer(429, &[("retry-after", "3600")]);
+        let until = Budget::new(&sql, Purpose::Sync).observe(&refused, None, at(0)).unwrap();
+        assert_eq!(until, at(3600), "the list itself is left alone for as long as it says");
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1)), (0, at(300)));
+        // The control: what a grant needs is for all.
+        Budget::new(&sql, Purpose::Provisioning).observe(&refused, None, at(2)).unwrap();
+        assert_eq!(spend_all(&sql, Purpose::Sync, at(1000)), (0, at(3602)));
     }
 
     #[test]

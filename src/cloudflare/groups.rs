@@ -8,6 +8,7 @@ use super::call::Call;
 use super::cleared::Cleared;
 use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::ApiError;
+use super::odd::Odd;
 use super::policies::{Known, Policies, PolicyWire};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Method, Sql};
@@ -25,6 +26,14 @@ pub struct UserGroup {
     /// Whether it was told without policies: it holds nothing then, unless that was an answer that left them out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_silent: bool,
+}
+
+impl UserGroup {
+    /// One of a list that cannot be read, where its id is told, by which it goes: what it gives is not known, and who is in it can be asked.
+    pub fn unread(odd: &Odd) -> Option<Self> {
+        let id: UserGroupId = odd.parsed()?;
+        Some(Self { id, name: id.to_string(), policies: Policies::default().and_unread(&odd.why), is_silent: false })
+    }
 }
 
 /// A member of a user group.

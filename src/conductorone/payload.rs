@@ -31,6 +31,7 @@ use super::apps::candidates;
 use crate::base::json::{self, Deserialize, Text};
 use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
+use crate::model::name;
 
 /// A webhook's body, read as far as its event is known.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ pub struct TaskStep {
     pub actionable: Result<(), String>,
     /// Grant or revoke; or the kind of task, where it is neither.
     pub action: Result<Action, String>,
-    /// The C1 app it belongs to.
+    /// The C1 app it belongs to; a grant by a task of another app to both, that one first, with a blank between.
     pub app_id: Option<String>,
     /// What is to be granted or revoked.
     pub entitlement: EntitlementRef,
@@ -153,12 +154,16 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
         Waits::Provision => current.provision.is_some(),
         Waits::Approval => current.approval.is_some_and(|approval| !approval.is_null()),
     };
-    let target = current.provision.unwrap_or_default().provision.provision_target;
+    let mut target = current.provision.unwrap_or_default().provision.provision_target;
     let (action, mut named) = action(&task.r#type)?;
     // A task of another app, of which one step is of this one, names its own entitlement and the account that the person has in that app.
     let is_of_another = named.app_id.is_some() && target.app_id.is_some() && named.app_id != target.app_id;
     if is_of_another {
         (named.app_entitlement_id, named.app_user_id) = (None, None);
+        // Whoever approved the grant was asked about that app, and is who that one's owner says.
+        if let (Ok(Action::Grant), Some(of), Some(at)) = (&action, &named.app_id, &mut target.app_id) {
+            *at = [of.as_str(), at.as_str()].join(" ");
+        }
     }
 
     let entitlement_id = target.app_entitlement_id.or(named.app_entitlement_id);
@@ -317,11 +322,17 @@ impl Expansions {
                 .chain(listed.filter_map(|value| value.as_str().map(str::to_owned)))
                 .map(|email| (email, false))
                 .chain(text(object, "username").map(|name| (name, true)));
-            for (email, is_username) in all {
-                if email.contains('@') && !emails.iter().any(|known: &String| address::same(known, &email)) {
-                    emails.push(email.trim().to_owned());
+            let mut add = |email: &str, is_username| {
+                if email.contains('@') && !emails.iter().any(|known: &String| address::same(known, email)) {
+                    emails.push(email.to_owned());
                     ends_with_username = is_username;
                 }
+            };
+            for (email, is_username) in all {
+                let email = email.trim();
+                add(email, is_username);
+                // A CSV file may have told it with an apostrophe that the account does not have.
+                add(&name::bare(email), is_username);
             }
         }
         let profile = app_user.and_then(|user| user.get("profile"));
@@ -619,6 +630,11 @@ mod tests {
             let told = step(&body);
             assert_eq!(told.entitlement.id.as_deref(), is_ours.then_some("e1"));
             assert_eq!(told.entitlement.candidates.is_empty(), !is_ours);
+            // A grant is of both: only the other app's people were asked whether to give it.
+            let task = &mut body["payload"]["taskView"]["task"];
+            let named = task["type"]["revoke"].take();
+            task["type"] = json!({ "grant": named });
+            assert_eq!(step(&body).app_id.as_deref(), Some(if is_ours { "app1" } else { "app0 app1" }));
         }
     }
 
@@ -653,6 +669,24 @@ mod tests {
         let mut body = grant();
         body["payload"]["expanded"][2]["email"] = json!(" Jane@example.com\t");
         assert_eq!(step(&body).subject.emails, ["Jane@example.com"]);
+    }
+
+    #[test]
+    fn an_address_is_meant_as_a_csv_file_tells_it_and_as_it_is() {
+        for (told, meant) in [
+            ("'=eve@example.com", vec!["'=eve@example.com", "=eve@example.com"]),
+            ("eve|'=1@example.com", vec!["eve|'=1@example.com", "eve|=1@example.com"]),
+            // No file has an apostrophe before, or in, these.
+            ("'eve@example.com", vec!["'eve@example.com"]),
+            ("o'brien@example.com", vec!["o'brien@example.com"]),
+            ("=eve@example.com", vec!["=eve@example.com"]),
+        ] {
+            let mut body = grant();
+            let account = &mut body["payload"]["expanded"][2];
+            (account["email"], account["emails"], account["username"]) = (json!(told), json!([told]), json!(told));
+            assert_eq!(step(&body).subject.emails, meant);
+            assert!(!step(&body).ends_with_username);
+        }
     }
 
     #[test]

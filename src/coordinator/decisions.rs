@@ -9,7 +9,7 @@ use crate::audit::signs::Watch;
 use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::decide::facts::{Standing, are_clear};
-use crate::decide::record::{self, APPROVED, Before, Record};
+use crate::decide::record::{self, Before, NOT_DENIED, Record};
 use crate::decide::{self, Facts, Question, Rules};
 use crate::findings;
 use crate::model::address;
@@ -76,19 +76,21 @@ fn with_findings<P: Ports>(
     Ok(Facts::Known(known))
 }
 
-/// What was approved counts as on its way for so long: C1 has it carried out right away, or other steps of the task come first.
+/// What was approved counts as on its way for so long: C1 has it carried out right away, or other steps of the task come first. What was left to people
+/// counts for seven days more, since nothing tells when they decide, and how. Neither does any more once a grant of the task was settled before the facts
+/// were gathered, which show it for as long as it is held.
 const COMING_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What is on its way to whoever has an address, or is known by this id: grants that are under way, or were when the facts `began` to be gathered, which
-/// may have been before they were done; and what was approved of late. None is the account. Two that must not come together may be asked for at the
-/// same time. And whether that is all: what a renewal brings back, and what could not be looked up yet, has no id here.
+/// may have been before they were done; and what was approved or left to people of late. None is the account. Two that must not come together may be asked
+/// for at the same time. And whether that is all: what a renewal brings back, and what could not be looked up yet, has no id here.
 fn coming(
     sql: &dyn Sql,
     email: &str,
     key: Option<String>,
     began: Timestamp,
 ) -> Result<(Vec<Option<Entitlement>>, bool), SqlError> {
-    // By the index of approvals: however much else is decided, what was approved for this one is among it.
+    // By the index of what was not denied: however much else is decided, what may come of it for this one is among it.
     let statement = format!(
         "SELECT CASE WHEN json_extract(outcome, '$.effect') IS NOT 'renewed' AND id NOT IN (SELECT operation FROM renewal) THEN entitlement END \
          FROM (SELECT * FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL \
@@ -96,8 +98,12 @@ fn coming(
          WHERE json_extract(request, '$.action') = 'grant' AND (email = ?1 OR email IS NULL AND {} \
             OR ?4 IN (json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.member_id'))) \
          UNION SELECT json_extract(record, '$.entitlement') FROM decision \
-         WHERE {APPROVED} AND json_extract(record, '$.email') = ?1 AND at >= ?2 AND version = 1 \
-            AND json_extract(record, '$.action') = 'grant'",
+         WHERE {NOT_DENIED} AND json_extract(record, '$.email') = ?1 AND version = 1 \
+            AND at >= ?2 - 604800000 * (json_extract(record, '$.verdict') = 'reassign') \
+            AND json_extract(record, '$.action') = 'grant' AND json_extract(record, '$.entitlement') IS NOT NULL \
+            AND NOT EXISTS (SELECT 1 FROM operation WHERE +settled_at BETWEEN at AND ?3 - 1 \
+                AND operation.key BETWEEN json_extract(record, '$.origin.task') || '/' AND json_extract(record, '$.origin.task') || '0' \
+                AND COALESCE(entitlement = json_extract(record, '$.entitlement'), 1))",
         journal::names_by("request", "?1")
     );
     let lately = began.plus_millis(-COMING_MILLIS);
@@ -113,6 +119,8 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
     let before = question.key.as_deref().map_or(Ok(Before::Nothing), |key| record::find(ports, key))?;
     let apps = settings.provision.apps.or_connected(|| crate::connect::connected_apps(ports))?;
     let is_admitted = apps.admit(&question.origin).is_ok();
+    let may_come =
+        is_admitted && question.actionable.is_ok() && (!question.entitlement.builtin || apps.admit_builtin().is_ok());
     if let Before::Decided(record) = &before
         && is_admitted
         && record.is_of(question)
@@ -141,7 +149,11 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
     // From here on nothing is awaited: two that are asked for in the same moment know of each other.
     let facts = with_findings(ports, settings, facts, &question.subject.emails, began)?;
     let decision = decide::decide(&settings.rules, &facts, &question.parties);
-    let record = Record::new(question, &facts, &decision, ports.now());
+    let mut record = Record::new(question, &facts, &decision, ports.now());
+    // A grant of it would be refused, whatever people decide: else whoever owns another app could keep from somebody what must not come with it.
+    if !may_come {
+        record.entitlement = None;
+    }
     // What was decided first under the key stays what it was.
     let record = match before {
         Before::Nothing => record::keep(ports, &record)?,
@@ -226,6 +238,37 @@ mod tests {
             (Some("role:of-a-newer-kind"), None, false, (0, false)),
         ] {
             assert_eq!(told(grant, Some(JANE), what, settled, renews), expected, "{what:?} {settled:?} {renews}");
+        }
+    }
+
+    #[test]
+    fn what_was_left_to_people_comes_until_a_grant_of_its_task_was_settled_before_the_facts_were_gathered() {
+        for (key, what, settled, count) in [
+            ("t1/9", Some(ROLE), -1, 0),
+            // It was refused before it was known what it is.
+            ("t1/9", None, -1, 0),
+            // The controls: it was done while the facts were gathered, or before this was asked; another task, and another step's own.
+            ("t1/9", Some(ROLE), 0, 1),
+            ("t1/9", Some(ROLE), -1_001, 1),
+            ("t10/9", Some(ROLE), -1, 1),
+            ("t1/9", Some("account"), -1, 1),
+        ] {
+            let desk = Desk::new();
+            init(&desk).unwrap();
+            let record = format!(
+                r#"{{"email":"{JANE}","verdict":"reassign","action":"grant","entitlement":"{ROLE}","origin":{{"task":"t1"}}}}"#
+            );
+            let asked_at = desk.now().plus_millis(-1_000);
+            let decision = "INSERT INTO decision (key, at, record) VALUES ('t1/1', ?, ?)";
+            desk.query(decision, &[asked_at.into(), record.into()]).unwrap();
+            desk.query(
+                "INSERT INTO operation (key, state, request, email, entitlement, received_at, settled_at) \
+                 VALUES (?, 'settled', json_object('action', 'grant'), ?, ?, 0, ?)",
+                &[key.into(), JANE.into(), what.into(), desk.now().plus_millis(settled).into()],
+            )
+            .unwrap();
+            let (known, is_clear) = coming(&desk, JANE, None, desk.now()).unwrap();
+            assert_eq!((known.len(), is_clear), (count, true), "{key} {what:?} {settled}");
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
     audit: audit::Settings,
 ) -> Vec<Examination> {
     // It has no more of the requests than one person has: who asks again and again keeps no grant waiting.
-    let client = Client::new(ports, settings, Purpose::Provisioning).for_person("the doctor");
+    let client = Client::new(ports, settings, Purpose::Doctor).for_person("the doctor");
     let mut found = vec![token(&client).await];
     if found.iter().any(|check| !check.ok) {
         return found;

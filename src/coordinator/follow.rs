@@ -160,10 +160,12 @@ impl Coordinator {
         }
         let Some(generation) = sync::current(ports)? else { return Ok(()) };
         for kind in JobKind::ALL {
-            // What waits without a store until KV shows it is no longer put off by what is published meanwhile, which has its turn after it.
-            let waits = kind == JobKind::Push && settings.push.as_ref().is_some_and(|push| push.store.is_none());
-            let has_begun = |job: &Job| job.kind == kind && job.state == jobs::State::Due && !job.left.is_null();
-            if waits && jobs::all(ports)?.iter().any(has_begun) {
+            // What is published while one goes on has its turn after it. A file with findings has those of its own generation, which are gone by then.
+            if kind == JobKind::Push
+                && let Some(push) = &settings.push
+                && !has_insights(settings)
+                && push::has_begun(ports, push.store.is_some())?
+            {
                 continue;
             }
             if let Some(subject) = subject(ports, settings, kind, &generation)? {

@@ -63,7 +63,8 @@ pub(super) fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
             set_meta(sql, VERSION, &step.version.to_string())
         })?;
     }
-    if is_new { set_meta(sql, VERSION, &version.to_string()) } else { Ok(()) }
+    // An earlier version may have run since then as well.
+    if is_new { set_meta(sql, VERSION, &version.to_string()) } else { refused_ends(sql) }
 }
 
 fn version(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
@@ -174,9 +175,9 @@ fn accepted_extent(sql: &dyn Sql) -> Result<(), SqlError> {
     add_column(sql, "finding", "accepted_extent TEXT")
 }
 
-/// Version 10. Until then, an end that a guard had refused was asked for no more, whatever was mended since.
+/// Version 10. Until then, an end that a guard had refused was asked for no more, whatever was mended since. Looked at with each start too.
 fn refused_ends(sql: &dyn Sql) -> Result<(), SqlError> {
-    if !exists(sql, "expiry")? {
+    if !exists(sql, "expiry")? || !exists(sql, "operation")? {
         return Ok(());
     }
     crate::account::expiry::ask_again(sql)
@@ -336,15 +337,31 @@ mod tests {
             ("expiry/1021/5", SqlValue::Null),
         ] {
             desk.query(
-                "INSERT INTO operation (key, state, request, received_at, outcome) VALUES (?, 'received', '{}', 0, ?)",
+                "INSERT INTO operation (key, state, request, received_at, due_at, outcome) VALUES (?, 'received', '{}', 0, 0, ?)",
                 &[key.into(), outcome],
             )
             .unwrap();
         }
-        migrate(&desk).unwrap();
-        let asked = desk.query("SELECT asked FROM expiry ORDER BY operation", &[]).unwrap();
-        let asked: Vec<_> = asked.iter().map(|row| row[0].integer().unwrap()).collect();
-        assert_eq!(asked, [2, 2, 1, 0, 99]);
+        let asked = || {
+            migrate(&desk).unwrap();
+            let asked = desk.query("SELECT asked FROM expiry ORDER BY operation", &[]).unwrap();
+            asked.iter().map(|row| row[0].integer().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(), [10, 10, 1, 0, 99], "eight operations have come");
+        assert_eq!(asked(), [10, 10, 1, 0, 99], "once");
+        // The version before has run again, and has asked for one more and refused it.
+        for statement in [
+            "UPDATE expiry SET asked = 1 WHERE operation = 102",
+            "INSERT INTO operation (key, state, request, received_at, outcome) VALUES ('expiry/102/5/10', 'settled', '{}', 0, '{}')",
+        ] {
+            desk.query(statement, &[]).unwrap();
+        }
+        assert_eq!(asked(), [10, 11, 1, 0, 99], "under another key");
+        // Without any operation there is none under way.
+        for statement in ["UPDATE expiry SET asked = 1", "DELETE FROM operation"] {
+            desk.query(statement, &[]).unwrap();
+        }
+        assert_eq!(asked(), [2; 5]);
     }
 
     #[test]

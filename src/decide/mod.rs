@@ -161,14 +161,24 @@ fn matches(rules: &Rules, rule: &Rule, known: &Known) -> bool {
     let may_bring_more = is_strict && !known.wanted.is_whole;
     let asked_for = |names: &Vec<RoleName>| {
         if is_strict {
-            is_one_of(names, known, true) || may_bring_more || brings_one_of(names, known)
+            is_one_of(names, known, true) || may_bring_more || brings_one_of(names, known, None)
         } else {
             is_alone(names, known)
         }
     };
+    let named = when.roles.as_ref().or((when.privileged == Some(true)).then_some(&rules.privileged_roles));
     let holds = |names: &Vec<RoleName>| {
         let coming = known.person.coming.iter().filter(|_| is_strict);
-        let mut held = known.person.held.iter().chain(coming).filter_map(|it| known.catalogue.get(*it));
+        // One request may bring two, as if one were asked for after the other; but what a rule names itself may give what it gives.
+        let beside = known.wanted.brings.iter().filter(|it| {
+            is_strict
+                && named.is_some_and(|named| match known.wanted.entitlement {
+                    Some(wanted) if is_one_of(named, known, true) => !known.catalogue.given_by(wanted).contains(it),
+                    _ => brings_one_of(named, known, Some(**it)),
+                })
+        });
+        let held = known.person.held.iter().chain(coming).chain(beside);
+        let mut held = held.filter_map(|it| known.catalogue.get(*it));
         (is_strict && !known.person.is_whole)
             || held.any(|it| {
                 let is_it = |name: &&RoleName| means(name, it, known, is_strict);
@@ -246,9 +256,9 @@ fn is_sole(name: &RoleName, wanted: Entitlement, catalogue: &Catalogue) -> bool 
     called.count() < 2 && !catalogue.iter().any(is_other)
 }
 
-/// What is asked for brings something with one of these names.
-fn brings_one_of(names: &[RoleName], known: &Known) -> bool {
-    let brought = known.wanted.brings.iter().filter_map(|it| known.catalogue.get(*it));
+/// What is asked for brings something with one of these names, and that is not this one.
+fn brings_one_of(names: &[RoleName], known: &Known, but: Option<Entitlement>) -> bool {
+    let brought = known.wanted.brings.iter().filter(|it| Some(**it) != but).filter_map(|it| known.catalogue.get(*it));
     brought.into_iter().any(|it| names.iter().any(|name| means(name, it, known, true)))
 }
 
@@ -269,7 +279,7 @@ fn means(name: &RoleName, it: &CatalogueEntry, known: &Known, is_strict: bool) -
 fn is_privileged(rules: &Rules, known: &Known) -> bool {
     !known.wanted.is_whole
         || is_one_of(&rules.privileged_roles, known, true)
-        || brings_one_of(&rules.privileged_roles, known)
+        || brings_one_of(&rules.privileged_roles, known, None)
 }
 
 /// The first of the person's addresses that is in one of these domains, or in none where that is not `wanted`; one that is not known is in none.

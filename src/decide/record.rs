@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::facts::RequestedAccess;
 use super::{Decision, Facts, Question, Verdict};
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -13,7 +14,8 @@ use crate::base::rows::{self, Narrowed};
 use crate::base::time::Timestamp;
 use crate::conductorone::response::{Document, MAX_COMMENT, cut};
 use crate::model::address;
-use crate::model::ask::{Action, EntitlementRef, Subject};
+use crate::model::ask::{Action, EntitlementRef, Meaning, Subject};
+use crate::model::grant::Holding;
 use crate::model::operation::Origin;
 use crate::snapshot::GenerationId;
 
@@ -38,7 +40,7 @@ pub struct Record {
     pub users: Vec<String>,
     /// Grant or revoke.
     pub action: Option<Action>,
-    /// The entitlement's id, or `account`; absent where it is not known.
+    /// The entitlement's id, or `account`; absent where it is not known, or nothing comes of it whatever is decided.
     pub entitlement: Option<String>,
     /// The name people know it by.
     pub entitlement_name: Option<String>,
@@ -79,7 +81,14 @@ impl Record {
             comment: comment(facts, decision),
             users: decision.users.clone(),
             action: question.action.as_ref().ok().copied(),
-            entitlement: wanted.map(|it| it.entitlement.map_or_else(|| "account".to_owned(), |id| id.to_string())),
+            // What C1 names by one id is that, also where nothing else is known of it.
+            entitlement: match (wanted, question.entitlement.meaning()) {
+                (Some(&RequestedAccess { entitlement: Some(id), .. }), _) | (None, Meaning::Entitlement(id)) => {
+                    Some(id.to_string())
+                }
+                (Some(_), _) | (None, Meaning::Account) => Some(Holding::ACCOUNT.to_owned()),
+                (None, _) => None,
+            },
             entitlement_name: wanted.map(|it| it.name.clone()).or_else(|| question.entitlement.display_name.clone()),
             email: known
                 .and_then(|known| known.person.email.clone())
@@ -171,8 +180,8 @@ pub struct Filter {
     pub before: Option<i64>,
 }
 
-/// Which decisions are approvals, as the index of them has it.
-pub const APPROVED: &str = "CASE WHEN json_valid(record) THEN json_extract(record, '$.verdict') END = 'approve'";
+/// Which decisions denied nothing, as the index of them has it.
+pub const NOT_DENIED: &str = "CASE WHEN json_valid(record) THEN json_extract(record, '$.verdict') END <> 'deny'";
 
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -184,10 +193,12 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     )?;
     sql.query(
         &format!(
-            "CREATE INDEX IF NOT EXISTS decision_approved ON decision (json_extract(record, '$.email'), at) WHERE {APPROVED}"
+            "CREATE INDEX IF NOT EXISTS decision_not_denied ON decision (json_extract(record, '$.email'), at) WHERE {NOT_DENIED}"
         ),
         &[],
     )?;
+    // An earlier version had approvals alone in one.
+    sql.query("DROP INDEX IF EXISTS decision_approved", &[])?;
     Ok(())
 }
 

@@ -607,6 +607,58 @@ fn what_a_group_brings_counts_against_a_request_and_never_for_it() {
     check(&rules("approve"), known(Some(group(7))), Verdict::Deny, "otherwise");
 }
 
+/// Somebody who holds nothing asks for the user group Ops, which gives what `own` has; whoever is new comes with a first role.
+fn asks_for_ops(own: &[Entitlement], first: Option<Entitlement>) -> Known {
+    let mut asked = known(Some(group(7)));
+    let like = asked.catalogue.get(group(7)).unwrap();
+    let ops = CatalogueEntry { entitlement: group(9), name: "Ops".to_owned(), brings: own.to_vec(), ..like.clone() };
+    asked.wanted = facts::RequestedAccess {
+        entitlement: Some(group(9)),
+        name: ops.name.clone(),
+        brings: own.iter().copied().chain(first).collect(),
+        is_whole: true,
+    };
+    asked.catalogue = Catalogue::of(catalogue().iter().cloned().chain([ops]).collect());
+    asked.person.held.clear();
+    asked
+}
+
+#[test]
+fn one_request_that_brings_two_that_must_not_come_together_is_denied_as_the_second_of_two_is() {
+    const BOTH: &[&str] = &["DNS", "Administrator Read Only"];
+    let (dns, read) = (&BOTH[..1], &BOTH[1..]);
+    let rule = |when: &Value, then: &str| {
+        let own = json!({ "name": "own", "when": when, "then": then });
+        json!({ "reassign_to": [BOSS], "rules": [own] })
+    };
+    for (roles, holds, own, first, is) in [
+        (dns, read, &[role(READ), role(DNS)][..], None, true),
+        (read, dns, &[role(READ), role(DNS)], None, true),
+        (BOTH, BOTH, &[role(READ), role(DNS)], None, true),
+        // With the invitation that somebody new needs for it.
+        (dns, read, &[role(DNS)], Some(role(READ)), true),
+        (read, dns, &[role(DNS)], Some(role(READ)), true),
+        (&["Ops"], dns, &[role(READ)], Some(role(DNS)), true),
+        // The controls: one of the two alone, and nothing is kept from itself.
+        (dns, read, &[role(DNS)], None, false),
+        (BOTH, BOTH, &[role(DNS)], None, false),
+        (dns, dns, &[role(READ), role(DNS)], None, false),
+        // Else nobody could ever have what the rule names.
+        (&["Ops"], dns, &[role(READ), role(DNS)], None, false),
+    ] {
+        let when = json!({ "roles": roles, "holds": holds });
+        for then in ["deny", "reassign", "approve"] {
+            let decided = by(&rule(&when, then), asks_for_ops(own, first));
+            // It speaks for nobody.
+            assert_eq!(decided.rule == "own", is && then != "approve", "{when} {own:?} {first:?}: {decided:?}");
+        }
+    }
+    let privileged = rule(&json!({ "privileged": true, "holds": ["DNS"] }), "deny");
+    for (own, is) in [(&[role(SUPER), role(DNS)][..], true), (&[role(SUPER)], false), (&[role(DNS)], false)] {
+        assert_eq!(by(&privileged, asks_for_ops(own, None)).rule == "own", is, "{own:?}");
+    }
+}
+
 #[test]
 fn a_privileged_role_is_approved_only_by_a_rule_that_says_so() {
     let rules = |when: Value| json!({"rules": [{"name": "mine", "when": when, "then": "approve"}]});

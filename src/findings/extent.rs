@@ -5,12 +5,20 @@ use super::severity::Severity;
 /// Of more than these it is kept how many there are, and not which.
 pub(super) const MOST_NAMED: usize = 200;
 
+/// What stands for words that are long, and compared alone: hundreds of tokens may each have as many as are named.
+pub(super) fn mark(words: &str) -> String {
+    let hash = words
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    (hash % 1_000_000_000).to_string()
+}
+
 /// How far something goes that was found.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extent {
     /// How many there are of what it is made of; the more, the worse.
     pub(super) count: i64,
-    /// Which these are, where they have names, each in words that stay as long as it is the same.
+    /// Which these are, where they have names, each in words that stay as long as it is the same, or by the [`mark`] of these.
     pub(super) which: Vec<String>,
 }
 

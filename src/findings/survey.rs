@@ -3,8 +3,10 @@
 use crate::base::tree::{BTreeMap, BTreeSet};
 
 use super::book::{self, Match, OTHERS};
-use super::extent::{Extent, MOST_NAMED};
-use super::rules::{IDLE, Person, RULES, Rule, STRONGER, TOO_FEW, Test, Whole, Withdrawn, severity_of};
+use super::extent::{Extent, MOST_NAMED, mark};
+use super::rules::{
+    IDLE, OUTSIDE, Person, RULES, Rule, STRONGER, TOO_FEW, Test, WITHOUT_FACTOR, Whole, Withdrawn, severity_of,
+};
 use super::secrets::{IsOne, Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
 use crate::account::expiry::{self, Overdue};
@@ -224,11 +226,14 @@ impl Survey<'_> {
         lists.iter().all(|list| self.whole_lists.contains(list))
     }
 
-    /// Whether what a rule finds is so, whatever could not be read. Each member who could not be may be a Super Administrator.
+    /// Whether what a rule finds is so, whatever could not be read. Each member who could not be may be a Super Administrator; and where no domain is
+    /// told to be one's own, nobody is known to be outside.
     fn is_certain(&self, rule: &str) -> bool {
         let unread = usize::try_from(self.whole.unread.0).unwrap_or(usize::MAX);
         let may_be = self.whole.super_administrator_count.saturating_add(unread);
-        self.is_known(needs(rule)) && (rule != TOO_FEW || unread == 0 || may_be < self.settings.min_super_admins)
+        self.is_known(needs(rule))
+            && (rule != TOO_FEW || unread == 0 || may_be < self.settings.min_super_admins)
+            && (rule != OUTSIDE || !self.settings.domains.is_empty())
     }
 
     /// Takes in what a rule found, where it has evidence; `extent` says how far that goes.
@@ -240,7 +245,10 @@ impl Survey<'_> {
         if !self.is_certain(rule.name) {
             // What is not known is no finding, and what was found while it was known is not over by that.
             let Some(was) = was else { return };
-            (evidence, extent) = was.clone();
+            // What somebody outside holds is known all the same.
+            if rule.name != OUTSIDE {
+                (evidence, extent) = was.clone();
+            }
         }
         let (count, others) = self.counts.entry(rule.name).or_default();
         *count += 1;
@@ -333,30 +341,41 @@ impl Survey<'_> {
             |all: &mut dyn Iterator<Item = Entitlement>| Extent::listed(all.map(|it| it.to_string()).collect());
         for rule in RULES {
             if let Test::Person(test) = rule.test {
-                let evidence = test(&person, &self.settings).or_else(|| self.still_idle(rule, &key, &person));
+                let evidence = test(&person, &self.settings).or_else(|| self.still_so(rule, &key, &person));
                 self.add(rule, &key, &name, evidence, &|| match rule.name {
                     "direct-beside-group" => listed(&mut held.intersection(&through).copied()),
                     "overdue-revoke" => Extent::listed(ends.clone()),
                     "deny-policy" => Extent::of(person.denied),
                     "unknown-policy" => Extent::of(person.unknown),
+                    OUTSIDE => {
+                        let mut extent = listed(&mut privileged.iter().copied());
+                        let domain = member.email.rsplit_once('@').map(|(_, domain)| address::folded_domain(domain));
+                        extent.count += 1;
+                        extent.which.extend(domain);
+                        extent
+                    }
                     _ => listed(&mut privileged.iter().copied()),
                 });
             }
         }
     }
 
-    /// What was found of the silence of somebody privileged, where it is not known to be over: a gap in the log of changes, or that no source can
-    /// be read, is no sign of life. Where the log begins on the day that was told, it is the threshold that is another.
-    fn still_idle(&self, rule: &Rule, key: &str, person: &Person<'_>) -> Option<String> {
+    /// What was found of somebody privileged, where it is not known to be over: that nothing is told of the second factor does not turn it on, and a gap
+    /// in the log of changes, or that no source can be read, is no sign of life. Where the log begins on the day that was told, it is the threshold
+    /// that is another.
+    fn still_so(&self, rule: &Rule, key: &str, person: &Person<'_>) -> Option<String> {
         let since_change = person.silence.since_change;
         let is_there = !person.privileged.is_empty() && person.member.status == MemberStatus::Accepted;
-        if rule.name != IDLE || !is_there || since_change != self.watch.log_since {
+        let is_idle = rule.name == IDLE && since_change == self.watch.log_since;
+        let is_untold = rule.name == WITHOUT_FACTOR && person.member.two_factor.is_none();
+        if !is_there || !(is_idle || is_untold) {
             return None;
         }
         let by_login = Silence { since_change: None, ..person.silence }.days(self.now);
-        let (was, _) = self.open.get(&format!("{IDLE}:{key}"))?;
+        let (was, _) = self.open.get(&format!("{}:{key}", rule.name))?;
         let is_as_before = since_change.is_some_and(|since| was.ends_with(&since.date()));
-        (by_login.is_none_or(|days| days >= self.settings.idle_days) && !is_as_before).then(|| was.clone())
+        let is_silent = by_login.is_none_or(|days| days >= self.settings.idle_days) && !is_as_before;
+        (is_untold || is_silent).then(|| was.clone())
     }
 
     /// What a member holds whose end is past, or the account itself, where that was for a time.
@@ -463,7 +482,7 @@ impl Survey<'_> {
                 (Test::Client(test), _, Some(client)) => test(client, &self.settings),
                 _ => continue,
             };
-            self.add(rule, &key, &row.display_name(), evidence, &|| Extent::listed(gives(row)));
+            self.add(rule, &key, &row.display_name(), evidence, &|| gives(row));
         }
     }
 
@@ -534,17 +553,22 @@ fn needs(rule: &str) -> &'static [&'static str] {
     }
 }
 
-/// What a token or an OAuth client may do, each by its name: a finding about one that may do more is more.
-fn gives(row: &Row) -> Vec<String> {
-    match (row.as_token(), row.as_client()) {
-        (Some(token), _) => {
-            let reached = token.allowed().flat_map(|policy| policy.scope.0.keys().map(String::as_str));
-            let gives: BTreeSet<&str> = reached.chain(token.permission_groups()).collect();
-            gives.into_iter().map(str::to_owned).collect()
-        }
-        (_, Some(client)) => client.scopes.clone(),
-        _ => Vec::new(),
+/// What a token may do, each permission group on each object, or an OAuth client, each scope: a finding about one that may do more is more.
+fn gives(row: &Row) -> Extent {
+    if let Some(client) = row.as_client() {
+        return Extent::listed(client.scopes.clone());
     }
+    let (mut count, mut which) = (0, BTreeSet::<String>::new());
+    for policy in row.as_token().into_iter().flat_map(Token::allowed) {
+        for key in policy.scope.0.keys() {
+            count += policy.groups.len();
+            // Of more than are named the number alone is kept.
+            if which.len() <= MOST_NAMED {
+                which.extend(policy.names().map(|name| mark(&format!("{name} on {key}"))));
+            }
+        }
+    }
+    if which.len() > MOST_NAMED { Extent::of(count) } else { Extent::listed(which.into_iter().collect()) }
 }
 
 /// The name and the address, where there is a name.
@@ -560,4 +584,39 @@ fn is_privileged(catalogue: &Catalogue, it: Entitlement) -> bool {
     let label = catalogue.get(it).and_then(|it| it.label.as_deref());
     let is_group = matches!(it, Entitlement::Group(_));
     !is_group && (label.is_some_and(|label| PRIVILEGED.contains(&label)) || catalogue.makes_super_administrator(it))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::super::extent::is_more;
+    use super::super::severity::Severity;
+    use super::*;
+    use crate::model::scope::Scope;
+    use crate::model::token::TokenPolicy;
+
+    fn may(groups: Range<u32>, zones: Range<u32>) -> TokenPolicy {
+        let groups = groups.map(|n| (format!("{n:032x}"), format!("What number {n} does Write")));
+        let zones = zones.map(|n| (format!("com.cloudflare.api.account.zone.{n:032x}"), String::new()));
+        TokenPolicy { access: Access::Allow, groups: groups.collect(), scope: Scope(zones.collect()) }
+    }
+
+    fn extent(policies: Vec<TokenPolicy>) -> String {
+        let id = "a".repeat(32).parse().unwrap();
+        gives(&Row::token(Token { policies, ..Token::bare(id, "ci".to_owned()) })).text(Severity::Medium)
+    }
+
+    #[test]
+    fn what_a_token_may_do_on_many_objects_takes_little_room_and_is_told_from_the_same_dealt_out_otherwise() {
+        // All of ten on each of fifteen, but for one on one.
+        let accepted = extent(vec![may(0..9, 0..15), may(9..10, 0..14)]);
+        assert!(accepted.starts_with("1 149\n") && accepted.len() < 3_000, "{} bytes: {accepted}", accepted.len());
+        let otherwise = extent(vec![may(0..1, 1..15), may(1..10, 0..15)]);
+        assert!(otherwise.starts_with("1 149\n"), "{otherwise}");
+        assert!(is_more(&otherwise, &accepted));
+        // The controls: the same in other policies, and less.
+        assert!(!is_more(&extent(vec![may(9..10, 0..14), may(0..3, 0..15), may(3..9, 0..15)]), &accepted));
+        assert!(!is_more(&extent(vec![may(0..9, 0..15)]), &accepted));
+    }
 }

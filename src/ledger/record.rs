@@ -242,12 +242,15 @@ pub fn last_name(sql: &dyn Sql, principal: &str) -> Result<Option<String>, SqlEr
 /// At most as many who had one name are told.
 const MOST_CALLED: i64 = 5;
 
-/// Who was called so and is called otherwise since, whoever was so last first; nobody after whom somebody else was called so.
+/// Who was called so and is called otherwise since, whoever was so last first; nobody after whom somebody else was called so. Who was invited so may be
+/// called otherwise since it was accepted: an invitation and a user are two, of whom no former name is noted.
 pub fn once_called(sql: &dyn Sql, name: &str) -> Result<Vec<String>, SqlError> {
     let rows = sql.query(
-        "SELECT principal FROM former_name AS one WHERE former = ?1 AND version = 1 AND NOT EXISTS ( \
+        "SELECT principal FROM (SELECT principal, at FROM former_name WHERE former = ?1 AND version = 1 \
+            UNION SELECT principal, at FROM ledger WHERE name = ?1 AND principal LIKE 'invitation:%' AND version = 1) AS one \
+         WHERE NOT EXISTS ( \
             SELECT 1 FROM ledger WHERE name = ?1 AND principal <> one.principal AND at > one.at AND ledger.version = 1) \
-         GROUP BY principal ORDER BY MAX(id) DESC LIMIT ?2",
+         GROUP BY principal ORDER BY MAX(at) DESC LIMIT ?2",
         &[address::folded(name).into(), MOST_CALLED.into()],
     )?;
     Ok(rows.iter().filter_map(|row| row.first()?.text().map(str::to_owned)).collect())

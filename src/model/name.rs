@@ -32,12 +32,20 @@ pub fn formula(text: &str) -> Option<&str> {
     Some(text.trim_start_matches(is_passed_over)).filter(|begins| begins.starts_with(FORMULA))
 }
 
+/// What a spreadsheet may take for the end of a cell besides the comma: it is asked for on opening, or guessed, and quotes in a line
+/// that is cut at another sign than the comma are no longer quotes.
+pub const SEPARATORS: [char; 5] = [';', '\t', '|', '\r', '\n'];
+
+/// A text that ConductorOne may know from a CSV file, without the apostrophes that this puts before what would be a formula.
+pub fn bare(text: &str) -> String {
+    let pieces = text.split_inclusive(SEPARATORS);
+    pieces.map(|piece| piece.strip_prefix('\'').filter(|rest| formula(rest).is_some()).unwrap_or(piece)).collect()
+}
+
 /// The form in which a name is looked up, also one that ConductorOne knows from a CSV file: that puts an apostrophe before what would be a formula,
 /// and a semicolon in the place of a comma. Names with one such form cannot be told apart there.
 pub fn key(name: &str) -> String {
-    let name = name.trim();
-    let bare = name.strip_prefix('\'').filter(|rest| formula(rest).is_some()).unwrap_or(name);
-    folded(&bare.replace(',', ";"))
+    folded(&bare(&name.trim().replace(',', ";")))
 }
 
 /// What an entitlement is called without what is put behind the name of its role or group: `Administrator Member Role` is `Administrator`.
@@ -72,6 +80,7 @@ mod tests {
             ("-x", "'-x"),
             ("\u{200b}=x", "'\u{200b}=x"),
             ("Cache, Purge", "Cache; Purge"),
+            ("Cache|=Purge", "Cache|'=Purge"),
         ] {
             assert_eq!(key(name), key(told), "{name:?}");
         }

@@ -101,7 +101,7 @@ pub struct Origin {
     pub task: Option<String>,
     /// The task's number, as people see it.
     pub task_number: Option<String>,
-    /// C1's app.
+    /// C1's app; of a grant that a task of another app leads here both, that one first, with a blank between.
     pub app_id: Option<String>,
     /// Who asked for it in C1.
     pub requester: Option<String>,

@@ -21,6 +21,7 @@ use crate::ledger::record;
 use crate::model::access::{Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
+use crate::model::grant::Principal;
 use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Target};
 use crate::model::resource::{MemberStatus, Row};
@@ -200,7 +201,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let emails = &self.request.subject.emails;
         let changed = journal::members_under(self.ports, emails, Timestamp::from_secs(0))?;
         for member in known.iter().chain(&changed).chain(&self.once_called().await?).copied() {
-            let Some(member) = read::present(read::member(self.ports, &self.client, member).await)? else { continue };
+            let read = read::present(read::member(self.ports, &self.client, member).await)?;
+            // Whoever declined may be left out of the list, and has nothing.
+            let Some(member) = read.filter(|member| member.status.is_member()) else { continue };
             if emails.iter().any(|email| address::same(email, &member.email)) {
                 return Ok(Some(self.not_now("the list of members does not show a member who is there", 5)));
             }
@@ -216,12 +219,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         Ok(None)
     }
 
-    /// The memberships that the last snapshot has of those who had one of the subject's addresses before. Whom a membership id names, that id tells.
+    /// The memberships of those who had one of the subject's addresses before: as the last snapshot has them, or as their invitation names them. Whom a
+    /// membership id names, that id tells.
     async fn once_called(&self) -> Result<Vec<MemberId>, Stopped> {
         let subject = &self.request.subject;
         let mut found = Vec::new();
         for email in subject.emails.iter().filter(|_| subject.member_id.is_none()) {
             for principal in record::once_called(self.ports, email)? {
+                // The membership stays when it is accepted.
+                if let Ok(Principal::Invitation(member)) = principal.parse() {
+                    found.push(member);
+                    continue;
+                }
                 let Some(snapshot) = &self.snapshot else {
                     return Err(Stopped::NotNow(format!("who had the address {email} before cannot be looked up")));
                 };
@@ -291,7 +300,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             _ => done(
                 Effect::Granted,
-                format!("Invited {email} with {name}; it is effective once the invitation is accepted."),
+                format!(
+                    "Invited {email} with {name}{}; it is effective once the invitation is accepted.",
+                    self.with_first_role()
+                ),
             ),
         };
         Ok(outcome.to_account(|| member.account()))
@@ -308,16 +320,21 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return Err(Stopped::Refused(Outcome::Refused { code, message }));
         }
         self.left(member, false, None).await?;
-        let with = match self.what.access {
-            Counterpart::Atom(_) => "",
-            Counterpart::Account | Counterpart::Group(_) => ", with the role that DEFAULT_ROLE names",
-        };
+        let with = self.with_first_role();
         let message = format!(
             "{}; {} was invited to the account for it all the same{with}, so revoke the account where that is not wanted.",
             message.trim_end_matches('.'),
             member.email
         );
         Err(Stopped::Refused(Outcome::Refused { code, message }))
+    }
+
+    /// The role that an invitation for this comes with, and that nobody asked for by name.
+    const fn with_first_role(&self) -> &'static str {
+        match self.what.access {
+            Counterpart::Atom(_) => "",
+            Counterpart::Account | Counterpart::Group(_) => ", with the role that DEFAULT_ROLE names",
+        }
     }
 
     /// What an account gets that is asked for without a role.
@@ -478,7 +495,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     journal::took_effect(self.ports, self.id)?;
                 }
             }
-            Err(error) if error.outcome_unknown() => self.note(&format!("outcome unknown: {error}"))?,
+            // Of a conflict it is known that nothing was carried out: a renewal has nothing to bring back.
+            Err(error) if error.outcome_unknown() && error.status() != Some(409) => {
+                self.note(&format!("outcome unknown: {error}"))?;
+            }
             Err(error) => {
                 open_writes::refused(self.ports, open)?;
                 return Err(refused(self.ports, self.id, before, error));

@@ -106,8 +106,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// What a revoke comes to that is refused while another operation for the same person, as of somebody who leaves, or gets another role in the place
-    /// of this one, may make that moot: it waits for that one, for almost a day, and keeps no place among the removals that it has not used, for which that
-    /// one may wait. Who does not come again by themselves is told at once.
+    /// of this one, may make that moot: it waits for that one, for almost a day, or where its turn came later than that until it came to nothing a few times,
+    /// and keeps no place among the removals that it has not used, for which that one may wait. Who does not come again by themselves is told at once.
     pub(super) fn unless_moot(
         &self,
         ended: Result<Outcome, Stopped>,

@@ -194,7 +194,7 @@ const TRIED_IN_VAIN: i64 = 4;
 pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     let statement = format!(
         "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%' \
-            AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes < 0))"
+            AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes = -2))"
     );
     Ok(sql.one(&statement, &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
 }
@@ -466,9 +466,11 @@ pub fn waits(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) -> Result<()
     note(sql, id, State::PutOff, &format!("{PUT_OFF}{why}"), now)
 }
 
-/// Notes that an attempt came to nothing, and why; returns how often that was so by now.
+/// Notes that an attempt came to nothing, and why; returns how often that was so by now. Its place among the removals is another's meanwhile, where
+/// nothing was sent.
 pub fn came_to_nothing(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) -> Result<i64, SqlError> {
     waits(sql, id, why, now)?;
+    removals::give_back(sql, id)?;
     let rows = sql.query(
         "UPDATE operation SET put_offs = put_offs + 1 WHERE id = ? AND outcome IS NULL RETURNING put_offs",
         &[id.0.into()],
@@ -637,12 +639,13 @@ const EFFECT: &str = "COALESCE(json_extract(outcome, '$.effect'), \
 
 /// The operations that arrived before `until` and were carried out at `since` or later, or may have been: of those that are under way, and of
 /// those that were given up with their outcome unknown, the ones that have written; and of grants that were refused, the ones that had invited
-/// somebody by then. In the order in which they were settled; those under way come last.
+/// somebody by then. What a grant that wrote nothing found there already is somebody else's. In the order in which they were settled; those under
+/// way come last.
 pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Vec<Own>, SqlError> {
     // Two searches by index rather than one through the whole journal.
     let statement = format!(
         "SELECT id, request, email, entitlement, received_at, settled_at, {EFFECT} FROM operation \
-            WHERE settled_at >= ?1 AND received_at <= ?2 AND (json_extract(outcome, '$.outcome') = 'done' \
+            WHERE settled_at >= ?1 AND received_at <= ?2 AND (json_extract(outcome, '$.effect') <> 'already_granted' \
                 OR wrote = 1 AND (carried_out = 1 OR COALESCE(json_extract(outcome, '$.code'), 'gave_up') = 'gave_up' \
                     OR json_extract(request, '$.action') = 'grant' AND EXISTS (SELECT 1 FROM invited \
                         WHERE invited.member = operation.member AND invited.at >= operation.received_at))) \

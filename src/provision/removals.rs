@@ -1,9 +1,10 @@
 //! How many revokes and removals there may be within an hour. Each takes its place on disk before Cloudflare is asked for
 //! anything, so that many at once count each other; the place is given back only where it is certain that nothing was written.
 //!
-//! **Invariants:** a place is taken in one statement; an operation that is put off keeps its own, and for no longer than an hour once it has changed
-//! what it was to change: it may wait for one that waits for this place; accounts (and Super Administrators) have a count of their own, which revokes
-//! of roles do not use up; who waits for a place sends nothing before its turn.
+//! **Invariants:** a place is taken in one statement; an operation that is put off keeps its own where something was sent for it, and for no longer than
+//! an hour once it has changed what it was to change: it may wait for one that waits for this place; what comes to nothing before anything is sent keeps
+//! neither a place nor anybody behind it; accounts (and Super Administrators) have a count of their own, which revokes of roles do not use up; who waits
+//! for a place sends nothing before its turn.
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::time::Timestamp;
@@ -41,14 +42,15 @@ const LOOK_SELDOM_SECS: i64 = 15 * 60;
 /// Once its turn has come, an operation fails this often at most before its age counts, however long it waited.
 const FEW_TIMES: i64 = 20;
 
-/// Those that count: written within the hour, which began at `?1`, or of an operation that waits for a place, or is not settled yet and may still write.
-const COUNTS: &str = "(removal.at > ?1 OR EXISTS \
+/// Those that count: written within the hour, which began at `?1`, or of an operation that is not settled yet and may still write, or waits for a place;
+/// one that failed again and again lets others pass meanwhile.
+const COUNTS: &str = "(removal.writes >= 0 AND removal.at > ?1 OR EXISTS \
     (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL \
-        AND (operation.carried_out = 0 OR removal.writes < 0)))";
+        AND CASE WHEN removal.writes < 0 THEN operation.put_offs < 4 ELSE operation.carried_out = 0 END))";
 
 /// Those before the operation `?2` among what is counted as `?3`: who has a place, and who came earlier and waits for one. Beside one that found
-/// no place stand -1 writes, and -2 once it has nothing to do but to wait for it.
-const AHEAD: &str = "count = ?3 AND operation <> ?2 AND (writes >= 0 OR operation < ?2)";
+/// no place, or came to nothing with it, stand -1 writes, and -2 once it has nothing to do but to wait for a place: the former keeps nobody waiting.
+const AHEAD: &str = "count = ?3 AND operation <> ?2 AND writes <> -1 AND (writes >= 0 OR operation < ?2)";
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     let known = sql.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'removal'", &[])?;
@@ -180,10 +182,12 @@ pub(super) fn counted(sql: &dyn Sql, count: Count, now: Timestamp) -> Result<i64
     Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
 }
 
-/// Notes that a write of the operation is about to be sent: from now on its place is its own for an hour.
+/// Notes that a write of the operation is about to be sent: from now on its place is its own for an hour. Also where the only one was given back
+/// meanwhile: what puts a late write right goes on beside the operation's own attempts.
 pub(super) fn sent(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
-        "UPDATE removal SET writes = writes + 1, at = MAX(at, ?) WHERE operation = ? AND writes >= 0",
+        "UPDATE removal SET writes = MAX(writes, 0) + 1, at = MAX(at, ?1) \
+         WHERE operation = ?2 AND writes >= MIN(0, (SELECT MAX(writes) FROM removal WHERE operation = ?2))",
         &[now.into(), operation.0.into()],
     )?;
     Ok(())
@@ -195,9 +199,10 @@ pub(super) fn not_carried_out(sql: &dyn Sql, operation: EntryId) -> Result<(), S
     Ok(())
 }
 
-/// Gives the places of an operation back that is over, where nothing was written for it; one that comes again keeps its own.
+/// Gives the places of an operation back that is over, or came to nothing, where nothing was written for it. That it had its turn, or waits for it, stays
+/// known ([`waited_for_room`]).
 pub(super) fn give_back(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM removal WHERE operation = ? AND writes <= 0", &[operation.0.into()])?;
+    sql.query("UPDATE removal SET writes = -1 WHERE operation = ? AND writes <= 0", &[operation.0.into()])?;
     Ok(())
 }
 
@@ -212,7 +217,10 @@ pub(super) fn give_back_one(sql: &dyn Sql, operation: EntryId, count: Count) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{Count, before_its_turn, counted, give_back, not_carried_out, reserve, sent, stand_in_line, waits};
+    use super::{
+        Count, before_its_turn, counted, give_back, not_carried_out, reserve, sent, stand_in_line, waited_for_room,
+        waits,
+    };
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock as _, Sql as _};
     use crate::provision::journal::{self, EntryId};
@@ -276,7 +284,7 @@ mod tests {
         for id in 1..=2 {
             carries_out(&desk, id);
         }
-        assert!(!takes(&desk, 3, Count::Access));
+        assert!(!takes(&desk, 3, Count::Access) && stand_in_line(&desk, EntryId(3)).unwrap());
         assert_eq!(counted(&desk, Count::Access, desk.now()), Ok(2), "who waits is not counted");
         desk.advance(3_601);
         assert!(takes(&desk, 4, Count::Access), "there is room for both");
@@ -318,16 +326,88 @@ mod tests {
         assert_eq!([3, 7].map(looks), [None, None], "who has a place waits for none, nor does who asked for none");
     }
 
+    fn fails(desk: &Desk, id: i64) {
+        journal::came_to_nothing(desk, EntryId(id), "no answer", desk.now()).unwrap();
+    }
+
     #[test]
-    fn what_is_put_off_goes_on_counting() {
-        let desk = with_operations(2);
+    fn what_is_put_off_goes_on_counting_where_something_was_sent_for_it() {
+        let desk = with_operations(4);
         for id in 1..=2 {
             assert!(takes(&desk, id, Count::Access));
+            sent(&desk, EntryId(id), desk.now()).unwrap();
         }
+        not_carried_out(&desk, EntryId(2)).unwrap();
+        fails(&desk, 1);
         desk.advance(7_200);
-        assert!(!takes(&desk, 3, Count::Access));
+        assert!(!takes(&desk, 3, Count::Access), "an attempt at the other one may be under way");
+        fails(&desk, 2);
+        assert!(takes(&desk, 3, Count::Access) && !takes(&desk, 4, Count::Access));
         desk.query("UPDATE operation SET outcome = '{}' WHERE id = 1", &[]).unwrap();
-        assert!(takes(&desk, 3, Count::Access));
+        assert!(takes(&desk, 4, Count::Access));
+    }
+
+    /// What puts a late write right may be under way while an attempt comes to nothing.
+    #[test]
+    fn a_write_counts_whose_place_was_given_back_before_it_was_sent() {
+        let desk = with_operations(4);
+        let counts = || [Count::Access, Count::Account].map(|count| counted(&desk, count, desk.now()).unwrap());
+        let sends = |id: i64| sent(&desk, EntryId(id), desk.now()).unwrap();
+        assert!(takes(&desk, 1, Count::Access));
+        fails(&desk, 1);
+        assert_eq!(counts(), [0, 0]);
+        sends(1);
+        assert_eq!(counts(), [1, 0]);
+        // The controls: what found no place among the accounts, and has one among the roles, is none of the accounts'; who asked for none has none.
+        for id in 3..=4 {
+            assert!(takes(&desk, id, Count::Account));
+        }
+        assert!(!takes(&desk, 2, Count::Account) && takes(&desk, 2, Count::Access));
+        for id in [2, 5] {
+            sends(id);
+        }
+        assert_eq!(counts(), [2, 2]);
+    }
+
+    /// Else those behind would wait for as long as it fails.
+    #[test]
+    fn who_fails_at_its_turn_lets_others_pass_and_has_its_turn_again() {
+        let desk = with_operations(8);
+        for id in 1..=2 {
+            carries_out(&desk, id);
+        }
+        let finds_none =
+            |id: i64| assert!(!takes(&desk, id, Count::Access) && stand_in_line(&desk, EntryId(id)).unwrap());
+        let leaves = |id: i64| {
+            desk.query("UPDATE operation SET outcome = '{}' WHERE id = ?", &[id.into()]).unwrap();
+            give_back(&desk, EntryId(id)).unwrap();
+        };
+        for id in 3..=4 {
+            finds_none(id);
+        }
+        desk.advance(3_601);
+        // The one before it takes its place, the other one with it.
+        fails(&desk, 3);
+        assert!(takes(&desk, 4, Count::Access));
+        fails(&desk, 4);
+        assert!(waited_for_room(&desk, EntryId(3)).unwrap() && waited_for_room(&desk, EntryId(4)).unwrap());
+        assert!(takes(&desk, 5, Count::Access) && takes(&desk, 6, Count::Access));
+        finds_none(3);
+        leaves(5);
+        assert!(!takes(&desk, 7, Count::Access) && takes(&desk, 3, Count::Access), "it came before");
+        // One that fails again and again keeps nobody behind it, though it finds no place when it comes.
+        for _ in 0..3 {
+            fails(&desk, 3);
+        }
+        assert!(takes(&desk, 7, Count::Access));
+        finds_none(3);
+        leaves(7);
+        assert!(takes(&desk, 8, Count::Access));
+        // Nor does it keep the ends of grants back that are not asked for yet, but while it waits for a place.
+        desk.query("UPDATE operation SET key = 'expiry/1/1', due_at = 0 WHERE id = 3", &[]).unwrap();
+        assert_eq!(journal::ends_under_way(&desk), Ok(1));
+        fails(&desk, 3);
+        assert_eq!(journal::ends_under_way(&desk), Ok(0));
     }
 
     /// Such a one may wait for another that waits for its place.

@@ -141,7 +141,7 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     for user_group in groups {
         let makes = group_makes(&user_group, group);
         if !matches!(makes, Ok(false)) && read::is_in_group(ports, client, &user_group, member.id).await? {
-            return Ok(makes?);
+            return Ok(makes.unwrap_or(true));
         }
     }
     Ok(false)
@@ -337,7 +337,7 @@ async fn members_through_groups<P: Http + KeyValue + Clock + Sql>(
     Ok(members)
 }
 
-/// All user groups, and whether that is certain; an error where one of them cannot be read.
+/// All user groups, and whether that is certain; an error where one of them cannot be read, not even which one it is.
 pub(super) async fn all_user_groups<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
@@ -366,8 +366,11 @@ async fn listed<P: Http + KeyValue + Clock + Sql>(
                 Err(error @ ApiError::Forbidden(_)) => return Ok(UserGroups::Hidden(error)),
                 Err(error) => return Err(error.into()),
             };
-            if let Some(odd) = page.odd.first().filter(|_| all) {
-                return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() }.into());
+            for odd in page.odd.iter().filter(|_| all) {
+                let Some(group) = UserGroup::unread(odd) else {
+                    return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() }.into());
+                };
+                groups.insert(group.id, group);
             }
             total = page.pages(number, GROUPS_PER_PAGE);
             if total > MAX_GROUP_PAGES {

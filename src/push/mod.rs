@@ -18,6 +18,7 @@ mod upload;
 pub use examine::{Finding, examine};
 pub use job::attempt;
 pub use settings::{Addressing, Azure, Connector, S3, Settings, Store};
+pub(crate) use upload::has_begun;
 
 use crate::base::ports::Sign;
 use crate::base::ports::{Http, Log, Sql, SqlError};

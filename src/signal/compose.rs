@@ -44,6 +44,8 @@ pub(super) struct Changes {
     /// Whether some of those have grants.
     pub(super) more_grants: bool,
     pub(super) with_grants: usize,
+    /// Whether the account itself is set otherwise.
+    pub(super) posture: bool,
 }
 
 impl Changes {
@@ -110,6 +112,7 @@ pub(super) fn access_changed(
                 "grants_removed": changes.items.iter().map(|change| change.grants_removed.len()).sum::<usize>(),
                 "more": changes.more,
             },
+            "posture_changed": changes.posture,
             "all": new.previous.as_ref().map(|previous| format!("/v1/changes?since={previous}")),
         }),
     );

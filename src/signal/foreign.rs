@@ -53,13 +53,15 @@ pub(super) fn find(
     let arrived = changes.iter().filter(|change| change.kind == ChangeKind::Added && change.member_id.is_some());
     let arrived: BTreeSet<String> = arrived.map(|change| address::folded(&change.name)).collect();
     let explained = explained(by, new, catalogue, &own, &arrived);
+    let is_taken =
+        |name: &str, it, since| own.iter().any(|operation| took(operation, name, it, (since, new), catalogue));
     // What somebody held as invited, and holds as a member, or as invited again.
     let mut invited: BTreeMap<String, BTreeSet<Entitlement>> = BTreeMap::new();
     for change in changes.iter().filter(|change| change.key.starts_with(&Kind::Invitation.prefix())) {
         let name = address::folded(&change.name);
         let held = change.grants_removed.iter().map(|grant| grant.entitlement);
         // What an operation of ours took from the invitation did not go on.
-        let held = held.filter(|it| !own.iter().any(|operation| took(operation, &name, *it, (old, new), catalogue)));
+        let held = held.filter(|it| !is_taken(&name, *it, old.started_at));
         invited.entry(name.clone()).or_default().extend(held.collect::<Vec<_>>());
     }
     let brought_back: Vec<(String, Timestamp)> = own.iter().filter_map(renewed).collect();
@@ -79,7 +81,8 @@ pub(super) fn find(
             let of_group = matches!(principal, Principal::Group(_));
             let mut held_as_invited = !of_group && invited.get(&to).is_some_and(|held| held.contains(&entitlement));
             for (_, since) in brought_back.iter().filter(|(whom, _)| !of_group && *whom == to) {
-                held_as_invited |= record::lost_since(sql, (&to, &what), *since, new.finished_at)?;
+                held_as_invited |= !is_taken(&to, entitlement, *since)
+                    && record::lost_since(sql, (&to, &what), *since, new.finished_at)?;
             }
             let renamed = older_name(entitlement, &old.naming, &new.naming).is_some_and(|old| before.contains(&old));
             if held_as_invited || renamed || record::is_first_seen(grant, old, new) {
@@ -125,16 +128,16 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// Whether an operation took an entitlement from an invitation that the older of two generations has: with the account, or by itself.
+/// Whether an operation took an entitlement from an invitation since a time: with the account, or by itself.
 fn took(
     operation: &Own,
     name: &str,
     entitlement: Entitlement,
-    (old, new): (&Manifest, &Manifest),
+    (since, new): (Timestamp, &Manifest),
     catalogue: &Catalogue,
 ) -> bool {
     let is_of = operation.email.as_deref().is_some_and(|email| address::folded(email) == name);
-    let is_since = operation.settled_at.is_some_and(|at| at >= old.started_at);
+    let is_since = operation.settled_at >= Some(since);
     operation.request.action == Action::Revoke
         && is_of
         && is_since

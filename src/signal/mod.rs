@@ -241,7 +241,7 @@ async fn make<P: KeyValue + Clock + Sql>(
         Err(error) => return Ok(Err(error)),
     };
     let Read { old, new, catalogue, changes } = read;
-    if changes.items.is_empty() {
+    if changes.items.is_empty() && !changes.posture {
         return Ok(Ok(Vec::new().into()));
     }
     if waiting.kind == SignalKind::AccessChanged {
@@ -265,7 +265,8 @@ async fn read<P: KeyValue>(kv: &P, run: &RunRecord) -> Result<Option<Read>, Snap
     let Some(previous) = &new.manifest().previous else { return Ok(None) };
     let old = Snapshot::open(kv, previous).await?;
     let catalogue = Catalogue::load(kv, &new).await?;
-    let mut changes = Changes::default();
+    let posture = old.manifest().posture != new.manifest().posture;
+    let mut changes = Changes { posture, ..Changes::default() };
     let mut after: Option<String> = None;
     loop {
         let page = snapshot::diff(kv, old.manifest(), new.manifest(), after.as_deref(), 500).await?;

@@ -28,7 +28,7 @@ use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
 use crate::model::signs::Signs;
 use crate::provision::journal::{self, Arrival, State};
 use crate::snapshot::{
-    self, Capability, Catalogue, Change, ChangeKind, Draft, Manifest, Naming, RunId, RunOutcome, RunRecord,
+    self, Capability, Catalogue, Change, ChangeKind, Draft, Manifest, Naming, Posture, RunId, RunOutcome, RunRecord,
 };
 
 const SUPER: u8 = 1;
@@ -314,6 +314,8 @@ struct Account {
     token_used: Option<String>,
     /// Jane's last login.
     login: Option<String>,
+    /// Whether a second factor is asked for.
+    enforces: Option<bool>,
 }
 
 impl Account {
@@ -329,6 +331,7 @@ impl Account {
             groups_are_kept: false,
             token_used: None,
             login: None,
+            enforces: None,
         }
     }
 
@@ -390,7 +393,7 @@ impl Account {
         let draft = Draft {
             account_id: by(&DEFAULT).account_id,
             started_at: desk.now(),
-            posture: crate::snapshot::Posture::default(),
+            posture: Posture { enforces_two_factor: self.enforces, ..Posture::default() },
             capabilities: BTreeMap::from([("user_groups".to_owned(), groups)]),
             naming: Naming {
                 account_resource_group: Some(hex(99)),
@@ -520,6 +523,29 @@ fn an_operation_of_ours_explains_what_it_gave_and_nothing_else() {
     check(&both, &|desk| operation(desk, grant, email, &minimal, refused()));
     // An account that we gave brings its first role, and no other.
     check(&super_alone, &|desk| operation(desk, grant, email, "account", Some(done(Effect::Invited))));
+}
+
+/// Whoever has it already has it from somebody else.
+#[test]
+fn an_operation_that_found_there_what_it_was_to_give_explains_it_only_where_it_wrote() {
+    let before = Account::new();
+    let with_role = Account { jane: vec![SUPER, DNS], ..before.clone() };
+    let in_group = Account { jane_groups: vec![PLATFORM], ..before.clone() };
+    for (what, after) in [(entitlement(SUPER), with_role), (format!("group:{PLATFORM:032x}:member"), in_group)] {
+        for (effect, wrote, expected) in [
+            (Effect::AlreadyGranted, 0, 1),
+            // The controls: what gave it, and what may have.
+            (Effect::Granted, 0, 0),
+            (Effect::Granted, 1, 0),
+            (Effect::AlreadyGranted, 1, 0),
+        ] {
+            let told = signalled(&desk(), &before, &after, |desk| {
+                operation(desk, Action::Grant, "jane@example.com", &what, Some(done(effect)));
+                desk.query("UPDATE operation SET wrote = ?", &[wrote.into()]).unwrap();
+            });
+            assert_eq!(told.len(), expected, "{what} {effect:?} {wrote}: {told:?}");
+        }
+    }
 }
 
 #[test]
@@ -787,6 +813,42 @@ fn what_a_renewal_brings_back_a_generation_later_is_not_somebody_elses() {
         let bodies =
             block_on(make(&desk, by(&DEFAULT), &waiting(SignalKind::ForeignChange, record))).unwrap().unwrap().bodies;
         assert_eq!(bodies.len(), usize::from(!is_ours), "{bodies:?}");
+    }
+}
+
+/// What an operation of ours took after a renewal began did not get lost with the old invitation.
+#[test]
+fn what_is_held_again_after_a_renewal_is_somebody_elses_where_an_operation_took_it_since() {
+    let role = entitlement(SUPER);
+    for (what, effect, expected) in [
+        (role.as_str(), Effect::Revoked, 1),
+        ("account", Effect::Removed, 1),
+        // The controls: another role, and a revoke that found nothing to take.
+        (&entitlement(DNS), Effect::Revoked, 0),
+        (&role, Effect::AlreadyRevoked, 0),
+    ] {
+        let desk = desk();
+        let account = |joe_is| Account { joe: Some((MemberStatus::Pending, vec![SUPER])), joe_is, ..Account::new() };
+        let noted = |manifest: &Manifest| {
+            ledger::record::write(&desk, &block_on(ledger::record::read(&desk, manifest)).unwrap()).unwrap();
+        };
+        let first = account(21).publish(&desk, None);
+        noted(&first);
+        let mut second = None;
+        let renewed = Some(done(Effect::Renewed));
+        operation_during(&desk, Action::Grant, "joe@example.com", "account", renewed, |desk| {
+            // The next crawl begins 900 s after this.
+            desk.advance(600);
+            operation(desk, Action::Revoke, "Joe@example.com", what, Some(done(effect)));
+            desk.advance(-600);
+            second = Some(Account::new().publish(desk, Some(first.clone())));
+        });
+        noted(second.as_ref().unwrap());
+        let third = account(60).publish(&desk, second);
+        let record = RunRecord { generation: Some(third.generation), ..run(2, RunOutcome::Published, desk.now()) };
+        let waiting = waiting(SignalKind::ForeignChange, record);
+        let bodies = block_on(make(&desk, by(&DEFAULT), &waiting)).unwrap().unwrap().bodies;
+        assert_eq!(bodies.len(), expected, "{what} {effect:?}: {bodies:?}");
     }
 }
 
@@ -1064,6 +1126,31 @@ fn the_first_generation_differs_from_nothing_and_signs_of_life_are_no_change() {
     assert_eq!(body["changes"][0]["granted"], json!([{"entitlement": entitlement(SUPER), "name": "Role 1"}]));
     assert_eq!(body["changes"][0]["taken_away"], json!([{"entitlement": entitlement(DNS), "name": "Role 3"}]));
     assert_eq!((&body["left_out"], &body["changes"][0]["name"]), (&json!(0), &json!("Jane@example.com")));
+}
+
+/// How the account itself is set is in no row.
+#[test]
+fn that_the_account_is_set_otherwise_is_told_though_nothing_else_changed() {
+    let desk = desk();
+    let text = |manifest: &Manifest, kind| -> Vec<Value> {
+        let record =
+            RunRecord { generation: Some(manifest.generation.clone()), ..run(2, RunOutcome::Published, desk.now()) };
+        let bodies = block_on(make(&desk, by(&DEFAULT), &waiting(kind, record))).unwrap().unwrap().bodies;
+        bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect()
+    };
+    let enforcing = Account { enforces: Some(true), ..Account::new() };
+    let first = enforcing.publish(&desk, None);
+    let used = Account { token_used: Some("2026-11-23".to_owned()), ..enforcing };
+    let second = used.publish(&desk, Some(first));
+    assert!(text(&second, SignalKind::AccessChanged).is_empty(), "the control: it is set as before");
+    let letting_in = Account { enforces: Some(false), ..used };
+    let third = letting_in.publish(&desk, Some(second));
+    let told = text(&third, SignalKind::AccessChanged);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["posture_changed"], &told[0]["changes"]), (&json!(true), &json!([])), "{told:?}");
+    assert!(text(&third, SignalKind::ForeignChange).is_empty(), "it is nobody's grant");
+    let fourth = Account { jane: vec![SUPER], ..letting_in }.publish(&desk, Some(third));
+    assert_eq!(text(&fourth, SignalKind::AccessChanged)[0]["posture_changed"], false);
 }
 
 #[test]

@@ -195,6 +195,12 @@ pub(super) struct Off {
     pub(super) passing: bool,
 }
 
+/// What is told of a fault that may pass.
+pub(super) const TRIED_AGAIN: &str = "each sync tries it again";
+
+/// Why a list is off where it told of more than it gave each time. What Cloudflare counts may be wrong for good.
+pub(super) const TELLS_MORE: &str = "tells of more than it gives; where what it gives is right, accept that with POST /v1/sync and {\"accept_removals\": true}";
+
 /// Why a list is not believed that came, and had nothing on it.
 pub(super) const EMPTIED: &str = "the list is empty, and was not before";
 
@@ -215,10 +221,11 @@ impl Off {
         format!("{status}{code}{message}").trim_start_matches(": ").to_owned()
     }
 
-    /// Why one record cannot be had. What is said of a failure may be another each time, and this is part of what is published.
+    /// Why one record, or the members of one user group, cannot be had. What is said of a failure may be another each time, and this is part of what is
+    /// published.
     pub(super) fn why(&self) -> String {
         if self.passing {
-            format!("Cloudflare failed to tell it again and again ({}); each sync tries it again", self.told(false))
+            format!("Cloudflare failed to tell it again and again ({}); {TRIED_AGAIN}", self.told(false))
         } else {
             self.told(true)
         }
@@ -625,15 +632,17 @@ const TRIES: u32 = 4;
 
 /// Judges an error. `tries` is how often the page was asked for in this step.
 pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
+    // One list alone may be, for good, and has its tries. Where all are, for five minutes, the last of them comes once that is over.
+    let is_limited = matches!(error, ApiError::RateLimited { .. }) && fetch.list.is_optional();
     match error {
-        ApiError::RateLimited { until, .. } | ApiError::OutOfBudget { until } => Verdict::Until(*until),
+        ApiError::RateLimited { until, .. } | ApiError::OutOfBudget { until } if !is_limited => Verdict::Until(*until),
         ApiError::Storage(_) => Verdict::Later(error.to_string(), None),
         // Of one list it may say what others say by 403. Where it is the token, the members do not come either.
         ApiError::Unauthorized(failure) if !fetch.list.is_optional() => Verdict::Failed(format!(
             "Cloudflare does not accept the API token ({failure}); make a new one in Cloudflare's dashboard and set it {SET_SECRET}CLOUDFLARE_API_TOKEN"
         )),
         ApiError::NotFound(_) if matches!(fetch.list, List::Member(_)) => Verdict::Gone,
-        error if error.is_retryable() && tries < TRIES => Verdict::Again(500 << (tries - 1).min(4)),
+        error if error.is_retryable() && tries < TRIES && !is_limited => Verdict::Again(500 << (tries - 1).min(4)),
         error if error.is_retryable() || matches!(fetch.list, List::Member(_)) => {
             let can_do_without = fetch.list.is_optional() || matches!(fetch.list, List::Member(_));
             Verdict::Later(error.to_string(), can_do_without.then(|| Off::of(error)))

@@ -156,7 +156,7 @@ fn was_held(sql: &dyn Sql) -> Result<bool, SqlError> {
     Ok(last.is_some_and(|run| run.outcome == RunOutcome::Held))
 }
 
-/// Why so many people, or so many people's or user groups' grants, are gone that somebody has to accept it. Where the last generation is lost, only this
+/// Why so many people, or so many people's or user groups' grants, are gone that somebody has to accept it, be the groups there or not. Where the last generation is lost, only this
 /// is known of it: how many people it had. An older one that can be read may have had fewer.
 fn mass_disappearance(sql: &dyn Sql, assembled: &Assembly, is_lost: bool) -> Result<Option<String>, SqlError> {
     let lost = if is_lost { state::load::<usize>(sql, state::LOST)? } else { None };
@@ -232,29 +232,30 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Ok(known) => known,
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
+    let is_accepted = cursor.trigger.accept_removals;
+    // One acceptance accepts one thing, which was told before: what the last sync was held for, or else what is known of lists that the newest
+    // generation tells to be off.
+    let of_held = is_accepted && was_held(kv)?;
+    let accept = is_accepted && !is_lost && !of_held;
     if let Some(previous) = previous.as_mut() {
         previous.take_in(&changes, cursor.started_at);
         previous.listed_by = state::load(kv, state::LISTED_BY)?;
+        previous.is_accepted = accept;
     }
-    let is_accepted = cursor.trigger.accept_removals;
-    // One acceptance accepts one thing, which was told before: what the last sync was held for, or else what is known of lists.
-    let of_held = is_accepted && was_held(kv)?;
-    let accept = is_accepted && !is_lost && !of_held;
-    match reads_more(kv, crawl, cursor, previous.as_ref(), &changes, accept)? {
+    match reads_more(kv, crawl, cursor, previous.as_ref(), &changes)? {
         Ok(false) => {}
         Ok(true) => return Ok(Finish::More),
         Err(why) => return publish_nothing(kv, cursor, previous.as_ref(), Ending::new(RunOutcome::Failed, why)).await,
     }
-    let confirm = cursor.further.confirm.clone();
-    let mut harvest = Harvest::load(kv, &cursor.run, crawl, &confirm, &changes)?;
+    let mut harvest = Harvest::load(kv, &cursor.run, crawl, &cursor.further.confirm, &changes)?;
     if let Some(previous) = previous.as_mut()
         && let Err(error) = previous.load_rows(kv, &harvest, &changes).await
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref(), accept).await?;
+    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref()).await?;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
-    let mut assembled = assemble(account, harvest, names, previous.as_ref(), accept, own_token, shown);
+    let mut assembled = assemble(account, harvest, names, previous.as_ref(), own_token, shown);
     assembled.warnings.extend((is_accepted && !accept).then(|| NO_LIST.to_owned()));
     if let Some(held) = hold_back(kv, cursor, previous.as_ref(), assembled.unsure.take()).await? {
         return Ok(held);
@@ -389,15 +390,12 @@ async fn learn<P: Http + Clock + Sql>(
     cursor: &mut Cursor,
     harvest: &mut Harvest,
     previous: Option<&Previous>,
-    accept: bool,
 ) -> Result<Vec<(String, Timestamp)>, SqlError> {
     let before: Vec<(String, Timestamp)> = state::load(sql, state::DOUBTED)?.unwrap_or_default();
     let (mut doubted, asked) = (Vec::new(), client.sent());
     if let Some(previous) = previous {
-        if !accept {
-            doubted = previous.doubt_the_empty(harvest, &before, cursor);
-        }
-        super::inherited::ask_the_silent(client, harvest, &previous.groups, accept).await?;
+        doubted = previous.doubt_the_empty(harvest, &before, cursor);
+        super::inherited::ask_the_silent(client, harvest, previous).await?;
     }
     if !std::mem::replace(&mut cursor.learned, true) {
         super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
@@ -420,7 +418,7 @@ async fn teaches_nothing<P: Http + Clock + Sql>(
         return Ok(true);
     }
     let mut harvest = Harvest::load(sql, &cursor.run, crawl, &cursor.further.confirm, changes)?;
-    learn(sql, client, cursor, &mut harvest, None, false).await?;
+    learn(sql, client, cursor, &mut harvest, None).await?;
     Ok(unchanged::made_of(sql, client.settings(), crawl, cursor, changes)?.as_deref() == Some(made_of))
 }
 
@@ -472,10 +470,9 @@ fn reads_more<P: Clock + Sql>(
     cursor: &mut Cursor,
     previous: Option<&Previous>,
     changes: &overlay::Changes,
-    accept: bool,
 ) -> Result<Result<bool, String>, SqlError> {
     match further(crawl, cursor, previous) {
-        Ok(None) => moved::read_again(ports, crawl, cursor, previous, changes, accept).map(Ok),
+        Ok(None) => moved::read_again(ports, crawl, cursor, previous, changes).map(Ok),
         Ok(Some(further)) => {
             cursor.further = further;
             Ok(Ok(true))

@@ -40,6 +40,8 @@ pub(super) struct Harvest {
     pub(super) odd: BTreeMap<List, BTreeSet<Odd>>,
     /// What is to be said of lists that gave fewer than they tell of.
     pub(super) left_out: Vec<String>,
+    /// The lists that did so, but for the members.
+    pub(super) tells_more: Vec<List>,
 }
 
 /// Whether the account locks out members without a second factor, and the organization that it is in: id and name.
@@ -110,8 +112,11 @@ impl Harvest {
         for asked in List::NAMES.into_iter().filter(|&asked| crawl.pages(asked).next().is_some()) {
             names.insert(asked, list(sql, run, crawl, asked)?);
         }
+        let mut tells_more = crawl.unsure_lists();
+        tells_more.retain(|&list| crawl.tells_more(list));
         Ok(Self {
             names,
+            tells_more,
             resource_groups: list(sql, run, crawl, List::ResourceGroups)?,
             permission_groups: list(sql, run, crawl, List::PermissionGroups)?,
             roles: list(sql, run, crawl, List::Roles)?,

@@ -4,12 +4,12 @@ use crate::base::tree::BTreeSet;
 
 use super::crawl::List;
 use super::harvest::Harvest;
+use super::previous::Previous;
 use crate::account::inherited;
 use crate::base::ports::{Clock, Http, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, UserGroup};
 use crate::model::id::MemberId;
-use crate::model::resource::Group;
 
 /// How many user groups are looked into, a member of each, until one of them tells.
 const GROUPS_LOOKED_INTO: usize = 3;
@@ -21,20 +21,20 @@ const MAX_PAGES: u32 = 20;
 const GROUPS_ASKED_FOR: usize = 10;
 
 /// A user group that gave something in the generation before, and is told without policies now, is asked for itself: the list may have left them out. Where
-/// that cannot be told, they are not read, unless somebody accepts the lists as they are. Of more groups than are asked for the list is believed where
-/// each that was asked for says the same.
+/// that cannot be told, they are not read, unless that generation says so of the group already, and somebody accepts the lists as they are: such a group is
+/// asked for wherever it stands. Of more groups than are asked for the list is believed where each that was asked for says the same.
 pub(super) async fn ask_the_silent<P: Http + Clock + Sql>(
     client: &Client<'_, P>,
     harvest: &mut Harvest,
-    before: &[Group],
-    accept: bool,
+    previous: &Previous,
 ) -> Result<(), SqlError> {
     let Ok(groups) = &mut harvest.user_groups else { return Ok(()) };
-    let gave = |id| before.iter().any(|group| group.id == id && !group.atoms.is_empty());
+    let gave = |id| previous.groups.iter().any(|group| group.id == id && !group.atoms.is_empty());
     let is_empty = |group: &UserGroup| group.policies.all().is_ok_and(<[_]>::is_empty);
     let mut is_right = true;
     for (place, group) in groups.iter_mut().filter(|group| is_empty(group) && gave(group.id)).enumerate() {
-        if place < GROUPS_ASKED_FOR {
+        let is_accepted = previous.accepts_one("user_groups", &group.id.to_string());
+        if place < GROUPS_ASKED_FOR || is_accepted {
             match client.user_group(group.id).await {
                 Ok(told) => {
                     *group = told;
@@ -42,10 +42,10 @@ pub(super) async fn ask_the_silent<P: Http + Clock + Sql>(
                     continue;
                 }
                 Err(ApiError::Storage(error)) => return Err(error),
-                Err(_) => is_right &= accept,
+                Err(_) => is_right = false,
             }
         }
-        if !is_right {
+        if !is_right && !is_accepted {
             group.policies =
                 std::mem::take(&mut group.policies).and_unread("no policies are told, nor what its own record says");
         }

@@ -4,7 +4,7 @@
 use crate::base::tree::BTreeMap;
 use crate::base::tree::BTreeSet;
 
-use super::crawl::{EMPTIED, List, Off};
+use super::crawl::{EMPTIED, List, Off, TELLS_MORE, TRIED_AGAIN};
 use super::harvest::Harvest;
 use super::run::Cursor;
 use crate::account::overlay::Changes;
@@ -40,6 +40,8 @@ pub(super) struct Previous {
     pub(super) listed_by: Option<TokenId>,
     /// `current` names an older generation, or none.
     pub(super) is_behind: bool,
+    /// Somebody accepts what this generation tells of lists.
+    pub(super) is_accepted: bool,
 }
 
 /// Doubts a list that is empty; whether it was.
@@ -54,6 +56,9 @@ fn doubt<T>(is_doubtful: bool, list: &mut Result<Vec<T>, Off>) -> bool {
 fn emptied() -> Off {
     Off { status: None, code: None, message: EMPTIED.to_owned(), passing: true }
 }
+
+/// How it is told that the members of more user groups cannot be read than are named.
+pub(super) const OTHERS: &str = " other user groups";
 
 /// A group that one or two have left is empty by that as often as not, and of one or two groups all may give nothing any more.
 pub(super) const SEVERAL: usize = 3;
@@ -77,8 +82,18 @@ impl Previous {
             let name = list.to_string();
             before.iter().find(|(known, _)| *known == name).map(|(_, since)| *since)
         };
-        let is_new = |list: List| since(list).is_none_or(|since| run.started_at.since(since) < BELIEVED_MILLIS);
-        let is_doubtful = |harvest: &Harvest, list: List| is_new(list) && harvest.odd(list).next().is_none();
+        // Of the members of user groups it is told which list is empty, of the others that one is off. What a list gives that tells of more may be
+        // nothing.
+        let is_accepted = |harvest: &Harvest, list: List| {
+            let is_told = match list {
+                List::GroupMembers(_) => self.is_accepted && since(list).is_some(),
+                _ => self.accepts_off(list.name()),
+            };
+            is_told || self.takes(harvest, list)
+        };
+        let is_early = |since| run.started_at.since(since) < BELIEVED_MILLIS;
+        let is_new = |harvest: &Harvest, list: List| since(list).is_none_or(is_early) && !is_accepted(harvest, list);
+        let is_doubtful = |harvest: &Harvest, list: List| is_new(harvest, list) && harvest.odd(list).next().is_none();
         let groups = !self.groups.is_empty() && is_doubtful(harvest, List::UserGroups);
         let tokens = !self.tokens.is_empty() && is_doubtful(harvest, List::Tokens);
         let clients = !self.oauth_clients.is_empty() && is_doubtful(harvest, List::OauthClients);
@@ -88,8 +103,8 @@ impl Previous {
         let roles = self.roles.iter().any(is_listed) && is_doubtful(harvest, List::Roles);
         let scoped = !self.scoped_roles.is_empty();
         let groups_of_roles = scoped || self.roles.iter().any(|role| role.permission_group.is_some());
-        doubt(groups_of_roles, &mut harvest.permission_groups);
-        doubt(scoped, &mut harvest.resource_groups);
+        doubt(groups_of_roles && !is_accepted(harvest, List::PermissionGroups), &mut harvest.permission_groups);
+        doubt(scoped && !is_accepted(harvest, List::ResourceGroups), &mut harvest.resource_groups);
         let whole = [
             (List::Roles, doubt(roles, &mut harvest.roles)),
             (List::UserGroups, doubt(groups, &mut harvest.user_groups)),
@@ -165,6 +180,7 @@ impl Previous {
             oauth_clients: Vec::new(),
             listed_by: None,
             is_behind: false,
+            is_accepted: false,
         };
         snapshot.each_in_brief(kv, |brief| previous.add(brief)).await?;
         Ok(previous)
@@ -245,6 +261,40 @@ impl Previous {
             // A person is told in brief.
             Brief::Row(Row::User(_) | Row::Invitation(_)) => {}
         }
+    }
+
+    /// Whether somebody accepts that a list is off, which this generation tells for a reason with these words. An acceptance is of that, and of nothing
+    /// that goes wrong in the very sync that accepts.
+    pub(super) fn accepts(&self, list: &str, why: &str) -> bool {
+        let told = self.manifest.capabilities.get(list).filter(|told| self.is_accepted && !told.on);
+        told.and_then(|told| told.message.as_deref()).is_some_and(|message| message.contains(why))
+    }
+
+    /// The same, for a reason that does not pass by itself.
+    pub(super) fn accepts_off(&self, list: &str) -> bool {
+        self.accepts(list, "") && !self.accepts(list, TRIED_AGAIN)
+    }
+
+    /// Whether somebody accepts what a list gives that tells of more. Of the members of user groups it is told whose those are, as far as these are named.
+    pub(super) fn accepts_more(&self, list: List) -> bool {
+        let accepts = |why: &str| self.accepts(list.name(), why);
+        let is_named = match list {
+            List::GroupMembers(group) => accepts(&group.to_string()) || accepts(OTHERS),
+            _ => true,
+        };
+        is_named && accepts(TELLS_MORE)
+    }
+
+    /// Whether somebody accepts what a list gives that tells of more, as it does now.
+    pub(super) fn takes(&self, harvest: &Harvest, list: List) -> bool {
+        harvest.tells_more.contains(&list) && self.accepts_more(list)
+    }
+
+    /// Whether somebody accepts that a record of a list could not be read in full, which this generation names by an id that begins so.
+    pub(super) fn accepts_one(&self, list: &str, id: &str) -> bool {
+        let told = self.manifest.capabilities.get(list).filter(|_| self.is_accepted);
+        let unreadable = told.and_then(|told| told.unreadable.as_ref());
+        unreadable.is_some_and(|unreadable| unreadable.first.iter().any(|odd| odd.starts_with(id)))
     }
 
     /// The generation whose rows of a kind are kept when their list cannot be read any more; `None` where there are none to keep.

@@ -4,9 +4,9 @@ use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::borrow::Cow;
 
-use super::crawl::{EMPTIED, List, Names as NameLists, Off};
+use super::crawl::{EMPTIED, List, Names as NameLists, Off, TRIED_AGAIN};
 use super::harvest::Harvest;
-use super::previous::Previous;
+use super::previous::{OTHERS, Previous};
 use super::staging::{Members, StagedMember, StagedPolicy};
 use crate::account::identity::{self, Identity};
 use crate::account::names::{CrawlView, Names, is_account_wide};
@@ -35,7 +35,7 @@ pub(super) struct Assembly {
     pub(super) gone: (usize, usize),
     /// How many of those who held something of their own are there and hold nothing any more, and how many there were.
     pub(super) bare: (usize, usize),
-    /// The same of user groups.
+    /// The same of user groups, those included that are gone.
     pub(super) bare_groups: (usize, usize),
     /// Whether a member's record showed a policy of a user group.
     pub(super) shows_inherited: bool,
@@ -53,13 +53,12 @@ pub(super) struct Unsure {
     pub(super) refused: Vec<List>,
 }
 
-/// Builds the rows. With `accept_removals`, nothing is kept from the current generation where a list can no longer be read.
+/// Builds the rows.
 pub(super) fn assemble(
     account: AccountId,
     harvest: Harvest,
     names: Names,
     previous: Option<&Previous>,
-    accept_removals: bool,
     own_token: Option<Identity>,
     shown: Shown,
 ) -> Assembly {
@@ -68,6 +67,7 @@ pub(super) fn assemble(
     let (names, mut warnings) = names.learn(CrawlView {
         account,
         resource_groups: harvest.resource_groups.as_deref().unwrap_or_default(),
+        is_whole: harvest.resource_groups.is_ok() && harvest.odd(List::ResourceGroups).next().is_none(),
         permission_groups: &permission_groups,
         roles: harvest.roles.as_deref().unwrap_or_default(),
         hints: &harvest.hints,
@@ -75,7 +75,6 @@ pub(super) fn assemble(
     });
     warnings.extend(harvest.left_out.iter().cloned());
     let mut builder = Builder {
-        accept_removals,
         previous,
         names,
         permission_groups,
@@ -104,7 +103,7 @@ pub(super) fn assemble(
     let posture = builder.posture(&harvest);
     for (list, read) in &told {
         let name = list.name();
-        let kept = builder.kept(read).filter(|_| read.is_err());
+        let kept = builder.kept(name, read.as_ref().err()).filter(|_| read.is_err());
         builder.note(name, read, kept.and_then(|kept| kept.keeps(name)));
     }
     builder.note("resource_groups", &harvest.resource_groups, None);
@@ -272,6 +271,7 @@ impl People {
             && let Some(known) = self.known.get(&id)
         {
             row.atoms.clone_from(&known.atoms);
+            row.two_factor = row.two_factor.or(known.two_factor);
             if row.status == MemberStatus::Other || row.user_id.is_none() {
                 // That an invitation was accepted is told, whether the login is or not.
                 let status = if row.status == MemberStatus::Accepted { row.status } else { known.status };
@@ -316,8 +316,6 @@ impl People {
 
 struct Builder<'a> {
     previous: Option<&'a Previous>,
-    /// Nothing is to stand in for a list that cannot be read for good.
-    accept_removals: bool,
     names: Names,
     permission_groups: BTreeMap<PermissionGroupId, PermissionGroup>,
     rows: BTreeMap<String, Row>,
@@ -351,10 +349,10 @@ impl<'a> Builder<'a> {
         self.held.extend(allowed.map(|atom| (atom.permission_group, atom.resource_group)));
     }
 
-    /// The current generation, where its rows may stand in for a list that cannot be read.
-    fn kept<T>(&self, read: &Result<T, Off>) -> Option<&'a Previous> {
-        let passing = read.as_ref().is_err_and(|off| off.passing);
-        self.previous.filter(|_| passing || !self.accept_removals)
+    /// The current generation, where its rows may stand in for a list that cannot be read: as long as nobody accepts that it is not.
+    fn kept(&self, list: &str, off: Option<&Off>) -> Option<&'a Previous> {
+        let passing = off.is_some_and(|off| off.passing);
+        self.previous.filter(|previous| passing || !previous.accepts_off(list))
     }
 
     /// Says whether a list could be read.
@@ -382,11 +380,10 @@ impl<'a> Builder<'a> {
         let told = harvest.tokens.as_deref().unwrap_or_default();
         let lacks_others = identity::may_be_short(told, own);
         let is_short = is_told && (lacks_others || self.lacks_what_another_was_shown(told, own));
-        let kept = match &harvest.tokens {
-            _ if is_short => self.previous.filter(|_| !self.accept_removals),
-            Ok(_) => None,
-            Err(_) => self.kept(&harvest.tokens),
-        };
+        let off = harvest.tokens.as_ref().err();
+        // One that is short and tells of more is taken by one acceptance: for each of the two it would be kept against that of the other.
+        let is_kept = off.is_some() || is_short && !self.previous.is_some_and(|it| it.takes(harvest, List::Tokens));
+        let kept = self.kept("tokens", off).filter(|_| is_kept);
         let kept_from = kept.and_then(|kept| kept.keeps("tokens"));
         let kept = kept.filter(|_| kept_from.is_some());
         let before = self.previous.map(|previous| previous.tokens.as_slice()).unwrap_or_default();
@@ -454,7 +451,8 @@ impl<'a> Builder<'a> {
     }
 
     fn oauth_clients(&mut self, harvest: &Harvest) {
-        let kept = self.kept(&harvest.oauth_clients).filter(|_| harvest.oauth_clients.is_err());
+        let off = harvest.oauth_clients.as_ref().err();
+        let kept = self.kept("oauth_clients", off).filter(|_| off.is_some());
         let kept_from = kept.and_then(|kept| kept.keeps("oauth_clients"));
         let kept = kept.filter(|_| kept_from.is_some());
         let odd = |client: &&OauthClient| {
@@ -474,11 +472,13 @@ impl<'a> Builder<'a> {
 
     /// How the account is set; what cannot be read now is as it was, also where that is one of several domains.
     fn posture(&mut self, harvest: &Harvest) -> Posture {
-        let (account, domains) = (self.kept(&harvest.account), self.kept(&harvest.sso_domains));
+        let account = self.kept("account", harvest.account.as_ref().err());
+        let domains = self.kept("sso_domains", harvest.sso_domains.as_ref().err());
         let before = |kept: Option<&Previous>| kept.map(|kept| kept.manifest.posture.clone()).unwrap_or_default();
         let mut posture = before(account.filter(|_| harvest.account.is_err()));
-        let is_odd = harvest.sso_domains.is_err() || harvest.odd(List::SsoDomains).next().is_some();
-        posture.sso_domains = before(domains.filter(|_| is_odd)).sso_domains;
+        let is_odd = harvest.odd(List::SsoDomains).next().is_some();
+        let is_kept = |it: &&Previous| harvest.sso_domains.is_err() || is_odd && !it.accepts_one("sso_domains", "");
+        posture.sso_domains = before(domains.filter(is_kept)).sso_domains;
         if let Some((enforces, organization)) = harvest.account.iter().flatten().next() {
             // A record without the setting does not say that it is turned on.
             let last = self.previous.and_then(|previous| previous.manifest.posture.enforces_two_factor);
@@ -494,7 +494,8 @@ impl<'a> Builder<'a> {
     fn groups(&mut self, harvest: &Harvest) -> Memberships {
         let mut memberships = Memberships::default();
         let Ok(groups) = &harvest.user_groups else {
-            let kept = self.kept(&harvest.user_groups).and_then(|kept| Some((kept, kept.keeps("user_groups")?)));
+            let kept = self.kept("user_groups", harvest.user_groups.as_ref().err());
+            let kept = kept.and_then(|kept| Some((kept, kept.keeps("user_groups")?)));
             if let Some((kept, _)) = &kept {
                 for group in &kept.groups {
                     self.hold(&group.atoms);
@@ -510,13 +511,18 @@ impl<'a> Builder<'a> {
         // A list that moved while it was read may have one of them twice.
         let groups: BTreeMap<_, _> = groups.iter().map(|group| (group.id, group)).collect();
         let before: Vec<Group> = self.previous.iter().flat_map(|previous| previous.groups.iter().cloned()).collect();
+        let gave = |group: &Group| !group.atoms.is_empty();
+        // What a list gives that tells of more is accepted with the lists: a hold would be accepted alone, and the list be off once more by that.
+        let is_taken = self.previous.is_some_and(|it| it.takes(harvest, List::UserGroups));
         for group in before.iter().filter(|group| !groups.contains_key(&group.id)) {
             if harvest.odd(List::UserGroups).any(|odd| odd.may_be(&group.id, &group.name)) {
                 self.hold(&group.atoms);
                 self.insert(Row::Group(group.clone()));
+            } else {
+                // That there is none at all was doubted before.
+                self.bare_groups.0 += usize::from(gave(group) && !groups.is_empty() && !is_taken);
             }
         }
-        let gave = |group: &Group| !group.atoms.is_empty();
         self.bare_groups.1 = before.iter().filter(|group| gave(group)).count();
         for group in groups.into_values() {
             let policies: Vec<Policy> = group.policies.readable().iter().map(PolicyRecord::policy).collect();
@@ -527,7 +533,11 @@ impl<'a> Builder<'a> {
                 // What is not told of the group is as it was.
                 held = known().map_or(held, |known| known.atoms.iter().copied().collect());
             }
-            self.bare_groups.0 += usize::from(held.is_empty() && known().is_some_and(gave));
+            // That nobody can tell what it gives was told of this group, and is accepted with the lists.
+            let id = group.id.to_string();
+            let is_accepted =
+                is_taken || self.previous.is_some_and(|previous| previous.accepts_one("user_groups", &id));
+            self.bare_groups.0 += usize::from(held.is_empty() && known().is_some_and(gave) && !is_accepted);
             self.hold(&held);
             let atoms = held.into_iter().collect();
             self.insert(Row::Group(Group { id: group.id, name: group.name.clone(), atoms }));
@@ -553,7 +563,30 @@ impl<'a> Builder<'a> {
                 memberships.entry(member).or_default().extend(kept);
             }
         }
-        let mut unread = Vec::new();
+        let unread = harvest.group_members.iter().filter_map(|(group, read)| Some((*group, read.as_ref().err()?)));
+        let unread: Vec<(UserGroupId, &Off)> = unread.collect();
+        let tell = |passing: bool| {
+            let (mut groups, mut whys) = (Vec::new(), BTreeSet::new());
+            for (group, off) in unread.iter().filter(|(_, off)| off.passing == passing) {
+                groups.push(format!("user group {group}"));
+                whys.insert(off.why());
+            }
+            if groups.is_empty() {
+                return String::new();
+            }
+            let others = match groups.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                n => format!(" and {n}{OTHERS}"),
+            };
+            groups.truncate(NAMED);
+            let whys: Vec<String> = whys.iter().take(NAMED).cloned().collect();
+            format!("the members of {}{others} cannot be read ({}); ", groups.join(", "), whys.join("; "))
+        };
+        // An acceptance is of these groups and these reasons, and of no other one that is refused in the very sync that accepts. What may pass is another
+        // each time, and is told apart.
+        let refused = tell(false);
+        let is_accepted = self.previous.is_some_and(|previous| previous.accepts("user_group_members", &refused));
+        let is_kept = |off: &Off| off.passing || !is_accepted;
         for (&group, members) in &harvest.group_members {
             match members {
                 Ok(members) => {
@@ -572,8 +605,8 @@ impl<'a> Builder<'a> {
                     }
                 }
                 Err(off) => {
-                    unread.push((group, off));
-                    for (&member, groups) in self.kept(members).iter().flat_map(|kept| &kept.memberships) {
+                    let kept = self.previous.filter(|_| is_kept(off));
+                    for (&member, groups) in kept.iter().flat_map(|kept| &kept.memberships) {
                         if groups.contains(&group) {
                             memberships.entry(member).or_default().insert(group);
                         }
@@ -581,24 +614,17 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let capability = match unread.first() {
-            None => ON,
-            Some((group, off)) => {
-                let others = match unread.len() - 1 {
-                    0 => String::new(),
-                    n => format!(" and {n} other user groups"),
-                };
-                let known = self.previous.filter(|_| off.passing || !self.accept_removals).and_then(|kept| {
+        let capability = match refused + &tell(true) {
+            told if told.is_empty() => ON,
+            told => {
+                let known = self.previous.filter(|_| unread.iter().any(|&(_, off)| is_kept(off))).and_then(|kept| {
                     // Where the groups themselves could not be read, nobody was asked who is in them.
                     let is_told = kept.manifest.capabilities.contains_key("user_group_members");
                     kept.keeps(if is_told { "user_group_members" } else { "user_groups" })
                 });
                 Capability {
                     on: false,
-                    message: Some(format!(
-                        "the members of user group {group}{others} cannot be read ({}); those known before are kept",
-                        off.told(true)
-                    )),
+                    message: Some(told + "those known before are kept"),
                     kept_from: known,
                     unreadable: None,
                 }
@@ -726,14 +752,15 @@ impl<'a> Builder<'a> {
         for role in roles.into_values() {
             self.insert(Row::Role(role));
         }
-        let kept_from = self.kept(&harvest.roles).and_then(|kept| kept.keeps("roles"));
+        let kept_from = self.kept("roles", harvest.roles.as_ref().err()).and_then(|kept| kept.keeps("roles"));
         self.note("roles", &harvest.roles, kept_from);
     }
 
     /// Roles that the current generation has and that come from a list that cannot be read now.
     fn kept_roles(&self, harvest: &Harvest, roles: &BTreeMap<RoleId, Role>) -> Vec<Role> {
-        let from_roles = harvest.roles.is_err() && self.kept(&harvest.roles).is_some();
-        let from_groups = harvest.permission_groups.is_err() && self.kept(&harvest.permission_groups).is_some();
+        let is_kept = |list: List, off| self.kept(list.name(), Some(off)).is_some();
+        let from_roles = harvest.roles.as_ref().is_err_and(|off| is_kept(List::Roles, off));
+        let from_groups = harvest.permission_groups.as_ref().is_err_and(|off| is_kept(List::PermissionGroups, off));
         let of_unread = |role: &Role| match role.permission_group {
             // The role may come from either list.
             Some(_) => from_groups,
@@ -991,7 +1018,7 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
             format!("Cloudflare tells of no {what}, and told of some before: {then}{kept}")
         }
         _ if off.passing => {
-            format!("Cloudflare failed to tell the {what} again and again ({why}); each sync tries it again{kept}")
+            format!("Cloudflare failed to tell the {what} again and again ({why}); {TRIED_AGAIN}{kept}")
         }
         Some(404 | 410) if list == "roles" => {
             format!("Cloudflare no longer offers the {what} ({why}); permission groups take its place")

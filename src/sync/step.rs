@@ -343,10 +343,12 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
         let fields = json!({ "run": cursor.run, "attempt": cursor.attempt + 1, "why": message });
         self.ports.log(Level::Warn, "a step of a sync ended in trouble", fields);
         // Once a list was given up, the next one that goes on failing is not waited for as long: a hundred groups are a hundred lists.
-        // A member's own record is: who is gone would be published as there.
+        // A member's own record is: who is gone would be published as there. So is the first list that is limited: all of them may be, for a while.
         let all = cursor.attempt + 1 >= MAX_ATTEMPTS;
-        let is_over =
-            |fetch: &Fetch, off: &Off| all || !off.passing || (cursor.given_up > 0 && fetch.list.is_optional());
+        let is_limited = |off: &Off| off.status == Some(429);
+        let was_limited = crawl.all_pages().any(|(_, facts)| facts.off.as_ref().is_some_and(is_limited));
+        let is_next = |fetch: &Fetch, off: &Off| fetch.list.is_optional() && (was_limited || !is_limited(off));
+        let is_over = |fetch: &Fetch, off: &Off| all || !off.passing || (cursor.given_up > 0 && is_next(fetch, off));
         let over: Vec<_> = self.failing.iter().filter(|(fetch, off)| is_over(fetch, off)).collect();
         let is_theirs = !over.is_empty()
             && match self.is_theirs_alone().await {
@@ -373,12 +375,13 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
     }
 }
 
-/// The one of two reasons that decides.
+/// The one of two reasons that decides. A trouble is counted also where the rest is put off: a list may be limited for good, and the next one fail for good
+/// behind it. Where nothing is sent, there is none.
 fn graver(known: Option<Pause>, found: Pause) -> Pause {
     let rank = |pause: &Pause| match pause {
         Pause::AllRead | Pause::Budget => 0,
-        Pause::Trouble(_) => 1,
-        Pause::Until(_) => 2,
+        Pause::Until(_) => 1,
+        Pause::Trouble(_) => 2,
         Pause::Failed(_) => 3,
     };
     match (known, found) {

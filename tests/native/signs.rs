@@ -436,6 +436,35 @@ async fn silence_is_what_sources_tell_that_are_read_and_of_whom_none_tells_nothi
     assert_eq!((silence(&world, jane), silence(&world, joe)), ((None, None, None), (None, None, None)));
 }
 
+/// Who works daily by password has no login by Access, and their changes are all that tells of them.
+#[tokio::test]
+async fn a_change_that_is_known_was_a_sign_of_life_though_the_log_is_not_read_any_more() {
+    for has_changed in [true, false] {
+        let world = world(12);
+        let people = people(&world);
+        let (jane, joe) = (&people[0], &people[1]);
+        let login = world.now().plus_secs(-40 * 86_400);
+        world.cloudflare.set_access_user(&jane.email, Some(&login.to_string()));
+        read(&world).await;
+        hear(&world).await;
+        for day in 0..50 {
+            if day == 10 && has_changed {
+                for one in [jane, joe] {
+                    world.cloudflare.log_entry(None, 0, json!({ "actor": { "id": one.user_id } }));
+                }
+            }
+            world.advance(80_000);
+            if day < 12 {
+                hear(&world).await;
+            }
+            read(&world).await;
+        }
+        let last = if has_changed { 37 } else { 85 };
+        assert_eq!(silence(&world, jane), (Some(85), None, Some(last)), "{has_changed}");
+        assert_eq!(silence(&world, joe), (None, None, None), "{has_changed}: of whom no source tells now");
+    }
+}
+
 #[tokio::test]
 async fn what_was_known_of_who_left_is_forgotten_ninety_days_after_their_last_change() {
     let world = world(12);

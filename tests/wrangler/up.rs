@@ -103,14 +103,15 @@ fn programs(folder: &Path) {
         std::fs::create_dir(&to).unwrap();
         for entry in std::fs::read_dir(&from).unwrap() {
             let name = entry.unwrap().file_name();
-            if name != ".bin" && (name != "wrangler" || from == installed) {
+            // What wrangler noted there before is not this project's.
+            if [".bin", ".cache"].iter().all(|other| name != *other) && (name != "wrangler" || from == installed) {
                 std::os::unix::fs::symlink(from.join(&name), to.join(&name)).unwrap();
             }
         }
     }
     let wrangler = folder.join(".bin/wrangler");
     let script = format!(
-        "#!/bin/sh\nif [ \"$*\" = 'auth token --json' ] && [ \"$CLOUDFLARE_API_TOKEN\" ]; then\n  \
+        "#!/bin/sh\nif [ \"$1 $2 $3\" = 'auth token --json' ] && [ \"$CLOUDFLARE_API_TOKEN\" ]; then\n  \
          printf '{{\"type\":\"api_token\",\"token\":\"%s\"}}' \"$CLOUDFLARE_API_TOKEN\"\nelse\n  exec '{}' \"$@\"\nfi\n",
         installed.join(".bin/wrangler").display()
     );
@@ -284,16 +285,37 @@ impl Handler for Api {
         {
             return forbidden();
         }
-        let account =
-            request.path.strip_prefix("/client/v4/accounts/").and_then(|it| it.strip_suffix("/workers/domains"));
+        let path = request.path.strip_prefix("/client/v4/accounts/").unwrap_or_default();
+        // An upload leads the custom domains of its routes to the Worker.
+        if request.method == "PUT"
+            && let Some((account, script)) = path.split_once("/workers/scripts/")
+            && let Some(worker) = script.strip_suffix("/domains/records")
+        {
+            let asked = request.json();
+            let origins = asked["origins"].as_array().unwrap().iter();
+            let hosts: Vec<&str> = origins.map(|origin| origin["hostname"].as_str().unwrap()).collect();
+            let mut known = self.domains.lock().unwrap();
+            let domains = known.get_or_insert_default();
+            // They are all that it has from then on, whoever had them before.
+            domains.retain(|[of, host, has]| of != account || (has != worker && !hosts.contains(&host.as_str())));
+            domains.extend(hosts.into_iter().map(|host| [account, host, worker].map(str::to_owned)));
+            let answer = serde_json::json!({ "success": true, "errors": [], "messages": [], "result": null });
+            return Box::pin(std::future::ready(Reply::json(200, &answer)));
+        }
+        let account = path.strip_suffix("/workers/domains");
         let Some(account) = account.filter(|_| request.method == "GET") else {
             return Arc::new(self.hosting.clone()).handle(request);
         };
-        let (domains, wanted) = (self.domains.lock().unwrap(), request.param("hostname"));
+        let domains = self.domains.lock().unwrap();
         let Some(domains) = domains.as_ref() else { return forbidden() };
-        let found = domains.iter().filter(|[of, host, _]| of == account && wanted.as_ref().is_none_or(|it| it == host));
-        let found: Vec<_> =
-            found.map(|[_, host, worker]| serde_json::json!({ "hostname": host, "service": worker })).collect();
+        let is_asked_for = |name: &str, value: &str| request.param(name).is_none_or(|it| it == value);
+        let found: Vec<_> = domains
+            .iter()
+            .filter(|[of, host, worker]| {
+                of == account && is_asked_for("hostname", host) && is_asked_for("service", worker)
+            })
+            .map(|[_, host, worker]| serde_json::json!({ "hostname": host, "service": worker }))
+            .collect();
         let answer = serde_json::json!({ "success": true, "errors": [], "messages": [], "result": found });
         Box::pin(std::future::ready(Reply::json(200, &answer)))
     }
@@ -520,6 +542,7 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
     assert_eq!(wired(), (true, 1));
     nor_where_an_operation_comes_while_they_are_put_back(&project).await;
     assert_eq!(wired(), (false, 0));
+    nor_where_one_leads_here_by_hand(&project, &entitlement).await;
 
     // What a password store has for `up` does for this as well.
     let down = project.run("down", &["--yes"], &project.secrets()).await;
@@ -700,6 +723,31 @@ async fn nor_where_an_operation_comes_while_they_are_put_back(project: &Project)
     assert!(down.status == Some(1) && [told.as_str(), then].iter().all(|it| down.text.contains(it)), "{}", down.text);
     assert!(project.hosting.worker(NAME).is_some());
     ends_by_itself(project, &delivery).await;
+}
+
+/// What somebody pointed here is saved nowhere, so that it is not put back, and would lead nowhere.
+async fn nor_where_one_leads_here_by_hand(project: &Project, entitlement: &Entitlement) {
+    let c1 = &project.edge.c1;
+    let webhook = c1.add_webhook("By hand", &format!("https://{HOST}/webhooks/conductorone"));
+    let (by_hand, none) = (serde_json::json!({ "webhook": { "webhookId": webhook } }), serde_json::Value::Null);
+    // Where only one side leads here, the other one is pointed here, and put back.
+    for (deprovisioner, expected) in [(&by_hand, " 1 led here already, "), (&none, " 1 entitlements changed, ")] {
+        c1.set_policies(&entitlement.id, &by_hand, deprovisioner);
+        let found = connect(project, "UNDO=").await;
+        assert!(found.contains(expected) && !found.contains("first set what leads there"), "{found}");
+        let down = project.run("down", &["--yes"], &project.secrets()).await;
+        let (_, why) = down.text.rsplit_once("\ndown: ").expect(&down.text);
+        let told = [
+            format!("so nothing was taken away: The webhook {webhook} was there before, and stays. Where the Worker"),
+            "(npm run down -- --yes --abandon)".to_owned(),
+        ];
+        assert!(down.status == Some(1) && told.iter().all(|it| why.contains(it)), "{}", down.text);
+        assert!(project.hosting.worker(NAME).is_some());
+        assert_eq!(wired(project, entitlement), (true, 1));
+        assert_eq!(&c1.policies(&entitlement.id).1, deprovisioner, "{}", down.text);
+    }
+    // The control is what comes next: it is set otherwise there, and that is not told again.
+    c1.set_policies(&entitlement.id, &none, &none);
 }
 
 /// With the key again: what is not there any more is never put back.
@@ -1165,6 +1213,11 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
     }
     assert_eq!(project.hosting.changes(), Vec::<String>::new());
     another_worker_of_the_name_is_left_alone(&project, &secrets).await;
+    // A new login has wrangler forget which account it went to: it finds what it noted where it notes that itself.
+    let says = "#!/bin/sh\n[ \"$1\" = login ] && echo \"it noted that in '$WRANGLER_CACHE_DIR'\"\n";
+    std::fs::write(project.scratch.path("node_modules/.bin/wrangler"), says).unwrap();
+    let said = project.answered("up", &["--no-open"], &[]).await;
+    assert!(said.status == Some(1) && said.text.contains("it noted that in ''"), "{}", said.text);
     // What is not installed is not taken for a login that is missing.
     std::fs::remove_dir_all(project.scratch.path("node_modules")).unwrap();
     let said = project.run("up", &tenant, &secrets).await;
@@ -1337,6 +1390,56 @@ async fn a_workers_own_address_counts_before_the_files(project: &Project, rename
     project.hosting.remove_worker("c1-second");
 }
 
+/// A custom domain that is another's, and the workers.dev address by which the Worker is known: an upload would take either away without a word.
+async fn what_an_upload_would_take_away_is_told(project: &Project, renamed: &str) {
+    let account = project.cloudflare.account_id();
+    let alone = format!("CLOUDFLARE_API_TOKEN={}", project.cloudflare.token());
+    let route = "routes = [{ pattern = \"c1.example.com\", custom_domain = true }]\n";
+    let namespace = project.hosting.add_namespace("kept as well");
+    let (workers_dev, own) = ("https://c1-second.acme.workers.dev", "https://c1.example.com");
+    let (stays, goes, goes_on) = ("workers_dev = true\n", "workers_dev = false\n", (2, "--show-tokens"));
+    let switched_off = (1, "wrangler.toml has a route and no workers_dev, so that an upload would switch off");
+    let is_off = (1, "wrangler.toml has workers_dev = false, so that an upload would switch off https://c1-second.");
+    let taken = (1, "which leads to the Worker c1-cloudflare, and an upload would take it away from that one");
+    for (line, leads, has, url, (status, told)) in [
+        (stays, Some(NAME), None, workers_dev, taken),
+        (stays, Some(NAME), Some(own), own, taken),
+        (stays, None, None, workers_dev, (1, "and wrangler's login may not look whose that is")),
+        (stays, Some(""), None, workers_dev, (1, "which no Worker has so far and which is not the Worker's address")),
+        ("", Some("c1-second"), None, workers_dev, switched_off),
+        ("", Some("c1-second"), Some(workers_dev), own, switched_off),
+        // It was learned, and may be that one.
+        ("", Some("c1-second"), Some(""), own, switched_off),
+        // That it may go is nothing that the Worker could be reached by.
+        (goes, Some("c1-second"), None, workers_dev, is_off),
+        (goes, Some("c1-second"), Some(workers_dev), workers_dev, is_off),
+        // The controls: the domain is this Worker's, or nobody's and the Worker's address; and the other address stays, may go, or is not known.
+        (stays, Some("c1-second"), None, workers_dev, goes_on),
+        (stays, Some(""), None, own, goes_on),
+        (goes, Some("c1-second"), Some(workers_dev), own, goes_on),
+        ("", Some("c1-second"), Some(own), own, goes_on),
+        ("", Some("c1-second"), None, own, goes_on),
+    ] {
+        project.configure(&format!("{route}{line}{renamed}"));
+        let domain = |worker: &str| [account.as_str(), "c1.example.com", worker].map(str::to_owned);
+        *project.api.domains.lock().unwrap() =
+            leads.map(|worker| if worker.is_empty() { Vec::new() } else { vec![domain(worker)] });
+        if let Some(address) = has {
+            let vars = [("PUBLIC_URL", address), ("PROVISIONING", "on")];
+            let vars = vars.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+            project.hosting.add_worker("c1-second", Deployed { vars, ..of_namespace(&namespace) });
+        }
+        let up = project.run("up", &["--url", url], &alone).await;
+        let what = format!("{line}{leads:?} {has:?} {url}");
+        assert!(up.status == Some(status) && up.text.contains(told), "{what}: {}", up.text);
+        assert!(status == 2 || up.text.contains("; nothing was deployed"), "{what}: {}", up.text);
+        // The way out has the address that the Worker has then.
+        let is_said = up.text.contains("(npm run up -- --url https://c1.example.com)");
+        assert_eq!(is_said, [switched_off.1, is_off.1].contains(&told), "{what}: {}", up.text);
+        project.hosting.remove_worker("c1-second");
+    }
+}
+
 /// What is in the file for one Worker is not deployed as another one's.
 async fn one_workers_file_is_not_anothers(project: &Project) {
     let (account, written) = (project.cloudflare.account_id(), project.configuration());
@@ -1367,6 +1470,7 @@ async fn one_workers_file_is_not_anothers(project: &Project) {
     }
     a_route_says_whose_an_address_is(project, &renamed, &turned_on).await;
     a_workers_own_address_counts_before_the_files(project, &renamed).await;
+    what_an_upload_would_take_away_is_told(project, &renamed).await;
     // The control: the address is its own.
     project.configure(&renamed.replace("https://c1.example.com", "https://c1-second.acme.workers.dev"));
     let own = project.run("up", &[], &alone).await;
@@ -1535,11 +1639,24 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     a_namespace_without_its_worker_is_told(&project).await;
     // An upload that was cut off leaves one that is empty.
     let left = project.hosting.add_namespace("c1-cloudflare-state");
+    // Where wrangler notes which account it went to, it goes there again without asking.
+    let notes = ["node_modules/.cache/wrangler", ".wrangler/cache"].map(|folder| project.scratch.path(folder));
+    let note = |account: &str| {
+        for folder in &notes {
+            std::fs::create_dir_all(folder).unwrap();
+            let text = serde_json::json!({ "account": { "id": account, "name": "It" } }).to_string();
+            std::fs::write(folder.join("wrangler-account.json"), text).unwrap();
+        }
+    };
+    let is_noted = || notes.each_ref().map(|folder| folder.join("wrangler-account.json").exists());
+    note(ANOTHER);
     let parameters = ["--tenant", "acme.conductor.one", "--url", "https://c1.example.com"];
     let up = project.run("up", &parameters, &project.secrets()).await;
     assert_eq!(up.status, Some(0), "{}", up.text);
     let changes = project.hosting.changes();
     assert!(changes.contains(&format!("DELETE storage/kv/namespaces/{left}")), "{changes:?}");
+    // What it noted of another account is gone, and nothing is noted anew.
+    assert_eq!(is_noted(), [false, false]);
     assert_eq!(project.worker().namespace.as_ref(), project.hosting.namespaces().keys().next());
     // Nothing leads from the domain to the Worker so far.
     let route = "routes = [{ pattern = \"c1.example.com\", custom_domain = true }]";
@@ -1555,8 +1672,10 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     assert!(stopped.text.contains("the connector reads no variable PROTECTED_MEMBER, which"), "{}", stopped.text);
     let lines = "[vars]\n  MIN_SUPER_ADMINS = \"3\"\n\"PROTECTED_MEMBERS\" = \"jane@example.com\"\n";
     project.configure(&written.replace("[vars]\n", lines));
+    note(&project.cloudflare.account_id());
     let up = project.run("up", &[], &project.secrets()).await;
     assert_eq!(up.status, Some(0), "{}", up.text);
+    assert_eq!(is_noted(), [true, true], "the control: it is this account");
     assert!(!up.text.contains(route), "it was told before: {}", up.text);
     let vars = project.worker().vars;
     let value = |name: &str| vars.get(name).map(String::as_str);
@@ -1572,13 +1691,41 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     a_secret_among_the_variables_stops_it(&project).await;
     the_token_before_is_told_and_goes_where_new_ones_are_made(&project).await;
 
-    // An address that is not the one that ConductorOne knows.
+    // An address that is not the one that ConductorOne knows. An upload with a route to that one alone would take the other one away.
+    let account = project.cloudflare.account_id();
+    let domain = |host: &str| [account.as_str(), host, NAME].map(str::to_owned);
+    let has = || project.api.domains.lock().unwrap().clone().unwrap();
+    *project.api.domains.lock().unwrap() = Some(vec![domain("c1.example.com")]);
+    let (written, changes) = (project.configuration(), project.hosting.changes());
+    let route = |host: &str| format!("{{ pattern = \"{host}\", custom_domain = true }}");
+    let (former, next) = (route("c1.example.com"), route("c2.example.com"));
+    project.configure(&format!("routes = [{next}]\nworkers_dev = true\n{written}"));
+    let alone = project.run("up", &["--url", "https://c2.example.com"], &project.secrets()).await;
+    let told = "lacks c1.example.com, so that an upload would take that away from the Worker, with its DNS record: ";
+    let told = format!("{told}put it beside ({former}); or, if it may go, first delete it in the dashboard");
+    assert!(alone.status == Some(1) && alone.text.contains(&told), "{}", alone.text);
+    assert_eq!((has(), project.hosting.changes()), (vec![domain("c1.example.com")], changes), "{}", alone.text);
+    // The control: with a route to both it has both, and the workers.dev address as well.
+    project.configure(&format!("routes = [{next}, {former}]\nworkers_dev = true\n{written}"));
     let moved = project.run("up", &["--url", "https://c2.example.com"], &project.secrets()).await;
     let told = "The Worker was known by https://c1.example.com, and is known by https://c2.example.com from now on.";
     let (before, _) = moved.text.split_once("Deploying c1-cloudflare").expect(&moved.text);
     assert!(before.contains(told), "{}", moved.text);
+    assert_eq!(has(), ["c2.example.com", "c1.example.com"].map(domain), "{}", moved.text);
+    assert!(project.worker().on_workers_dev, "{}", moved.text);
     let again = project.run("up", &[], &project.secrets()).await;
     assert!(!again.text.contains("was known by") && !again.text.contains("secret delete"), "{}", again.text);
+    // What somebody lets go is taken away, though nothing else would be uploaded.
+    *project.api.domains.lock().unwrap() =
+        Some(["c1.example.com", "c2.example.com", "c3.example.com"].map(domain).into());
+    let typed = format!("{FULL}\r");
+    let answers = [
+        ("May c3.example.com go", "1\r"),
+        ("Enter keeps the one that is set", "\r"),
+        ("Enter makes a new one", typed.as_str()),
+    ];
+    let gone = project.answered("up", &["--no-open"], &answers).await;
+    assert_eq!(has(), ["c2.example.com", "c1.example.com"].map(domain), "{}", gone.text);
 }
 
 /// A switch that somebody took away in the dashboard, or emptied there, is off, and a file that has it on turns it on again for nobody unasked.
@@ -1635,6 +1782,45 @@ async fn a_secret_among_the_variables_stops_it(project: &Project) {
         let passes = project.run("up", &[], input).await;
         assert!(passes.status == Some(2) && passes.text.contains(goes_on), "{}", passes.text);
     }
+    // So is an address whose token is all that ConductorOne asks for, and no other one.
+    let incoming = "https://acme.conductor.one/api/v1/webhooks/incoming/abc";
+    for (text, status, expected) in [
+        (format!("{incoming}/t/s3cret"), 1, "the Worker has SIGNAL_URL as a variable, and it is a secret: delete it"),
+        (incoming.to_owned(), 2, goes_on),
+    ] {
+        project.hosting.set_variable(NAME, "SIGNAL_URL", &text);
+        let said = project.run("up", &[], input).await;
+        assert!(said.status == Some(status) && said.text.contains(expected), "{}", said.text);
+        assert!(!said.text.contains("s3cret"), "{}", said.text);
+    }
+    // Nor is a secret replaced by a variable of the file, be that empty: nobody could read then what it was.
+    let written = project.configuration();
+    for (name, way) in [
+        ("SIGNAL_URL", "take the line out; or, where the variable is to count, delete the secret first (npx wrangler"),
+        // The file is not taken without this one's line.
+        ("AUTO_WIRE", "whose value is gone then: where the variable is to count, delete the secret first (npx"),
+    ] {
+        let mut secret = worker.clone();
+        secret.vars.remove(name);
+        secret.secrets.insert(name.to_owned(), "s3cret".to_owned());
+        project.hosting.add_worker(NAME, secret);
+        project.configure(&written.replace("[vars]\n", "[vars]\nSIGNAL_URL = \"\"\n"));
+        let stopped = project.run("up", &[], input).await;
+        let told = format!("the Worker has {name} as a secret, and wrangler.toml has it under [vars], so that an");
+        let tells = [told.as_str(), way, "; nothing was deployed"].iter().all(|it| stopped.text.contains(it));
+        assert!(stopped.status == Some(1) && tells, "{}", stopped.text);
+        assert_eq!(project.worker().secrets[name], "s3cret");
+        // The controls: the file does not name it, or it is no secret.
+        if name == "SIGNAL_URL" {
+            project.configure(&written);
+        } else {
+            project.hosting.add_worker(NAME, worker.clone());
+        }
+        let passes = project.run("up", &[], input).await;
+        assert!(passes.status == Some(2) && passes.text.contains(goes_on), "{}", passes.text);
+    }
+    project.configure(&written);
+    project.hosting.add_worker(NAME, worker.clone());
     assert_eq!(project.hosting.changes(), changes);
     // What comes of it where nothing stops.
     project.hosting.set_variable(NAME, "CONNECTOR_TOKEN", "s3cret");
@@ -1693,7 +1879,14 @@ async fn after_a_rollback_what_is_deployed_runs_again() {
     let on = up(&["--tenant", "acme.conductor.one", "--provisioning", "on"]).await;
     assert_eq!(on.status, Some(0), "{}", on.text);
     let first = project.worker();
-    let off = up(&["--provisioning", "off"]).await;
+    // Somebody else turns it off while this one answers what it is asked, and would have it on again.
+    project.meanwhile("/tokens/verify", |hosting| hosting.set_variable(NAME, "PROVISIONING", "off"));
+    let late = up(&["--plan", "paid"]).await;
+    let told = "somebody else changed PROVISIONING in the Worker meanwhile: run this again; nothing was deployed";
+    assert!(late.status == Some(1) && late.text.contains(told), "{}", late.text);
+    assert_eq!(runs(), ("off".to_owned(), first.uploads), "{}", late.text);
+    project.hosting.set_variable(NAME, "PROVISIONING", "on");
+    let off = up(&["--provisioning", "off", "--plan", "free"]).await;
     assert_eq!(off.status, Some(0), "{}", off.text);
     let uploads = project.worker().uploads;
     // The control: nobody rolled it back.
@@ -1844,6 +2037,29 @@ async fn an_address_that_nothing_leads_to_the_worker_is_asked_about(project: &Pr
     assert_eq!(will.status, Some(130), "{}", will.text);
     let own = up("https://c1-cloudflare.acme.workers.dev", &[ends]).await;
     assert!(own.status == Some(130) && !own.text.contains("Does "), "{}", own.text);
+    // With a route the upload leads it there, whatever a DNS record of that name leads to.
+    *project.api.domains.lock().unwrap() = Some(Vec::new());
+    let route = "routes = [{ pattern = \"c1.acme.co\", custom_domain = true }]\n";
+    project.configure(&format!("{route}{pristine}"));
+    let replaced = up("https://c1.acme.co", &[("Is c1.acme.co to lead", "2\r")]).await;
+    let told = "wrangler.toml has the custom domain c1.acme.co among its routes, and it is not to lead to the Worker";
+    assert!(replaced.status == Some(1) && replaced.text.contains(told), "{}", replaced.text);
+    let meant = up("https://c1.acme.co", &[("Is c1.acme.co to lead", "1\r"), ends]).await;
+    assert_eq!(meant.status, Some(130), "{}", meant.text);
+    // And takes away from the Worker what the file lacks.
+    let other = [project.cloudflare.account_id().as_str(), "c2.acme.co", NAME].map(str::to_owned);
+    *project.api.domains.lock().unwrap() = Some(vec![other]);
+    let leads = ("Is c1.acme.co to lead", "1\r");
+    let stays = up("https://c1.acme.co", &[leads, ("May c2.acme.co go", "2\r")]).await;
+    let told = "wrangler.toml has custom domains among its routes and lacks c2.acme.co, so that an upload would take";
+    assert!(stays.status == Some(1) && stays.text.contains(told), "{}", stays.text);
+    let goes = up("https://c1.acme.co", &[leads, ("May c2.acme.co go", "1\r"), ends]).await;
+    assert_eq!(goes.status, Some(130), "{}", goes.text);
+    // Where that is to be the Worker's address, nobody is asked.
+    let own = up("https://c2.acme.co", &[leads]).await;
+    assert!(own.status == Some(1) && own.text.contains(told) && !own.text.contains("May c2"), "{}", own.text);
+    *project.api.domains.lock().unwrap() = None;
+    project.configure(&pristine);
     assert_eq!((project.configuration(), project.hosting.changes()), (pristine, Vec::new()));
 }
 
@@ -1859,7 +2075,8 @@ async fn settings(scratch: &Scratch, text: &str) -> serde_json::Value {
         const vars = Object.fromEntries([...settings.variables()].map(([name, value]) => [name, value ?? null]));
         const [mark, leads] = [settings.withoutVariables(), settings.routes('c1.example.com')];
         const elsewhere = settings.leadsElsewhere('f00');
-        console.log(JSON.stringify({{ vars, mark, unknown, leads, elsewhere, crons: settings.crons ?? null, keeps: settings.keeps }}));
+        const [domains, hides] = [settings.customDomains, settings.hidesWorkersDev];
+        console.log(JSON.stringify({{ vars, mark, unknown, leads, elsewhere, domains, hides, crons: settings.crons ?? null, keeps: settings.keeps }}));
         if (settings.variables().get('PLAN') !== undefined) {{ settings.set('PLAN', 'paid'); settings.write(); }}"
     );
     let mut command = Command::new("node");
@@ -1906,17 +2123,21 @@ async fn a_variable_is_read_as_toml_has_it_and_what_is_not_understood_is_uploade
         );
     }
     // A secret is told by its name however its line is written; one that is empty would be deployed in its place.
-    for (text, is_secret) in [
-        ("[vars]\nCONNECTOR_TOKEN = \"s\"", true),
-        ("vars.CONNECTOR_TOKEN = 's'", true),
-        ("vars = { \"CONNECTOR_TOKEN\" = \"s\" }", true),
-        ("[vars]\nCONNECTOR_TOKEN = \"\"", true),
-        ("[vars]\nSIGNAL_URL = \"https://acme.conductor.one/t/s\"", false),
+    for (text, secret) in [
+        ("[vars]\nCONNECTOR_TOKEN = \"s\"", Some("CONNECTOR_TOKEN")),
+        ("vars.CONNECTOR_TOKEN = 's'", Some("CONNECTOR_TOKEN")),
+        ("vars = { \"CONNECTOR_TOKEN\" = \"s\" }", Some("CONNECTOR_TOKEN")),
+        ("[vars]\nCONNECTOR_TOKEN = \"\"", Some("CONNECTOR_TOKEN")),
+        ("[vars]\nSIGNAL_URL = \"https://acme.conductor.one/api/v1/webhooks/incoming/a/t/s\"", Some("SIGNAL_URL")),
+        ("[vars]\nSIGNAL_URL = \"https://acme.conductor.one/api/v1/webhooks/incoming/a\"", None),
+        ("[vars]\nSIGNAL_URL = \"https://acme.conductor.one/t/s\"", None),
     ] {
         let read = settings(&scratch, text).await;
         let told = read["unknown"].as_str().unwrap();
-        let expected = "CONNECTOR_TOKEN, which wrangler.toml has under [vars], is a secret: take the line out";
-        assert_eq!((told.contains(expected), told.is_empty()), (is_secret, !is_secret), "{text}: {told}");
+        let expected =
+            secret.map(|name| format!("{name}, which wrangler.toml has under [vars], is a secret: take the line out"));
+        let is_told = expected.as_ref().is_some_and(|expected| told.contains(expected));
+        assert_eq!((is_told, told.is_empty()), (secret.is_some(), secret.is_none()), "{text}: {told}");
     }
     // Which route leads to the Worker.
     for (text, leads) in [
@@ -1925,6 +2146,34 @@ async fn a_variable_is_read_as_toml_has_it_and_what_is_not_understood_is_uploade
         ("# routes = [{ pattern = \"c1.example.com\" }]\n[vars]\nFINDINGS_DOMAINS = \"c1.example.com\"", false),
     ] {
         assert_eq!(settings(&scratch, text).await["leads"], leads, "{text}");
+    }
+    // Which custom domains it has, and whether wrangler would switch the workers.dev address off.
+    for (text, domains, hides) in [
+        ("routes = [{ pattern = \"c1.example.com\", custom_domain = true }]", &["c1.example.com"][..], true),
+        ("'route'={\"custom_domain\"=true,\"pattern\"='C1.example.com'}", &["c1.example.com"], true),
+        (
+            "workers_dev = true\nroutes = [\n  { pattern = \"c1.example.com/*\", zone_name = \"example.com\" },\n  \
+             { pattern = \"c2.example.com\", custom_domain = true }, \
+             # { pattern = \"c3.example.com\", custom_domain = true }\n\n  \
+             { pattern = \"c4.example.com\", custom_domain = true },\n]",
+            &["c2.example.com", "c4.example.com"],
+            false,
+        ),
+        (
+            "[[routes]]\npattern = \"c1.example.com\"\ncustom_domain = true\n[[routes]]\npattern = \"c2.example.com\"\n\
+             [vars]\nPLAN = \"free\"",
+            &["c1.example.com"],
+            true,
+        ),
+        (
+            "# route = { pattern = \"c1.example.com\", custom_domain = true }\n[[env.eu.routes]]\n\
+             pattern = \"c1.example.com\"\ncustom_domain = true",
+            &[],
+            false,
+        ),
+    ] {
+        let read = settings(&scratch, text).await;
+        assert_eq!((&read["domains"], &read["hides"]), (&serde_json::json!(domains), &hides.into()), "{text}");
     }
     // Whether wrangler would go into another account than f00.
     for (text, elsewhere) in [
@@ -2043,8 +2292,15 @@ async fn make_deploy_takes_what_make_up_takes_and_names_what_is_missing() {
     std::fs::copy(Path::new(PROJECT).join("scripts/deploy.sh"), scratch.path("scripts/deploy.sh")).unwrap();
     std::os::unix::fs::symlink(Path::new(PROJECT).join("scripts/up"), scratch.path("scripts/up")).unwrap();
     std::fs::write(scratch.path("scripts/setup.sh"), "").unwrap();
-    // Nothing is deployed here.
-    std::os::unix::fs::symlink("/bin/echo", scratch.path("node_modules/.bin/wrangler")).unwrap();
+    // Nothing is deployed here: this tells what would be, and into which account.
+    let wrangler = scratch.path("node_modules/.bin/wrangler");
+    std::fs::write(&wrangler, "#!/bin/sh\necho \"$* in '$CLOUDFLARE_ACCOUNT_ID'\"\n").unwrap();
+    std::fs::set_permissions(&wrangler, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let deploy = || {
+        let mut command = Command::new("bash");
+        command.arg(scratch.path("scripts/deploy.sh")).env_remove("CLOUDFLARE_ACCOUNT_ID");
+        command
+    };
     for (text, missing) in [
         ("[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n", None),
         ("[vars]\nCLOUDFLARE_ACCOUNT_ID=\"f00\"\nC1_TENANT='acme.conductor.one'\n", None),
@@ -2072,17 +2328,55 @@ async fn make_deploy_takes_what_make_up_takes_and_names_what_is_missing() {
         ),
         (
             "[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n\
+             SIGNAL_URL = \"https://acme.conductor.one/api/v1/webhooks/incoming/abc/t/s3cret\"\n",
+            Some("deploy: SIGNAL_URL, which wrangler.toml has under [vars], is a secret: take the line out"),
+        ),
+        (
+            "routes = [\"c1.acme.com/*\"]\n[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\n\
+             C1_TENANT = \"acme.conductor.one\"\nPUBLIC_URL = \"https://c1-cloudflare.acme.workers.dev\"\n",
+            Some("deploy: wrangler.toml has a route and no workers_dev, so that an upload would switch off"),
+        ),
+        (
+            "routes = [\"c1.acme.com/*\"]\n[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\n\
+             C1_TENANT = \"acme.conductor.one\"\nPUBLIC_URL = \"https://c1.acme.com\"\n",
+            None,
+        ),
+        (
+            "name = \"c1-cloudflare\"\nworkers_dev = false\n[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\n\
+             C1_TENANT = \"acme.conductor.one\"\nPUBLIC_URL = \"https://c1-cloudflare.acme.workers.dev\"\n",
+            Some("deploy: wrangler.toml has workers_dev = false, so that an upload would switch off https://c1-cloudf"),
+        ),
+        // Another Worker stands in front of it.
+        (
+            "name = \"c1-cloudflare\"\nworkers_dev = false\n[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\n\
+             C1_TENANT = \"acme.conductor.one\"\nPUBLIC_URL = \"https://gate.acme.workers.dev\"\n",
+            None,
+        ),
+        (
+            "workers_dev = false\n[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n\
+             PUBLIC_URL = \"https://c1.acme.com\"\n",
+            None,
+        ),
+        (
+            "[vars]\nCLOUDFLARE_ACCOUNT_ID = \"f00\"\nC1_TENANT = \"acme.conductor.one\"\n\
              SIGNAL_URL = \"https://acme.conductor.one\"\n",
             None,
         ),
     ] {
         std::fs::write(scratch.path("wrangler.toml"), text).unwrap();
-        let output = Command::new("bash").arg(scratch.path("scripts/deploy.sh")).output().await.unwrap();
+        let output = deploy().output().await.unwrap();
         let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
         assert_eq!(output.status.success(), missing.is_none(), "{text:?}: {said}");
         assert!(said.contains(missing.unwrap_or("deploy: what is still missing or wrong is told by")), "{said}");
-        assert_eq!(said.contains("deploy --env"), missing.is_none(), "{said}");
+        assert_eq!(said.contains("deploy --env  in 'f00'"), missing.is_none(), "{said}");
         assert!(!said.contains("s3cret") && !said.contains("    at "), "{said}");
+    }
+    // Who says another account means it, and so does who names an environment.
+    let other = deploy().env("CLOUDFLARE_ACCOUNT_ID", "f01").output().await.unwrap();
+    let environment = deploy().args(["--env", "eu"]).output().await.unwrap();
+    for (output, expected) in [(other, "deploy --env  in 'f01'"), (environment, "deploy --env eu in ''")] {
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains(expected), "{said}");
     }
 }
 

@@ -1,10 +1,6 @@
 //! Lines of CSV: quoted as RFC 4180 says, and safe to open in a spreadsheet.
 
-use crate::model::name;
-
-/// What a spreadsheet may take for the end of a cell besides the comma: it is asked for on opening, or guessed, and quotes in a line
-/// that is cut at another sign than the comma are no longer quotes.
-const SEPARATORS: [char; 5] = [';', '\t', '|', '\r', '\n'];
+use crate::model::name::{self, SEPARATORS};
 
 /// A cell, or what may become one, that no spreadsheet takes for a formula.
 fn disarm(piece: &str, first: bool) -> String {

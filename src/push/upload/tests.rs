@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 
 use futures::executor::block_on;
 
-use super::{File, Part, Pending, Source, StoreError, Target, UploadError, UploadProgress, init, upload};
+use super::{File, Part, Pending, Source, StoreError, Target, UploadError, UploadProgress, has_begun, init, upload};
 use crate::base::fakes::Desk;
+use crate::base::jobs::{self, Attempt, JobKind};
 use crate::base::ports::{Clock as _, Sql as _};
 use crate::export::ExportError;
 
@@ -216,4 +217,35 @@ fn what_another_version_left_on_disk_is_not_read() {
     assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 0), Ok(UploadProgress::Partly));
     desk.query("UPDATE push_upload SET version = 2", &[]).unwrap();
     assert_eq!(attempt(&desk, &store, "g1", &"a".repeat(25), 60), Ok(UploadProgress::Whole(25)));
+}
+
+#[test]
+fn a_push_has_begun_once_parts_of_its_generation_are_there_until_it_is_whole_or_goes_on_failing() {
+    let desk = desk();
+    jobs::init(&desk).unwrap();
+    let (store, text) = (Store::new(&desk), "0123456789".repeat(2));
+    let has_begun = |into_store| has_begun(&desk, into_store).unwrap();
+    let is_about = |subject: &str| jobs::want(&desk, JobKind::Push, subject, false, desk.now()).unwrap();
+    let ends = |came_to: Attempt| jobs::end(&desk, &jobs::all(&desk).unwrap()[0], &came_to, desk.now()).unwrap();
+
+    is_about("g1 elsewhere");
+    assert!(!has_begun(true), "nothing is there yet");
+    assert_eq!(attempt(&desk, &store, "g1 sync.c1z", &text, 0), Ok(UploadProgress::Partly));
+    assert_eq!((has_begun(true), has_begun(false)), (true, false));
+    for failures in 1..=3 {
+        ends(Attempt::Again("The store does not answer.".to_owned()));
+        assert_eq!(has_begun(true), failures < 3, "{failures}");
+    }
+    is_about("g11 elsewhere");
+    assert!(!has_begun(true), "the parts are another generation's");
+    is_about("g1 here");
+    assert!(has_begun(true));
+    ends(Attempt::GivenUp("The generation is not kept any more.".to_owned()));
+    assert!(!has_begun(true));
+    is_about("g1 elsewhere");
+    assert_eq!(attempt(&desk, &store, "g1 sync.c1z", &text, 0), Ok(UploadProgress::Whole(20)));
+    assert_eq!(store.object.borrow().as_deref(), Some(text.as_bytes()));
+    // What waits for ConductorOne holds nothing up that has a store to go to.
+    ends(Attempt::GoOn(desk.now(), serde_json::json!({ "v": 1 })));
+    assert_eq!((has_begun(true), has_begun(false)), (false, true));
 }

@@ -205,7 +205,10 @@ fn errors_are_judged_by_what_they_are_and_what_they_hit() {
 
     let limited = ApiError::RateLimited { failure: failure(429), until };
     assert_eq!(judge(members, &limited, 1), Verdict::Until(until));
+    assert_eq!(judge(member, &limited, 1), Verdict::Until(until));
     assert_eq!(judge(tokens, &ApiError::OutOfBudget { until }, 1), Verdict::Until(until));
+    let alone = judge(tokens, &limited, 1);
+    assert!(matches!(alone, Verdict::Later(_, Some(Off { passing: true, .. }))), "{alone:?}");
 
     let waits: Vec<Verdict> = (1..=4).map(|tries| judge(members, &ApiError::Server(failure(502)), tries)).collect();
     assert_eq!(waits[..3], [Verdict::Again(500), Verdict::Again(1_000), Verdict::Again(2_000)]);

@@ -5,8 +5,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use c1_cloudflare::base::ports::Sql as _;
 use serde_json::{Value, json};
-use sim::cloudflare::{Cloudflare, Collation, Fault, Route};
+use sim::cloudflare::{Cloudflare, Collation, Fault, PolicySpec, Route};
 
 use super::{
     Action, Bench, Effect, JANE, NEW, Outcome, Refusal, Target, account_of, aftercare, assert_done, assert_refused,
@@ -35,6 +36,33 @@ async fn a_conflict_is_written_again_and_what_is_refused_is_not() {
         assert_eq!(account.requests(Route::UpdateMember), writes);
         assert_eq!(aftercare::late_writes_due(&bench.world).unwrap(), None, "it was answered, and does not come late");
     }
+}
+
+/// Else nothing would ever end the renewal, which would keep its place among the removals.
+#[tokio::test]
+async fn an_invitation_whose_removal_meets_a_conflict_is_not_one_to_be_brought_back() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let old = account.invite(NEW, vec![holds(account, &roles(account)[0])]);
+    let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    account.fail_next(Route::DeleteMember, 99, Fault::status(409, 1_001));
+    for _ in 0..3 {
+        is_put_off(&bench.attempt(renewal).await, "HTTP 409");
+        let kept = "SELECT operation FROM renewal UNION ALL SELECT operation FROM removal WHERE writes > 0";
+        assert_eq!(bench.world.query(kept, &[]), Ok(Vec::new()));
+        assert_eq!(aftercare::late_writes_due(&bench.world).unwrap(), None);
+        bench.world.advance(60);
+    }
+    // One alone passes.
+    account.clear_faults();
+    account.fail_next(Route::DeleteMember, 1, Fault::status(409, 1_001));
+    assert_done(&bench.settle(renewal).await, Effect::Renewed);
+    // The control: what nobody answered may have been carried out.
+    let new = account.membership_of(NEW).unwrap().id;
+    let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&new));
+    account.fail_next(Route::DeleteMember, 1, Fault::status(503, 1_001));
+    is_put_off(&bench.attempt(renewal).await, "still shows");
+    assert_eq!(bench.world.query("SELECT operation FROM renewal", &[]).unwrap().len(), 1);
 }
 
 /// The status says less than the code: that somebody has the address already is no conflict that passes.
@@ -250,6 +278,26 @@ async fn nobody_has_an_address_only_where_the_whole_list_says_so_whatever_its_or
     let outcome = bench.operate(Action::Grant, target(&known[1]), person("j.a@example.com")).await;
     assert_done(&outcome, Effect::Granted);
     assert!(bench.atoms(&whom).contains(&atom(account, &known[1])));
+}
+
+/// Somebody may give the resource group that is the whole account a namesake, and members may hold that.
+#[tokio::test]
+async fn a_role_is_taken_back_also_after_the_list_of_resource_groups_was_not_there_for_a_moment_beside_a_namesake() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    let whole = account.account_resource_group();
+    let name = format!("com.cloudflare.api.account.{}", account.account_id());
+    // Of those that members hold, the lowest id comes first.
+    let namesakes = std::iter::repeat_with(|| account.add_scope(&name, &[name.as_str()]));
+    let namesake = namesakes.take(10_000).find(|id| *id < whole).unwrap();
+    account.add_policy(&jane, holds(account, &known[1]));
+    account.add_policy(&jane, PolicySpec::allow(known[2].id.clone(), namesake));
+    account.fail_next(Route::ListResourceGroups, 1, Fault::status(403, 10_000));
+    for _ in 0..2 {
+        bench.world.sync().await;
+    }
+    assert_done(&bench.operate(Action::Revoke, target(&known[1]), member(&jane)).await, Effect::Revoked);
+    assert!(!bench.atoms(&jane).contains(&atom(account, &known[1])));
 }
 
 #[tokio::test]

@@ -118,6 +118,49 @@ async fn an_address_is_of_whoever_had_it_last() {
     assert_eq!(bench.atoms(&jane), [atom(account, &held[0])].into());
 }
 
+/// What a sync then finds is one invitation less, and a user more, of another address.
+#[tokio::test]
+async fn ambiguous_member_is_also_who_was_invited_by_hand_and_has_another_address_since_it_was_accepted() {
+    const EVE: &str = "eve@example.com";
+    for becomes in ["accepted", "removed", "rejected", "somebody else's"] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        account.configure(|behaviour| behaviour.hides_rejected = true);
+        let role = roles(account)[0].clone();
+        let next = async || {
+            bench.world.advance(1_200);
+            bench.world.sync().await;
+        };
+        let eve = account.invite(EVE, vec![holds(account, &role)]);
+        next().await;
+        if becomes == "rejected" {
+            account.set_status(&eve, becomes);
+        } else {
+            account.accept_invitation(&eve);
+            account.change_email(&eve, "eve.married@example.com");
+        }
+        next().await;
+        if becomes == "removed" {
+            account.remove_member(&eve);
+        }
+        if becomes == "somebody else's" {
+            let newcomer = account.invite(EVE, vec![holds(account, &role)]);
+            next().await;
+            account.remove_member(&newcomer);
+            next().await;
+        }
+        for what in [target(&role), Target::Account] {
+            let outcome = bench.operate(Action::Revoke, what, account_of(EVE)).await;
+            if becomes == "accepted" {
+                assert_refused(&outcome, Refusal::AmbiguousMember, "eve.married@example.com");
+            } else {
+                assert_done(&outcome, Effect::AlreadyRevoked);
+            }
+        }
+        assert_eq!(bench.atoms(&eve).is_empty(), becomes == "removed", "nothing was changed");
+    }
+}
+
 #[tokio::test]
 async fn ambiguous_member_of_two_accounts_of_one_person_the_other_one_is_never_touched() {
     let bench = Bench::start().await;

@@ -7,7 +7,7 @@ use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{Person, Task, Verdict};
 
 use crate::deployment::Deployment;
-use crate::jane::{EMAIL, Jane, assert_done, assert_refused, named};
+use crate::jane::{EMAIL, Jane, assert_done, assert_refused, completed, named};
 use crate::looks::{atom, holds, roles, small};
 
 /// The latest entry of the journal.
@@ -159,6 +159,45 @@ async fn a_webhook_that_meets_a_rate_limit_is_answered_later_by_its_callback() {
     assert_eq!(document["complete"]["comment"], json!(format!("Granted {} to {EMAIL}.", jane.lacks.name)));
     jane.changed(&[jane.atom(&jane.lacks)], &[]);
     assert_eq!(jane.deployment.c1.callback_posts().len(), 1);
+}
+
+/// It is one that no grant needs, and may be refused for good.
+#[tokio::test(start_paused = true)]
+async fn an_audit_log_that_is_rate_limited_for_ever_puts_no_grant_off_and_a_sync_for_five_minutes_at_most() {
+    let jane = Jane::start().await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    let busy = Fault::TooManyRequests { retry_after: Some(3_600), headers: true };
+    cloudflare.fail_randomly(Route::ListAuditLogs, 1.0, busy);
+    deployment.set_var("AUDIT_FEED", "on");
+    deployment.sync().await;
+    deployment.wait(Duration::from_secs(10)).await;
+    assert!(cloudflare.requests(Route::ListAuditLogs) > 0, "it was read");
+    let began = deployment.now();
+    completed(&jane.deliver(&jane.grant(&jane.lacks)).await);
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    completed(&jane.deliver(&jane.revoke(&jane.lacks)).await);
+    jane.changed(&[], &[]);
+    assert!(deployment.now() - began < 60);
+    deployment.sync().await;
+    assert!(deployment.now() - began < 330);
+}
+
+/// The control: what a grant meets is of all.
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_that_a_grant_meets_stops_the_sync_as_well() {
+    let jane = Jane::start().await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    let busy = Fault::TooManyRequests { retry_after: Some(600), headers: false };
+    cloudflare.fail_next(Route::GetMember, 1, busy);
+    let delivery = deployment.c1.task(&jane.grant(&jane.lacks));
+    assert_eq!(deployment.deliver(&delivery).await.verdict, Verdict::Accepted);
+    let sent = cloudflare.total_requests();
+    assert!(deployment.cron().await);
+    deployment.wait(Duration::from_mins(9)).await;
+    assert_eq!(cloudflare.total_requests(), sent);
+    deployment.callback(&delivery).await;
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    deployment.wait_for_sync().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,7 +158,7 @@ async fn apart_from_dns() -> ApprovalCase {
     ApprovalCase::start(|low| {
         let when = json!({ "roles": [low.name], "holds": ["Domain DNS"] });
         let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
-        json!({ "low_risk_roles": [low.name], "rules": [apart] }).to_string()
+        json!({ "low_risk_roles": [low.name], "reassign_to": [BOSS], "rules": [apart] }).to_string()
     })
     .await
 }
@@ -253,6 +253,129 @@ async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_
     desk.deployment.wait(Duration::from_mins(1)).await;
     let told = desk.decided(&desk.asks(&dns).id("2task2")).await;
     assert!(comment(&told, "deny").contains("duties-apart"), "under way: {told}");
+}
+
+/// People may approve for days what was left to them, and nobody here is told.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_to_people_is_kept_apart_from_what_is_asked_for_after_it() {
+    let known = roles(&Cloudflare::new(small()));
+    let [billing, dns, third] = [4, 5, 6].map(|place| known[place].clone());
+    let both = [&billing.name, &dns.name];
+    let apart = json!({ "name": "duties-apart", "when": { "roles": both, "holds": both }, "then": "deny" });
+    let low_risk = [&dns.name, &third.name];
+    let rules = json!({ "low_risk_roles": low_risk, "reassign_to": [BOSS], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    let asked = async |role, task: &str, verdict: &str| {
+        let told = asked_of(&desk, role, task).await;
+        assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{task}: {told}");
+    };
+    asked(&billing, "2task1", "reassign").await;
+    asked(&dns, "2task2", "deny").await;
+    // The controls: what was denied does not come, nor is anything kept from itself; another role, and another person.
+    asked(&billing, "2task3", "reassign").await;
+    asked(&third, "2task4", "approve").await;
+    let other = grant_to("joe@example.com", &dns).id("2task5").awaiting_approval();
+    comment(&Box::pin(desk.decided(&other)).await, "approve");
+    let aged = |millis: i64| {
+        let statement = "UPDATE decision SET at = at - ?";
+        desk.deployment.world().query(statement, &[millis.into()]).unwrap();
+    };
+    aged(7 * 24 * 60 * 60 * 1_000);
+    asked(&dns, "2task6", "deny").await;
+    aged(25 * 60 * 60 * 1_000);
+    asked(&dns, "2task7", "approve").await;
+}
+
+/// Nobody here knows what it gives, but whoever decides may approve it.
+#[tokio::test(start_paused = true)]
+async fn what_no_sync_has_listed_and_was_left_to_people_counts_against_a_request() {
+    let desk = apart_from_dns().await;
+    let scoped = dns_on_a_new_domain(&desk.deployment.cloudflare);
+    let joe = || Person::newcomer("joe@example.com");
+    let nothing = Task::grant(Entitlement::new("nothing", "Nothing"), joe()).id("2task1");
+    comment(&Box::pin(desk.decided(&nothing.awaiting_approval())).await, "reassign");
+    let left = Task::grant(scoped, desk.jane.clone()).id("2task2").awaiting_approval();
+    assert!(comment(&Box::pin(desk.decided(&left)).await, "reassign").contains("did not find"));
+    let told = asked_of(&desk, &desk.low, "2task3").await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "{told}");
+    // The control: what is nothing here comes to nobody.
+    let other = grant_to("joe@example.com", &desk.low).id("2task4").awaiting_approval();
+    comment(&Box::pin(desk.decided(&other)).await, "approve");
+}
+
+/// Else whoever owns another app could have Jane's requests denied.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_to_people_and_would_be_refused_here_counts_against_nobody() {
+    let desk = apart_from_dns().await;
+    let scoped = dns_on_a_new_domain(&desk.deployment.cloudflare);
+    let left = |task: &str| Task::grant(scoped.clone(), desk.jane.clone()).id(task).awaiting_approval();
+    let other = App { id: "2other".to_owned(), ..App::default() };
+    let closed = left("2task2").set("/taskView/task/state", "TASK_STATE_CLOSED");
+    for (task, why) in [(left("2task1").app(other), "ALLOWED_APPS"), (closed, "the task is closed")] {
+        assert!(comment(&Box::pin(desk.decided(&task)).await, "reassign").contains(why), "{why}");
+    }
+    comment(&asked_of(&desk, &desk.low, "2task3").await, "approve");
+    // The control: of the app that is pinned, and open.
+    comment(&Box::pin(desk.decided(&left("2task4"))).await, "reassign");
+    let told = asked_of(&desk, &desk.low, "2task5").await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "{told}");
+}
+
+/// Every app has C1's builtin entitlement, by which no account is made here as long as none is pinned.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_was_left_to_people_counts_with_its_first_role_where_it_would_be_made() {
+    let known = roles(&Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    let when = json!({ "roles": [billing.name], "holds": [dns.name] });
+    let apart = json!({ "name": "duties-apart", "when": when, "then": "deny" });
+    let rules = json!({ "low_risk_roles": [billing.name], "reassign_to": [BOSS], "rules": [apart] }).to_string();
+    for (pinned, verdict) in [(App::default().id, "deny"), (String::new(), "approve")] {
+        let desk = ApprovalCase::start(|_| rules.clone()).await;
+        desk.deployment.set_var("DEFAULT_ROLE", &dns.name);
+        desk.deployment.set_var("ALLOWED_APPS", &pinned);
+        let account = Task::grant(Entitlement::access(), Person::newcomer("new@example.com")).id("2task1");
+        comment(&Box::pin(desk.decided(&account.awaiting_approval())).await, "reassign");
+        let role = grant_to("new@example.com", &billing).id("2task2").awaiting_approval();
+        let told = Box::pin(desk.decided(&role)).await;
+        assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{pinned}: {told}");
+    }
+}
+
+/// By then she holds it, or nothing comes of the task any more.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_to_people_counts_no_more_once_its_grant_was_carried_out_or_refused_here() {
+    let known = roles(&Cloudflare::new(small()));
+    let (billing, dns) = (known[4].clone(), known[5].clone());
+    let both = [&billing.name, &dns.name];
+    let apart = json!({ "name": "duties-apart", "when": { "roles": both, "holds": both }, "then": "deny" });
+    let rules = json!({ "low_risk_roles": [dns.name], "reassign_to": [BOSS], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    let (deployment, joe) = (&desk.deployment, "joe@example.com");
+    let asked = async |task: Task, verdict: &str| {
+        let told = Box::pin(desk.decided(&task.awaiting_approval())).await;
+        assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{told}");
+    };
+    let ends = async |task: Task| {
+        let outcome = Box::pin(deployment.deliver(&deployment.c1.task(&task))).await;
+        deployment.wait(Duration::from_mins(30)).await;
+        outcome
+    };
+    let entitlement = || Entitlement::role(billing.governed_as(), &billing.name);
+    let grant = |task: &str| Task::grant(entitlement(), desk.jane.clone()).id(task);
+    for task in [grant("2task1"), grant("2task2"), grant_to(joe, &billing).id("2task3")] {
+        asked(task, "reassign").await;
+    }
+    for task in [grant("2task1"), grant_to(joe, &billing).id("2task3")] {
+        assert!(ends(task).await.completed().is_some());
+    }
+    // The control: what somebody has by it counts for as long as they have it.
+    asked(grant_to(joe, &dns).id("2task4"), "deny").await;
+    assert!(ends(Task::revoke(entitlement(), desk.jane.clone())).await.completed().is_some());
+    asked(desk.asks(&dns).id("2task5"), "deny").await;
+    // What kept that from her was the other task.
+    deployment.set_var("PROVISIONING", "off");
+    assert!(ends(grant("2task2")).await.errored().is_some());
+    asked(desk.asks(&dns).id("2task6"), "approve").await;
 }
 
 /// Whoever is new stands under no address as long as nobody could look for them.
@@ -490,6 +613,26 @@ async fn the_first_role_of_somebody_who_is_to_be_invited_is_kept_apart_from_what
         let other = Task::grant(other, person.clone()).id(task).awaiting_approval();
         let told = Box::pin(desk.decided(&other)).await;
         assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{first}: {told}");
+    }
+}
+
+/// The account and that role stay when the group is taken away.
+#[tokio::test(start_paused = true)]
+async fn who_is_invited_for_a_user_group_is_said_to_have_the_first_role_as_well() {
+    let (desk, [billing, ..]) = Box::pin(with_two_apart()).await;
+    let (deployment, cloudflare) = (&desk.deployment, &desk.deployment.cloudflare);
+    let readers = cloudflare.add_group("Readers", vec![holds(cloudflare, &billing)]);
+    deployment.sync().await;
+    for (what, email, is_said) in [
+        (Entitlement::new(&format!("group:{readers}:member"), "Readers"), "new1@example.com", true),
+        // The control: this comes with no other role.
+        (Entitlement::role(billing.governed_as(), &billing.name), "new2@example.com", false),
+    ] {
+        let grant = deployment.c1.task(&Task::grant(what, Person::newcomer(email)));
+        let outcome = Box::pin(deployment.deliver(&grant)).await;
+        let said = outcome.completed().unwrap_or_else(|| panic!("{outcome:?}"));
+        assert!(said.starts_with("Invited "), "{said}");
+        assert_eq!(said.contains("with the role that DEFAULT_ROLE names"), is_said, "{said}");
     }
 }
 

@@ -169,6 +169,110 @@ async fn gave_up_is_said_of_no_revoke_that_waited_for_room_for_days_and_of_one_t
     assert_eq!((left(&deployment, &members), came_to(&deployment, "gave_up").await), (1, 1));
 }
 
+/// Has ConductorOne revoke something, with a token of this id; gives the status of the answer.
+async fn revokes(deployment: &Deployment, what: Entitlement, member: &str, token: &str) -> u16 {
+    let task = deployment.c1.task(&Task::revoke(what, person(deployment, member)));
+    deployment.send_as(&task, token).await.status
+}
+
+/// What makes it moot waits in a line of its own, and longer.
+#[tokio::test(start_paused = true)]
+async fn gave_up_is_said_of_no_revoke_that_had_its_turn_after_a_day_and_waits_for_what_makes_it_moot() {
+    let (deployment, _, _) = Box::pin(leaving(1, 1)).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let gone = cloudflare.add_member("gone@example.com", vec![holds(&cloudflare, &known[0])]);
+    let both = [0, 1].map(|place| holds(&cloudflare, &known[place])).to_vec();
+    let jane = cloudflare.add_member("jane.doe@example.com", both);
+    assert_eq!(revokes(&deployment, Entitlement::access(), &gone, "gone").await, 200);
+    let [one, other] = [0, 1].map(|place| Entitlement::role(known[place].governed_as(), &known[place].name));
+    for (what, token) in [(one, "one"), (other, "other"), (Entitlement::access(), "account")] {
+        assert_eq!(revokes(&deployment, what, &jane, token).await, 202, "{token}");
+    }
+    // The places that are taken come free in 26 hours, and among the accounts in 28.
+    for (count, hours) in [("access", 25), ("account", 27)] {
+        let later = format!("UPDATE removal SET at = at + {hours} * 3600000 WHERE count = '{count}' AND writes > 0");
+        deployment.world().query(&later, &[]).unwrap();
+    }
+    let own = || cloudflare.member_atoms(&jane).len();
+    deployment.wait(Duration::from_hours(25)).await;
+    assert_eq!((own(), came_to(&deployment, "put_off").await), (2, 3));
+    deployment.wait(Duration::from_mins(150)).await;
+    assert_eq!((own(), came_to(&deployment, "put_off").await), (1, 2), "that of her last role has had its turn");
+    deployment.wait(Duration::from_mins(90)).await;
+    assert_eq!((cloudflare.membership(&jane), came_to(&deployment, "put_off").await), (None, 0));
+    assert_eq!((came_to(&deployment, "gave_up").await, came_to(&deployment, "already_revoked").await), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn gave_up_is_said_of_a_renewal_whose_removal_meets_a_conflict_for_a_day() {
+    let deployment = Deployment::with(small(), |options| {
+        let options = options.var("PROVISIONING", "on").var("MAX_REMOVALS_PER_HOUR", "1");
+        options.var("RENEW_INVITATIONS_AFTER_DAYS", "1")
+    })
+    .await;
+    let deployment = deployment.synced().await;
+    let grant = async |token: &'static str| {
+        let task = Task::grant(Entitlement::access(), Person::newcomer("new@example.com"));
+        deployment.send_as(&deployment.c1.task(&task), token).await.status
+    };
+    assert_eq!(grant("invited").await, 200);
+    deployment.wait(Duration::from_hours(25)).await;
+    deployment.cloudflare.fail_randomly(Route::DeleteMember, 1.0, Fault::status(409, 1_001));
+    assert_eq!(grant("refused").await, 202);
+    deployment.wait(Duration::from_hours(26)).await;
+    let ended = deployment.json("/v1/operations?outcome=gave_up").await["items"].to_string();
+    assert!(ended.contains("given up (Cloudflare failed: HTTP 409"), "{ended}");
+    assert_eq!(deployment.world().query("SELECT operation FROM renewal", &[]).unwrap().len(), 0);
+    // The control: it has left its place.
+    deployment.cloudflare.clear_faults();
+    assert_eq!((grant("renewed").await, came_to(&deployment, "renewed").await), (200, 1));
+}
+
+/// Jane and Jill, whose only role is revoked, in an account of so many user groups that may give them more, each of which takes a while to tell.
+async fn beside_groups(count: usize) -> (Deployment, Vec<String>) {
+    let deployment = Deployment::with(small(), |options| {
+        let options = options.var("PROVISIONING", "on").var("MAX_REMOVALS_PER_HOUR", "1");
+        options.var("LAST_ROLE", "remove_member")
+    })
+    .await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    for n in 0..count {
+        cloudflare.add_group(&format!("Group {n}"), vec![holds(&cloudflare, &known[5])]);
+    }
+    let members = ["jane.doe@example.com", "jill.doe@example.com", "joe.doe@example.com"]
+        .map(|email| cloudflare.add_member(email, vec![holds(&cloudflare, &known[0])]));
+    let deployment = deployment.synced().await;
+    for route in [Route::GetUserGroupMember, Route::ListUserGroupMembers] {
+        cloudflare.set_route_latency(route, Latency::of(Duration::from_millis(200)));
+    }
+    let role = || Entitlement::role(known[0].governed_as(), &known[0].name);
+    let answered = [
+        revokes(&deployment, role(), &members[0], "jane").await,
+        revokes(&deployment, role(), &members[1], "jill").await,
+    ];
+    assert_eq!(answered, [if count < 5 { 200 } else { 202 }, 202]);
+    (deployment, members.to_vec())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_comes_to_its_write_keeps_nobody_behind_it_and_what_does_counts() {
+    for (count, hours) in [(30, [[true, true, false]; 2]), (3, [[false, true, true], [false, false, true]])] {
+        let (deployment, members) = Box::pin(beside_groups(count)).await;
+        let status = revokes(&deployment, Entitlement::access(), &members[2], "joe").await;
+        assert!([200, 202].contains(&status), "{status}");
+        let there = || members.iter().map(|member| deployment.cloudflare.membership(member).is_some());
+        for after in hours {
+            deployment.wait(Duration::from_mins(50)).await;
+            assert!(there().eq(after), "{count}: {:?}", there().collect::<Vec<_>>());
+        }
+        deployment.wait(Duration::from_mins(50)).await;
+        assert_eq!(came_to(&deployment, "put_off").await, if count == 30 { 2 } else { 0 });
+        assert_eq!(deployment.cloudflare.membership(&members[2]), None);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn gave_up_is_said_of_a_revoke_that_waited_for_room_as_long_as_conductorone_waits() {
     let (deployment, _, members) = Box::pin(leaving(2, 1)).await;

@@ -278,6 +278,84 @@ async fn who_holds_more_than_when_that_was_accepted_is_found_again_and_who_holds
     }
 }
 
+/// Who was accepted with an address of one domain was not accepted with one of any other.
+#[tokio::test(start_paused = true)]
+async fn who_has_an_address_of_another_domain_than_was_accepted_is_found_again() {
+    let deployment = Deployment::start().await;
+    let cloudflare = deployment.cloudflare.clone();
+    cloudflare.set_sso_domain("example.com", "verified", true);
+    let admin = cloudflare.permission_group("admin").unwrap().id;
+    let policy = PolicySpec::allow(admin, cloudflare.account_resource_group());
+    let who = [
+        ("joe@partner.example", "joe@elsewhere.example", "open"),
+        // The control: called otherwise, in the same domain.
+        ("ann@partner.example", "ann.married@Partner.example", "accepted"),
+    ]
+    .map(|(before, after, state)| {
+        let member = cloudflare.add_member(before, vec![policy.clone()]);
+        let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+        (member, after, state, format!("/v1/findings/privileged-outside-domains:user:{user}"))
+    });
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let body = json!({ "reason": "so agreed", "until": "2027-03-01" });
+    for (_, _, _, path) in &who {
+        assert_eq!(deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await.status, 200);
+    }
+    for (member, after, _, _) in &who {
+        cloudflare.change_email(member, after);
+    }
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    for (_, after, state, path) in &who {
+        let finding = deployment.json(path).await;
+        assert_eq!(finding["state"], *state, "{after}: {finding}");
+    }
+}
+
+/// What a token may do is each permission group on each object.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_may_do_elsewhere_what_it_could_do_there_is_found_again_and_one_with_less_is_not() {
+    let deployment = Deployment::with(Spec { tokens: 0, ..small() }, |options| options).await;
+    let cloudflare = &deployment.cloudflare;
+    let may = |name: &str, on: &[&str]| {
+        let key = |zone: &&str| format!("com.cloudflare.api.account.zone.{}", zone.repeat(32));
+        let on: serde_json::Map<String, Value> = on.iter().map(|zone| (key(zone), json!("*"))).collect();
+        let groups = json!([{ "id": "b".repeat(32), "name": name }]);
+        json!({ "id": "a".repeat(32), "effect": "allow", "resources": on, "permission_groups": groups })
+    };
+    let both = json!([may("DNS Write", &["1"]), may("Cache Purge", &["2"])]);
+    let which = [
+        ("dealt out otherwise", both.clone(), json!([may("DNS Write", &["2"]), may("Cache Purge", &["1"])]), "open"),
+        // The controls: less, and the same in fewer policies.
+        ("less", both, json!([may("DNS Write", &["1"])]), "accepted"),
+        (
+            "together",
+            json!([may("DNS Write", &["1"]), may("DNS Write", &["2"])]),
+            json!([may("DNS Write", &["1", "2"])]),
+            "accepted",
+        ),
+    ]
+    .map(|(name, before, after, state)| {
+        let token = cloudflare.add_token(name, None, &json!({ "policies": before }));
+        let path = format!("/v1/findings/token-without-expiry:api_token:{token}");
+        (token, after, state, path)
+    });
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let body = json!({ "reason": "so agreed", "until": "2027-03-01" });
+    for (token, after, _, path) in &which {
+        assert_eq!(deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await.status, 200);
+        cloudflare.change_token(token, &json!({ "policies": after }));
+    }
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    for (_, _, state, path) in &which {
+        let finding = deployment.json(path).await;
+        assert_eq!(finding["state"], *state, "{finding}");
+    }
+}
+
 /// Of more than 200 it is kept how many there are, and not which.
 #[tokio::test(start_paused = true)]
 async fn one_super_administrator_more_than_was_accepted_is_more_however_many_there_are() {
@@ -479,7 +557,93 @@ async fn who_is_outside_of_the_domains_is_so_still_where_their_list_is_empty_all
         assert!(told["on"] == false && told["message"].as_str().unwrap().contains("told of some before"), "{told}");
     }
     deployment.wait(Duration::from_mins(15)).await;
-    assert_eq!(open_of(&deployment, &rules).await, [], "it is so");
+    assert_eq!(open_of(&deployment, &rules).await, open, "the list is empty, and says of nobody that they are inside");
+    assert_eq!(deployment.json("/v1/status").await["posture"]["sso_domains"], json!({}));
+    // The control: a list decides.
+    cloudflare.make_even();
+    cloudflare.set_sso_domain("elsewhere.example", "verified", true);
+    let open = open_of(&deployment, &rules).await;
+    assert!(!open.iter().any(|(_, evidence)| evidence.contains("elsewhere.example")), "it is one's own: {open:?}");
+}
+
+/// Single sign-on is turned off, and no list says any more who is one's own.
+#[tokio::test(start_paused = true)]
+async fn who_was_outside_of_the_domains_stays_found_where_none_is_known_any_more() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let may = |label: &str| {
+        PolicySpec::allow(cloudflare.permission_group(label).unwrap().id, cloudflare.account_resource_group())
+    };
+    let add = |email: &str| {
+        let member = cloudflare.add_member(email, vec![may("admin")]);
+        let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+        (member, format!("privileged-outside-domains:user:{user}"))
+    };
+    let rules = ["privileged-outside-domains"];
+    let (jane, ann) = (add("jane@elsewhere.example"), add("ann@other.example"));
+    cloudflare.set_sso_domain("example.com", "verified", true);
+    let open = open_of(&deployment, &rules).await;
+    let is_found = |id: &String| open.iter().any(|(found, _)| found == id);
+    assert!(is_found(&jane.1) && is_found(&ann.1), "{open:?}");
+    cloudflare.set_sso_domain("example.com", "verified", false);
+    add("joe@third.example");
+    assert_eq!(open_of(&deployment, &rules).await, open, "neither over nor more");
+    // What they hold is known all the same.
+    let path = format!("/v1/findings/{}", jane.1);
+    let body = json!({ "reason": "so agreed", "until": "2027-03-01" });
+    assert_eq!(deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await.status, 200);
+    let state = async |id: &str| {
+        open_of(&deployment, &rules).await;
+        deployment.json(&format!("/v1/findings/{id}")).await["state"].clone()
+    };
+    assert_eq!(state(&jane.1).await, "accepted");
+    cloudflare.add_policy(&jane.0, may("super_admin"));
+    assert_eq!(state(&jane.1).await, "open");
+    // The controls: who holds nothing of it any more, and a list that decides.
+    cloudflare.set_policies(&ann.0, vec![may("minimal_account_access")]);
+    assert_eq!(state(&ann.1).await, "closed");
+    cloudflare.set_sso_domain("elsewhere.example", "verified", true);
+    assert_eq!(state(&jane.1).await, "closed");
+}
+
+/// An answer that leaves it out turns no second factor on.
+#[tokio::test(start_paused = true)]
+async fn who_has_no_second_factor_is_found_until_one_is_told() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let admin = cloudflare.permission_group("admin").unwrap().id;
+    let policy = PolicySpec::allow(admin, cloudflare.account_resource_group());
+    let jane = cloudflare.add_member("jane@example.com", vec![policy]);
+    let user = cloudflare.membership(&jane).unwrap().user_id.unwrap();
+    let id = format!("privileged-without-two-factor:user:{user}");
+    let is_open = async || {
+        let open = open_of(&deployment, &["privileged-without-two-factor"]).await;
+        open.iter().any(|(found, _)| *found == id)
+    };
+    let untold = |oddity: &Oddity| {
+        for route in [Route::ListMembers, Route::GetMember] {
+            cloudflare.make_odd(route, &jane, oddity.clone());
+        }
+    };
+    let flag = Oddity::UserWithout("two_factor_authentication_enabled");
+    cloudflare.set_two_factor(&jane, true);
+    assert!(!is_open().await);
+    untold(&flag);
+    assert!(!is_open().await, "what is not told is not found");
+    cloudflare.make_even();
+    cloudflare.set_two_factor(&jane, false);
+    assert!(is_open().await);
+    for oddity in [Oddity::Without("user"), flag] {
+        untold(&oddity);
+        for _ in 0..2 {
+            assert!(is_open().await, "{oddity:?}");
+        }
+        cloudflare.make_even();
+        assert!(is_open().await, "{oddity:?}");
+    }
+    // The control: one that is told.
+    cloudflare.set_two_factor(&jane, true);
+    assert!(!is_open().await);
 }
 
 /// Cloudflare answers for a while, or for as long as a group has an invalid policy, that nobody can be told to be in it.

@@ -7,8 +7,9 @@ use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable, succession};
 use serde_json::json;
 use sim::conductorone::ConductorOne;
 use sim::harness::Options;
-use sim::stores::Front;
+use sim::http;
 use sim::stores::s3::{self, S3};
+use sim::stores::{Front, StoreFault};
 
 use crate::deployment::Deployment;
 use crate::looks::small;
@@ -84,6 +85,40 @@ async fn a_file_with_findings_has_those_of_its_own_generation_and_is_pushed_agai
     deployment.sync().await;
     deployment.wait(Duration::from_mins(2)).await;
     assert_eq!(front.count("PUT"), 5, "and once");
+}
+
+/// A file that goes up in parts may take longer than it is until the next publication. What goes on failing may do so for its generation,
+/// and the findings that are known are the newest one's alone.
+#[tokio::test(start_paused = true)]
+async fn what_is_published_while_parts_are_on_their_way_is_pushed_after_them_unless_they_go_on_failing() {
+    for (failures, findings, comes_first) in [(2, "off", true), (3, "off", false), (2, "on", false)] {
+        let store = S3::with_buckets(&[BUCKET]).unwrap();
+        let front = Front::new(store.clone());
+        let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
+        let change = |options: Options| into_bucket(options).var("FINDINGS_IN_C1Z", findings);
+        let deployment = Deployment::beside_host(small(), change, Some(host)).await;
+        let pushes = async || {
+            let jobs = deployment.json("/v1/status").await["jobs"].clone();
+            let push = jobs.as_array().unwrap().iter().find(|job| job["kind"] == "push").unwrap().clone();
+            push["subject"].as_str().unwrap().split(' ').next().unwrap().to_owned()
+        };
+        front.fail("PUT", StoreFault::Reply(http::Reply::text(503, "text/plain", "")), failures);
+        deployment.sync().await;
+        // It is tried again after 15 s, and after 30 s more; where it waits for findings all that is 5 s later.
+        deployment.wait(Duration::from_secs(if failures == 2 { 25 } else { 50 })).await;
+        let first = pushes().await;
+        let parts = "INSERT INTO push_upload (one, subject, place, upload) VALUES (1, ?, 'elsewhere', 'u')";
+        deployment.world().query(parts, &[format!("{first} sync.c1z").into()]).unwrap();
+        deployment.cloudflare.add_member("new@example.com", Vec::new());
+        let published = deployment.sync().await["generations"][0]["generation"].clone();
+        assert_ne!(published, first.as_str());
+        assert_eq!(pushes().await == first, comes_first, "{failures} {findings}");
+        deployment.wait(Duration::from_mins(2)).await;
+        assert_eq!(front.count("PUT"), if comes_first { 2 } else { 1 }, "the one that had begun, and the newest");
+        assert_eq!(published, pushes().await.as_str());
+        let file = deployment.get("/v1/export/sync.c1z").await.body.to_vec();
+        assert!(store.object(BUCKET, "sync.c1z").unwrap() == file, "{failures} {findings}");
+    }
 }
 
 /// KV shows what was written to it a minute later at the latest, and a push that began anew meanwhile, as after a restart, must not be the last.

@@ -4,7 +4,7 @@ use c1_cloudflare::account::names;
 use c1_cloudflare::model::id::RoleId;
 use c1_cloudflare::sync::{self, RunOutcome, SyncState, Trigger};
 use serde_json::json;
-use sim::cloudflare::{Behaviour, Limits, Permission, PolicySpec, Spec};
+use sim::cloudflare::{Behaviour, Fault, Limits, Permission, PolicySpec, Route, Spec};
 
 use super::account;
 use super::oracle::{assert_same, manifest, published, still_offering};
@@ -280,6 +280,202 @@ async fn an_acceptance_is_of_what_the_last_sync_was_held_for_and_of_no_list() {
     }
 }
 
+/// It was told to nobody; what was told is dropped all the same.
+#[tokio::test]
+async fn an_acceptance_takes_nothing_of_a_list_that_goes_wrong_for_the_first_time_in_that_very_sync() {
+    type Spoil = fn(&World);
+    let cases: [(&str, bool, Spoil); 4] = [
+        ("refused", true, |world| world.cloudflare.revoke_permission(Permission::UserGroups)),
+        ("refused once", false, |world| {
+            world.cloudflare.fail_next(Route::ListUserGroups, 1, Fault::status(404, 7_003));
+        }),
+        ("empty", true, |world| world.cloudflare.answer_null(Route::ListUserGroups)),
+        ("members", true, |world| {
+            world.cloudflare.fail_next(Route::ListUserGroupMembers, 1_000, Fault::status(403, 10_000));
+        }),
+    ];
+    for (what, is_dropped, spoil) in cases {
+        let world = World::new(account(120));
+        world.sync().await;
+        world.cloudflare.revoke_permission(Permission::Tokens);
+        world.sync().await;
+        let before = published(&world).await;
+        assert!(!before.tokens.is_empty(), "{what}");
+        spoil(&world);
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+        let after = published(&world).await;
+        assert!(after.tokens.is_empty(), "{what}: which was told");
+        assert_eq!((&after.groups, &after.grants), (&before.groups, &before.grants), "{what}");
+        // The control: by now it is told, where it is so still.
+        world.sync_as(accepting()).await;
+        assert_eq!(published(&world).await.grants.len() < before.grants.len(), is_dropped, "{what}");
+    }
+}
+
+/// Nor of what passes by itself.
+#[tokio::test]
+async fn an_acceptance_takes_nothing_of_a_list_that_goes_wrong_otherwise_than_was_told() {
+    type Spoil = fn(&World);
+    let fails: Spoil = |world| world.cloudflare.fail_next(Route::ListUserGroups, 100_000, Fault::status(503, 1));
+    let cases: [(&str, Spoil, Spoil); 4] = [
+        ("it failed, and is empty", fails, |world| world.cloudflare.answer_null(Route::ListUserGroups)),
+        ("it failed, and is refused", fails, |world| {
+            world.cloudflare.fail_next(Route::ListUserGroups, 1, Fault::status(403, 10_000));
+        }),
+        ("it failed, and tells of more", fails, |world| {
+            *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+                if asked.contains("/iam/user_groups?") {
+                    told["result"].as_array_mut().unwrap().truncate(1);
+                }
+            }));
+        }),
+        (
+            "members failed, and are refused",
+            |world| world.cloudflare.fail_next(Route::ListUserGroupMembers, 100_000, Fault::status(503, 1)),
+            |world| world.cloudflare.fail_next(Route::ListUserGroupMembers, 1_000, Fault::status(403, 10_000)),
+        ),
+    ];
+    for (what, told, then) in cases {
+        let world = World::new(account(120));
+        world.sync().await;
+        world.cloudflare.revoke_permission(Permission::Tokens);
+        told(&world);
+        world.sync().await;
+        let before = published(&world).await;
+        assert!(before.groups.len() > 1 && !before.tokens.is_empty(), "{what}");
+        world.cloudflare.clear_faults();
+        then(&world);
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{what}: {}", run.message);
+        let after = published(&world).await;
+        assert!(after.tokens.is_empty(), "{what}: the control, which was told");
+        assert_eq!((&after.groups, &after.grants), (&before.groups, &before.grants), "{what}");
+    }
+}
+
+/// Some user groups in the order of their ids, with the same three members in each, and the first of these, synced.
+async fn with_members(count: usize) -> (World, Vec<String>, String) {
+    let (world, mut groups) = with_groups(count).await;
+    groups.sort();
+    let members = world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted");
+    let members: Vec<String> = members.take(3).map(|member| member.id).collect();
+    for member in &members {
+        for group in &groups {
+            world.cloudflare.join_group(group, member);
+        }
+    }
+    world.sync().await;
+    (world, groups, members[0].clone())
+}
+
+/// How many are published to be in each of these user groups.
+async fn members_of(world: &World, groups: &[String]) -> Vec<usize> {
+    let grants = published(world).await.grants;
+    let of = |group: &String| grants.iter().filter(|it| it.starts_with(&format!("group:{group}:member"))).count();
+    groups.iter().map(of).collect()
+}
+
+/// Changes what is told of the members of a user group.
+type Change = fn(&mut serde_json::Value);
+
+/// Bends what is told of the members of some user groups.
+fn bend_members(world: &World, changes: &[(&String, Change)]) {
+    let list = |(group, change): &(&String, Change)| (format!("/user_groups/{group}/members?"), *change);
+    let changes: Vec<(String, Change)> = changes.iter().map(list).collect();
+    *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        for (list, change) in &changes {
+            if asked.contains(list.as_str()) {
+                change(told);
+            }
+        }
+    }));
+}
+
+/// As it is.
+const FINE: Change = |_| ();
+const CUT_SHORT: Change = |told| told["result"].as_array_mut().unwrap().truncate(1);
+const UNREADABLE: Change = |told| told["result"] = json!("x");
+
+/// Which user groups are refused is told, and another one is not what is accepted.
+#[tokio::test]
+async fn an_acceptance_takes_the_members_of_no_other_user_group_than_was_told() {
+    let (world, groups, _) = with_members(3).await;
+    world.cloudflare.break_group(&groups[2], true);
+    world.sync().await;
+    assert_eq!(members_of(&world, &groups).await, [3, 3, 3], "told");
+    // The first group is asked for first.
+    world.cloudflare.fail_next(Route::ListUserGroupMembers, 1, Fault::status(403, 10_000));
+    world.sync_as(accepting()).await;
+    assert_eq!(members_of(&world, &groups).await, [3, 3, 3], "another one is refused too");
+    // The control: the one alone, once more.
+    world.sync().await;
+    world.sync_as(accepting()).await;
+    assert_eq!(members_of(&world, &groups).await, [3, 3, 0], "which was told");
+}
+
+/// What may pass may be another thing each time: it is not what is accepted, and stands against none of that.
+#[tokio::test]
+async fn the_members_of_a_user_group_that_is_refused_are_accepted_however_another_one_fails_meanwhile() {
+    let cases = [(UNREADABLE, CUT_SHORT), (CUT_SHORT, UNREADABLE), (UNREADABLE, FINE), (FINE, UNREADABLE)];
+    for (place, (told, then)) in cases.into_iter().enumerate() {
+        let (world, groups, _) = with_members(3).await;
+        world.cloudflare.break_group(&groups[2], true);
+        bend_members(&world, &[(&groups[0], told)]);
+        world.sync().await;
+        assert_eq!(members_of(&world, &groups).await, [3, 3, 3], "{place}: told");
+        bend_members(&world, &[(&groups[0], then)]);
+        world.sync_as(accepting()).await;
+        assert_eq!(members_of(&world, &groups).await, [3, 3, 0], "{place}");
+    }
+}
+
+/// Be the other one empty all of a sudden, or cut short for the first time.
+#[tokio::test]
+async fn who_accepts_what_the_members_list_of_one_user_group_gives_accepts_that_of_no_other() {
+    const COUNTS_THREE: Change = |told| told["result_info"]["total_count"] = json!(3);
+    const EMPTY: Change = |told| *told = json!({ "success": true, "errors": [], "messages": [], "result": [] });
+    for (left, other) in [(0, EMPTY), (1, CUT_SHORT)] {
+        let (world, groups, member) = with_members(3).await;
+        world.cloudflare.leave_group(&groups[0], &member);
+        bend_members(&world, &[(&groups[0], COUNTS_THREE)]);
+        world.sync().await;
+        assert_eq!(members_of(&world, &groups).await, [3, 3, 3], "{left}: told");
+        bend_members(&world, &[(&groups[0], COUNTS_THREE), (&groups[1], other)]);
+        world.sync_as(accepting()).await;
+        assert_eq!(members_of(&world, &groups).await, [2, 3, 3], "{left}: the one that was told");
+        // The control: by now the other one is told.
+        world.sync_as(accepting()).await;
+        assert_eq!(members_of(&world, &groups).await, [2, left, 3], "{left}");
+    }
+}
+
+/// Not all of them are named.
+#[tokio::test]
+async fn what_the_members_lists_of_many_user_groups_give_that_tell_of_more_is_accepted_at_once() {
+    let (world, groups, _) = with_members(7).await;
+    let changes: Vec<(&String, Change)> = groups.iter().map(|group| (group, CUT_SHORT)).collect();
+    bend_members(&world, &changes);
+    world.sync().await;
+    assert_eq!(members_of(&world, &groups).await, [3; 7], "told");
+    world.sync_as(accepting()).await;
+    assert_eq!(members_of(&world, &groups).await, [1; 7]);
+}
+
+#[tokio::test]
+async fn an_acceptance_that_comes_once_nothing_is_held_any_more_takes_no_list_that_fails_once() {
+    let world = World::new(account(60));
+    world.sync().await;
+    let before = published(&world).await;
+    without_policies(&world, |asked| asked.contains("/members?") && !asked.contains("/user_groups/"));
+    assert_eq!(world.sync().await.outcome, RunOutcome::Held);
+    *world.bends.borrow_mut() = None;
+    assert_eq!(world.sync().await.outcome, RunOutcome::Unchanged);
+    world.cloudflare.fail_next(Route::ListUserGroups, 1, Fault::status(403, 10_000));
+    world.sync_as(accepting()).await;
+    assert_same(&published(&world).await, &before, "kept");
+}
+
 #[tokio::test]
 async fn a_sync_that_is_held_tells_of_all_that_is_gone() {
     let world = World::new(account(100));
@@ -334,6 +530,153 @@ async fn what_most_user_groups_gave_is_held_back_where_it_is_gone_at_once() {
     }
 }
 
+/// Also where they are on their list no more, and this counts what it gives.
+#[tokio::test]
+async fn most_user_groups_that_are_gone_at_once_are_held_back_until_somebody_accepts_that() {
+    for (count, expected) in [(1, RunOutcome::Published), (2, RunOutcome::Published), (3, RunOutcome::Held)] {
+        let (world, groups) = with_groups(4).await;
+        let before = published(&world).await;
+        groups.iter().take(count).for_each(|group| world.cloudflare.remove_group(group));
+        let run = world.sync().await;
+        assert_eq!(run.outcome, expected, "{count}: {}", run.message);
+        if expected == RunOutcome::Held {
+            assert!(run.message.starts_with("all own grants of 3 of 4 user groups"), "{}", run.message);
+            assert_same(&published(&world).await, &before, "held");
+            assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Published);
+        }
+        let truth = still_offering(world.cloudflare.truth(), &before);
+        assert_same(&published(&world).await, &truth, &format!("{count}"));
+    }
+}
+
+/// The list of user groups counts so many, whatever it gives.
+fn counting(world: &World, total: u32) {
+    *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        if asked.contains("/iam/user_groups?") {
+            told["result_info"]["total_count"] = json!(total);
+        }
+    }));
+}
+
+/// What Cloudflare counts may be wrong for good: a hold would be of the very groups that one acceptance takes, and be taken back by the next.
+#[tokio::test]
+async fn user_groups_that_a_list_goes_on_counting_are_gone_once_somebody_accepts_what_it_gives() {
+    for left in [2, 0] {
+        let (world, groups) = with_groups(6).await;
+        let before = published(&world).await;
+        groups.iter().skip(left).for_each(|group| world.cloudflare.remove_group(group));
+        counting(&world, 6);
+        world.sync().await;
+        assert_same(&published(&world).await, &before, &format!("{left}: kept"));
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{left}: {}", run.message);
+        let truth = still_offering(world.cloudflare.truth(), &before);
+        for _ in 0..2 {
+            assert_same(&published(&world).await, &truth, &format!("{left}: accepted, and stays so"));
+            world.sync().await;
+        }
+    }
+    // The control: of a list that failed nobody was told that any is gone.
+    let (world, groups) = with_groups(6).await;
+    world.cloudflare.fail_next(Route::ListUserGroups, 100_000, Fault::status(503, 1));
+    world.sync().await;
+    world.cloudflare.clear_faults();
+    groups.iter().skip(2).for_each(|group| world.cloudflare.remove_group(group));
+    assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Held);
+}
+
+/// A hold would be accepted alone, and the list be off once more by that.
+#[tokio::test]
+async fn user_groups_that_give_nothing_are_accepted_with_what_a_list_gives_that_goes_on_counting() {
+    // The control: where the list counts what it gives, that they give nothing was told to nobody.
+    for (total, expected) in [(6, RunOutcome::Published), (5, RunOutcome::Held)] {
+        let (world, groups) = with_groups(6).await;
+        let before = published(&world).await;
+        world.cloudflare.remove_group(&groups[5]);
+        counting(&world, 6);
+        world.sync().await;
+        assert_same(&published(&world).await, &before, &format!("{total}: told"));
+        groups.iter().take(4).for_each(|group| world.cloudflare.set_group_policies(group, vec![]));
+        counting(&world, total);
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome, expected, "{total}: {}", run.message);
+        let is_held = expected == RunOutcome::Held;
+        let truth = if is_held { before } else { still_offering(world.cloudflare.truth(), &before) };
+        for _ in 0..2 {
+            assert_same(&published(&world).await, &truth, &format!("{total}, and stays so"));
+            world.sync().await;
+        }
+    }
+}
+
+/// That it tells of more was told: not that it is empty, nor that it counts no more than the few that it gives.
+#[tokio::test]
+async fn who_accepts_what_a_list_of_user_groups_gives_that_tells_of_more_accepts_none_that_does_not() {
+    for is_empty in [true, false] {
+        let (world, groups) = with_groups(6).await;
+        let before = published(&world).await;
+        world.cloudflare.remove_group(&groups[5]);
+        counting(&world, 6);
+        world.sync().await;
+        *world.bends.borrow_mut() = None;
+        if is_empty {
+            world.cloudflare.answer_null(Route::ListUserGroups);
+        } else {
+            groups.iter().take(5).skip(2).for_each(|group| world.cloudflare.remove_group(group));
+        }
+        let run = world.sync_as(accepting()).await;
+        assert_eq!(run.outcome == RunOutcome::Held, !is_empty, "{}", run.message);
+        assert_same(&published(&world).await, &before, &format!("{is_empty}: kept"));
+    }
+}
+
+/// Those that are named may be the last on their list, where no more than ten are asked for otherwise.
+#[tokio::test]
+async fn many_user_groups_whose_own_records_never_come_are_accepted_five_at_a_time() {
+    let (world, groups) = with_groups(24).await;
+    for group in &groups {
+        world.cloudflare.set_group_policies(group, vec![]);
+    }
+    world.cloudflare.fail_randomly(Route::GetUserGroup, 1.0, Fault::status(500, 1));
+    *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+        if asked.contains("/iam/user_groups?") {
+            let groups = told["result"].as_array_mut().unwrap();
+            groups.sort_by_key(|group| std::cmp::Reverse(group["id"].to_string()));
+        }
+    }));
+    let giving = async || published(&world).await.grants.iter().filter(|it| it.contains(":member:group:")).count();
+    world.sync().await;
+    assert_eq!(giving().await, 24, "told");
+    for left in [19, 14, 9, 4, 0] {
+        let run = world.sync_as(accepting()).await;
+        assert_eq!((run.outcome, giving().await), (RunOutcome::Published, left), "{}", run.message);
+        // The control: no sync takes any by itself.
+        world.sync().await;
+        assert_eq!(giving().await, left);
+    }
+}
+
+/// Their own records may never come: one acceptance is enough once that was told, and no hold stands against it.
+#[tokio::test]
+async fn that_most_user_groups_give_nothing_whose_own_records_cannot_be_read_is_accepted_once_it_was_told() {
+    let three_give_nothing = async || {
+        let (world, groups) = with_groups(4).await;
+        groups.iter().take(3).for_each(|group| world.cloudflare.set_group_policies(group, vec![]));
+        world
+    };
+    let world = three_give_nothing().await;
+    let before = published(&world).await;
+    world.cloudflare.fail_next(Route::GetUserGroup, 100, Fault::status(500, 1));
+    world.sync_as(accepting()).await;
+    assert_same(&published(&world).await, &before, "it was told to nobody");
+    let run = world.sync_as(accepting()).await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_same(&published(&world).await, &still_offering(world.cloudflare.truth(), &before), "accepted");
+    // The control: where their own records tell so, that is a hold's to tell.
+    let world = three_give_nothing().await;
+    assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Held);
+}
+
 /// Where those that are asked for tell otherwise than the list, it is not believed of the others either.
 #[tokio::test]
 async fn what_more_user_groups_give_than_are_asked_for_is_as_it_was_where_their_list_tells_of_nothing() {
@@ -371,7 +714,7 @@ async fn what_user_groups_give_is_asked_of_themselves_where_their_list_tells_of_
 /// What the groups' own records tell is not what is accepted.
 #[tokio::test]
 async fn an_acceptance_of_lists_asks_user_groups_themselves_that_are_told_without_policies() {
-    for count in [1, 4] {
+    for count in [1, 4, 24] {
         let (world, _) = with_groups(count).await;
         without_policies(&world, |asked| asked.contains("/iam/user_groups?"));
         world.cloudflare.revoke_permission(Permission::Tokens);

@@ -2,7 +2,7 @@
 
 use c1_cloudflare::account::inherited;
 use c1_cloudflare::base::ports::Secret;
-use c1_cloudflare::snapshot::Capability;
+use c1_cloudflare::snapshot::{self, Capability};
 use c1_cloudflare::sync::{self, RunOutcome, Trigger};
 use serde_json::json;
 use sim::cloudflare::{
@@ -97,6 +97,26 @@ async fn what_is_told_nowhere_is_kept_as_it_was_and_the_member_is_named() {
         world.sync().await;
         assert_same(&published(&world).await, &world.cloudflare.truth(), &what);
         assert_eq!(unreadable(&world, "members").await, None, "{what}");
+    }
+}
+
+/// A record without the login says nothing of its second factor.
+#[tokio::test]
+async fn the_second_factor_of_somebody_whose_login_is_not_told_is_as_it_was_known() {
+    let (world, _) = synced().await;
+    let member = somebody(&world);
+    let key = format!("user:{}", member.user_id.clone().unwrap());
+    let told = async || {
+        world.sync().await;
+        let snapshot = snapshot::latest(&world).await.unwrap().unwrap();
+        snapshot.get(&world, &key).await.unwrap().unwrap().as_member().unwrap().two_factor
+    };
+    for is_on in [false, true] {
+        world.cloudflare.set_two_factor(&member.id, is_on);
+        assert_eq!(told().await, Some(is_on), "the control");
+        world.cloudflare.make_odd(On::Reads, &member.id, Oddity::Without("user"));
+        assert_eq!(told().await, Some(is_on), "it is kept");
+        world.cloudflare.make_even();
     }
 }
 
@@ -344,18 +364,39 @@ async fn no_account_is_believed_to_be_without_permission_groups_or_the_resource_
     }
 }
 
+/// So many times the second page of permission groups has nothing on it.
+fn empty_second_page(world: &World, times: u32) {
+    let left = std::cell::Cell::new(times);
+    *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        if asked.contains("/permission_groups") && asked.contains("page=2") && left.get() > 0 {
+            left.set(left.get() - 1);
+            told["result"] = json!([]);
+        }
+    }));
+}
+
+/// A list that does not tell how long it is ends there: it is read once more for what was known of it, and no oftener.
+#[tokio::test]
+async fn a_page_of_permission_groups_with_nothing_on_it_takes_no_role_out_where_the_list_tells_of_no_length() {
+    let behaviour = Behaviour { permission_groups_result_info: false, roles_api_gone: true, ..Behaviour::default() };
+    let world = World::new(Spec { roles: 120, behaviour, ..account(60) });
+    world.sync().await;
+    let before = published(&world).await;
+    empty_second_page(&world, 1);
+    world.sync().await;
+    assert_same(&published(&world).await, &before, "empty once");
+    // The control: what is missing once more is gone.
+    empty_second_page(&world, 1_000);
+    world.cloudflare.reset_log();
+    world.sync().await;
+    assert!(published(&world).await.roles.len() < before.roles.len());
+    assert_eq!(world.cloudflare.requests(Route::ListPermissionGroups), 2 * 2, "two pages, twice");
+}
+
 #[tokio::test]
 async fn a_page_of_permission_groups_with_nothing_on_it_is_not_the_end_of_a_list_that_tells_of_more() {
     let world = World::new(Spec { roles: 120, ..account(60) });
-    let empty = |times: u32| {
-        let left = std::cell::Cell::new(times);
-        *world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
-            if asked.contains("/permission_groups") && asked.contains("page=2") && left.get() > 0 {
-                left.set(left.get() - 1);
-                told["result"] = json!([]);
-            }
-        }));
-    };
+    let empty = |times: u32| empty_second_page(&world, times);
     empty(2);
     world.sync().await;
     assert_same(&published(&world).await, &world.cloudflare.truth(), "the first sync");
@@ -738,6 +779,14 @@ async fn a_domain_whose_record_is_odd_is_as_it_was() {
             told["result"][0].as_object_mut().unwrap().remove("email_domain");
         }
     }));
+    for accept_removals in [true, false] {
+        world.sync_as(Trigger { by: "test".to_owned(), accept_removals }).await;
+        assert_eq!(manifest(&world).await.posture.sso_domains, before, "{accept_removals}");
+    }
+    // What was told is accepted: it may be that of one that is there no more.
+    world.sync_as(Trigger { by: "test".to_owned(), accept_removals: true }).await;
+    assert_eq!(manifest(&world).await.posture.sso_domains.len(), 1);
+    *world.bends.borrow_mut() = None;
     world.sync().await;
     assert_eq!(manifest(&world).await.posture.sso_domains, before);
     // One that is gone is gone.

@@ -1,7 +1,9 @@
 //! Pages that tell wrongly, or not at all, how long their list is: nothing of it is published as gone by that.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
+use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::sync::{RunOutcome, Trigger};
 use serde_json::{Value, json};
 use sim::cloudflare::{Limits, Route, Spec};
@@ -115,6 +117,51 @@ async fn what_a_list_tells_of_and_does_not_give_is_not_gone_until_somebody_accep
     assert_eq!(tokens_of(&world, false).await, (15, true, None));
     let world = fewer(15).await;
     assert_eq!(tokens_of(&world, false).await, (15, true, None), "the control: five were deleted");
+}
+
+#[tokio::test]
+async fn a_list_that_tells_of_more_than_it_gives_for_the_first_time_is_not_what_is_accepted() {
+    let world = with_another_list_of_tokens(|tokens| {
+        tokens.truncate(15);
+        20
+    })
+    .await;
+    let (tokens, is_on, message) = tokens_of(&world, true).await;
+    assert_eq!((tokens, is_on), (20, false), "{message:?}");
+    assert_eq!(tokens_of(&world, true).await, (15, true, None), "the control: it was told");
+}
+
+/// Kept for the one, it would be told for that alone, and the next acceptance be of that one alone.
+#[tokio::test]
+async fn a_list_that_tells_of_more_than_it_gives_and_lacks_what_another_token_was_shown_is_taken_by_one_acceptance() {
+    let mut world = with_another_list_of_tokens(|tokens| {
+        tokens.truncate(15);
+        20
+    })
+    .await;
+    world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+    let (tokens, is_on, message) = tokens_of(&world, false).await;
+    assert_eq!((tokens, is_on), (20, false), "{message:?}");
+    assert_eq!(tokens_of(&world, true).await.0, 15);
+    assert_eq!(tokens_of(&world, false).await, (15, true, None));
+}
+
+/// That it tells of more was told, and not that it lacks what another token was shown.
+#[tokio::test]
+async fn a_list_that_was_told_to_tell_of_more_and_does_not_is_kept_where_it_lacks_what_another_token_was_shown() {
+    let total = Rc::new(Cell::new(20));
+    let told = Rc::clone(&total);
+    let mut world = with_another_list_of_tokens(move |tokens| {
+        tokens.truncate(15);
+        told.get()
+    })
+    .await;
+    world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+    assert_eq!(tokens_of(&world, false).await.0, 20);
+    total.set(15);
+    let (tokens, is_on, message) = tokens_of(&world, true).await;
+    assert_eq!((tokens, is_on), (20, false), "{message:?}");
+    assert_eq!(tokens_of(&world, true).await.0, 15, "the control: by now it is told");
 }
 
 #[tokio::test]

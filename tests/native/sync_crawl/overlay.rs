@@ -375,6 +375,26 @@ async fn what_an_operation_leaves_during_which_something_was_published_needs_no_
 }
 
 #[tokio::test]
+async fn an_operation_leaves_the_second_factor_as_it_was_known_where_its_read_does_not_tell() {
+    let world = world();
+    world.sync().await;
+    let members = world.cloudflare.memberships();
+    let member = members.iter().find(|member| member.status == "accepted").unwrap();
+    let role = world.cloudflare.permission_group("admin_readonly").unwrap();
+    let role = PolicySpec::allow(role.id, world.cloudflare.account_resource_group());
+    world.cloudflare.set_policies(&member.id, vec![role]);
+    let record = read(&world, &member.id).await.unwrap();
+    let known = record.two_factor.unwrap();
+    // The control: what is told counts.
+    for (told, expected) in [(None, known), (Some(!known), !known)] {
+        note(&world, &MemberRecord { two_factor: told, ..record.clone() }, false, None).await;
+        let laid = overlay::over(&world, &manifest(&world).await.generation, None).unwrap();
+        let (_, left) = laid.members.iter().find(|(id, _)| *id == record.id).unwrap();
+        assert_eq!(left.as_ref().unwrap().two_factor, Some(expected), "{told:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_operation_is_not_undone_where_storage_fails_right_after_its_publication() {
     for (what, when) in [
         (

@@ -197,6 +197,19 @@ async fn a_list_without_the_accounts_own_token_that_asks_leaves_others_out() {
     }
 }
 
+/// An acceptance is of what was told before it.
+#[tokio::test]
+async fn a_list_of_tokens_that_is_short_for_the_first_time_is_not_what_is_accepted() {
+    let world = world();
+    let all: Vec<String> = (0..5).map(|n| world.cloudflare.add_token(&format!("ci {n}"), None, &json!({}))).collect();
+    world.sync().await;
+    world.cloudflare.configure(|behaviour| behaviour.lists_tokens_made = Some(all[..3].to_vec()));
+    for (expected, why) in [(6, "kept"), (3, "the control: it was told")] {
+        world.sync_as(Trigger { by: "test".to_owned(), accept_removals: true }).await;
+        assert_eq!(tokens(&world).await.len(), expected, "{why}");
+    }
+}
+
 /// What one token of the connector's was shown is not gone because another one is not shown it; what the same one was shown is.
 #[tokio::test]
 async fn a_token_that_a_persons_token_is_not_shown_is_gone_where_that_one_was_shown_it_before() {

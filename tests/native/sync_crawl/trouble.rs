@@ -2,7 +2,7 @@
 
 use c1_cloudflare::base::ports::Clock;
 use c1_cloudflare::model::kind::Kind;
-use c1_cloudflare::sync::{self, Next, RunOutcome, Trigger};
+use c1_cloudflare::sync::{self, Next, RunOutcome, RunRecord, Trigger};
 use sim::cloudflare::{Fault, Limits, On, Route};
 
 use super::account;
@@ -135,6 +135,110 @@ async fn a_rate_limit_puts_the_run_off_and_loses_nothing() {
         assert_same(&published(&world).await, &world.cloudflare.truth(), "after the block");
         // Only what was on its way when the block began is asked for again.
         assert!(run.requests as usize <= 8 + 9 + 4 + 4 + 4, "{} requests", run.requests);
+    }
+}
+
+/// A list may be limited alone, and for good: no sync waits for it all day, nor where another one that is read beside it fails for good.
+#[tokio::test]
+async fn a_list_that_is_rate_limited_for_ever_is_left_out_and_what_was_known_of_it_is_kept() {
+    for (retry_after, most_minutes, other_fails) in
+        [(None, 15, false), (None, 15, true), (Some(3_600), 50, false), (Some(3_600), 50, true)]
+    {
+        let world = World::new(account(60));
+        world.sync().await;
+        let before = published(&world).await;
+        assert!(!before.tokens.is_empty());
+        world.cloudflare.fail_randomly(Route::ListTokens, 1.0, Fault::TooManyRequests { retry_after, headers: false });
+        if other_fails {
+            world.cloudflare.fail_randomly(Route::ListSsoConnectors, 1.0, Fault::status(502, 1));
+        }
+        let member = world.cloudflare.add_member("new@example.com", Vec::new());
+        world.cloudflare.reset_log();
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{retry_after:?}: {}", run.message);
+        assert!(run.duration_millis < most_minutes * 60_000, "{retry_after:?}: {}", run.duration_millis);
+        let asked = world.cloudflare.requests(Route::ListTokens);
+        assert!((5..=9).contains(&asked), "{retry_after:?}: {asked}");
+        assert_same(&published(&world).await, &world.cloudflare.truth(), "the newcomer, and the tokens of before");
+        let told = manifest(&world).await.capabilities["tokens"].clone();
+        assert!(!told.on && told.message.as_ref().unwrap().contains("each sync tries it again"), "{told:?}");
+        assert_eq!(manifest(&world).await.capabilities["sso_domains"].on, !other_fails, "{retry_after:?}");
+        world.cloudflare.clear_faults();
+        world.cloudflare.remove_member(&member);
+        world.sync().await;
+        assert_same(&published(&world).await, &before, "the control");
+        assert!(manifest(&world).await.capabilities["tokens"].on);
+    }
+}
+
+/// Each of a hundred is a list: the first have their tries, and the others behind them one.
+#[tokio::test]
+async fn user_groups_whose_members_are_rate_limited_for_ever_have_not_all_of_them_their_tries() {
+    let world = World::new(sim::cloudflare::Spec { groups: 40, ..account(60) });
+    world.sync().await;
+    let before = published(&world).await;
+    let limited = Fault::TooManyRequests { retry_after: None, headers: false };
+    world.cloudflare.fail_randomly(Route::ListUserGroupMembers, 1.0, limited);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert!(run.duration_millis < 20 * 60_000, "{}", run.duration_millis);
+    assert_same(&published(&world).await, &before, "kept");
+}
+
+/// A sync during which all are refused for five minutes, from the first page of a list on.
+async fn blocked(world: &World, route: Route, retry_after: Option<u64>) -> RunRecord {
+    world.cloudflare.reset_log();
+    world.cloudflare.after_page(route, 1, move |cloudflare, _| {
+        cloudflare.fail_randomly(On::Any, 1.0, Fault::TooManyRequests { retry_after, headers: false });
+    });
+    world.advance(900);
+    sync::begin(world, &world.config.cloudflare, trigger()).unwrap();
+    let mut began = None;
+    loop {
+        let next = sync::step(world, &world.config.cloudflare, world.config.plan).await;
+        if world.cloudflare.requests(route) > 0 {
+            began.get_or_insert(world.now());
+        }
+        match next {
+            Next::Idle => return sync::status(world).unwrap().runs.remove(0),
+            Next::At(at) => world.desk.time.set(at.max(world.now())),
+        }
+        if began.is_some_and(|began| world.now().since(began) >= 300_000) {
+            world.cloudflare.clear_faults();
+        }
+    }
+}
+
+/// A list that was given up for another fault says nothing of a block.
+#[tokio::test]
+async fn a_block_of_five_minutes_leaves_no_list_out_where_another_one_goes_on_failing() {
+    for retry_after in [None, Some(300), Some(1)] {
+        let world = World::new(sim::cloudflare::Spec { groups: 40, ..account(160) });
+        world.sync().await;
+        world.cloudflare.fail_randomly(Route::ListTokens, 1.0, Fault::status(503, 1));
+        let run = blocked(&world, Route::ListUserGroupMembers, retry_after).await;
+        assert_eq!(run.outcome, RunOutcome::Published, "{retry_after:?}: {}", run.message);
+        assert!(run.duration_millis >= 300_000, "{retry_after:?}: it was blocked");
+        let told = manifest(&world).await.capabilities;
+        assert!(told["user_group_members"].on, "{retry_after:?}: {told:?}");
+        assert!(!told["tokens"].on, "{retry_after:?}: the control, which was given up before");
+    }
+}
+
+/// All are refused for five minutes, whatever is being read, and Cloudflare need not say for how long.
+#[tokio::test]
+async fn a_block_of_five_minutes_leaves_no_list_out() {
+    for route in [Route::ListPermissionGroups, Route::ListTokens, Route::ListUserGroupMembers, Route::ListMembers] {
+        for retry_after in [None, Some(300), Some(1)] {
+            let what = format!("{route:?} {retry_after:?}");
+            let world = World::new(account(160));
+            world.sync().await;
+            let told = sync::status(&world).unwrap().capabilities;
+            let run = blocked(&world, route, retry_after).await;
+            assert_eq!(run.outcome, RunOutcome::Unchanged, "{what}: {}", run.message);
+            assert!(run.duration_millis >= 300_000, "{what}: it was blocked");
+            assert_eq!(sync::status(&world).unwrap().capabilities, told, "{what}");
+        }
     }
 }
 

@@ -59,12 +59,12 @@ pub async fn send(request: reqwest::RequestBuilder, patience: Duration) -> Resul
     tokio::time::timeout(patience, exchange).await.unwrap_or(Err(Unanswered::TimedOut))
 }
 
-/// A client for the Worker, which follows no redirect. It opens another connection where one was idle for a second: the runtime closes those that are idle for five,
-/// and a test that was busy meanwhile would send its next request into one that is closed.
+/// A client for the Worker, which follows no redirect, and opens a connection for each request: the runtime closes those that are idle for five seconds, and a
+/// test that gets no processor for as long would send its next request into one that is closed.
 pub fn to_worker() -> reqwest::Client {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .pool_idle_timeout(Duration::from_secs(1))
+        .pool_max_idle_per_host(0)
         .build()
         .unwrap_or_default()
 }

@@ -53,6 +53,8 @@ async fn a_webhook_that_somebody_else_uses_stays() {
         connected.assert_untouched();
         assert_eq!(connected.webhook(), webhook);
         assert!(lines(&undo, "left").join("\n").contains("pointed at it by somebody else"), "{undo}");
+        // So `make down` knows it from what is said of an entitlement, which its name is in front of.
+        assert!(lines(&undo, "left").iter().any(|line| line.starts_with("The webhook ")), "{undo}");
         let asked = connected.c1.api_requests().split_off(before);
         assert!(!asked.iter().any(|request| request.route.starts_with("DELETE")), "{asked:?}");
     }

@@ -1,7 +1,7 @@
 //! Grants and revokes that C1 signed.
 
 use sim::cloudflare::Route;
-use sim::conductorone::{Entitlement, Person, Task};
+use sim::conductorone::{App, Entitlement, Person, Task};
 
 use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane, completed, named};
@@ -37,6 +37,63 @@ async fn a_group_is_found_by_its_name_as_a_csv_file_tells_it() {
         assert_eq!(account.membership(&jane.member).unwrap().groups, [group.clone()].into(), "{shown}");
         completed(&jane.deliver(&Task::revoke(entitlement, jane.person())).await);
         assert!(account.membership(&jane.member).unwrap().groups.is_empty(), "{shown}");
+    }
+}
+
+/// The same of an address, which may be all that ConductorOne has of an account.
+#[tokio::test(start_paused = true)]
+async fn a_member_is_found_by_the_address_as_a_csv_file_tells_it() {
+    let jane = Jane::start().await;
+    let account = &jane.deployment.cloudflare;
+    let held = || Vec::from([&jane.has, &jane.lacks].map(|role| holds(account, role)));
+    let revoke = async |told: &str| {
+        completed(&jane.deliver(&Task::revoke(named(&jane.lacks), Person::member(told, "", ""))).await)
+    };
+    let brien = account.add_member("brien@example.com", held());
+    let members = [
+        ("=eve@example.com", "'=eve@example.com"),
+        ("eve|=1@example.com", "eve|'=1@example.com"),
+        ("o'brien@example.com", "o'brien@example.com"),
+    ]
+    .map(|(login, told)| (account.add_member(login, held()), told));
+    jane.deployment.sync().await;
+    let file = jane.deployment.get("/v1/export/users.csv").await.text();
+    for (member, told) in members {
+        assert!(file.contains(&format!(",{told},")), "{file}");
+        let said = revoke(told).await;
+        assert_eq!(account.member_atoms(&member), [jane.atom(&jane.has)].into(), "{said}");
+    }
+    // The controls: nobody is there by these, and another's address is none of them.
+    for told in ["never@example.com", "'=never@example.com", "'brien@example.com"] {
+        let said = revoke(told).await;
+        assert!(said.contains("is not a member"), "{said}");
+    }
+    assert_eq!(account.member_atoms(&brien).len(), 2);
+}
+
+/// The owner of another app may have what it grants given by an entitlement of this one, and only that one's people are asked.
+#[tokio::test(start_paused = true)]
+async fn app_not_allowed_is_a_grant_by_another_apps_task_unless_both_apps_are_pinned() {
+    let jane = Jane::start().await;
+    let ours = App::default().id;
+    for (pinned, refuses) in [
+        (ours.clone(), Some("2other")),
+        ("2other".to_owned(), Some(ours.as_str())),
+        (format!("{ours},2other"), None),
+        (String::new(), None),
+    ] {
+        jane.deployment.set_var("ALLOWED_APPS", &pinned);
+        let grant = jane.grant(&jane.lacks).set("/taskView/task/type/grant/appId", "2other");
+        if let Some(app) = refuses {
+            jane.refused(&grant, &format!("is of the app {app},")).await;
+        } else {
+            completed(&jane.deliver(&grant).await);
+            jane.changed(&[jane.atom(&jane.lacks)], &[]);
+        }
+        // What is taken away is of the entitlement's app.
+        let revoke = jane.revoke(&jane.lacks).set("/taskView/task/type/revoke/appId", "2other");
+        assert_eq!(jane.deliver(&revoke).await.completed().is_some(), pinned != "2other", "{pinned}");
+        jane.changed(&[], &[]);
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Oddity {
     TextInPolicies(&'static str, &'static str),
     /// A field of its `user` is this text.
     UserText(&'static str, &'static str),
+    /// A field of its `user` is not there.
+    UserWithout(&'static str),
     /// A field of its `meta` is this text.
     MetaText(&'static str, &'static str),
     /// Its e-mail address is nowhere.
@@ -81,6 +83,11 @@ fn make(record: &mut Value, oddity: &Oddity) {
         Oddity::UserText(field, text) => {
             if let Some(user) = record.get_mut("user") {
                 super::render::set(user, field, json!(text));
+            }
+        }
+        Oddity::UserWithout(field) => {
+            if let Some(user) = record.get_mut("user") {
+                remove(user, field);
             }
         }
         Oddity::MetaText(field, text) => {
