@@ -277,12 +277,9 @@ mod tests {
             read_well += usize::from(ours.is_ok());
             // Whom the text came from knows no type of ours by its name.
             let theirs = theirs.map_err(|error| {
-                let named = |name| error.replace(&format!("expected struct {name}"), "expected an object");
                 ["All", "Plain", "Lenient", "Closed"]
                     .into_iter()
-                    .map(named)
-                    .find(|told| *told != error)
-                    .unwrap_or(error.clone())
+                    .fold(error, |told, name| told.replace(&format!("expected struct {name}"), "expected an object"))
             });
             match (ours, theirs) {
                 // Serde takes a word for a variant as an object as well, and refuses one that is none in other words.

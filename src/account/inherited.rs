@@ -5,6 +5,7 @@
 //! *afterwards* is not a group's, and never will be: these are the ids that are kept. A policy that is neither known for a
 //! group's nor kept here may be that of a group that was made since.
 
+use crate::base::hash::fnv1a;
 use crate::base::order;
 use crate::base::tree::BTreeSet;
 
@@ -170,8 +171,7 @@ fn has(packed: &[u8], id: u64) -> bool {
 
 /// Eight bytes of an id, which is random: two of a million that agree in them are not to be met.
 fn short(id: &str) -> u64 {
-    id.bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+    fnv1a(id.as_bytes())
 }
 
 #[cfg(test)]

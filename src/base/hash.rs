@@ -1,4 +1,4 @@
-//! SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104), as digests, signatures and names are made of them.
+//! SHA-256 (FIPS 180-4) and HMAC-SHA-256 (RFC 2104), as digests, signatures and names are made of them; and a small hash to tell things apart.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -35,6 +35,11 @@ pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
     mac.update(message);
     mac.finalize().into_bytes().into()
+}
+
+/// FNV-1a of 64 bits: for what is told apart, and not for what somebody must not be able to make the same.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// Bytes as lower-case hexadecimal digits.

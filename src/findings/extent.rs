@@ -1,16 +1,14 @@
 //! How far a finding goes. Whoever accepts one accepts as much, and no more.
 
 use super::severity::Severity;
+use crate::base::hash::fnv1a;
 
 /// Of more than these it is kept how many there are, and not which.
 pub(super) const MOST_NAMED: usize = 200;
 
 /// What stands for words that are long, and compared alone: hundreds of tokens may each have as many as are named.
 pub(super) fn mark(words: &str) -> String {
-    let hash = words
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    (hash % 1_000_000_000).to_string()
+    (fnv1a(words.as_bytes()) % 1_000_000_000).to_string()
 }
 
 /// How far something goes that was found.

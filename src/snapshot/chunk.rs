@@ -1,6 +1,7 @@
 //! Cutting sorted rows into chunks. A chunk ends after a row whose key says so, so one row more, one less or one changed
 //! touches the chunk it is in (and the next one, where that row was the end) and no other.
 
+use crate::base::hash::fnv1a;
 use crate::base::tree::BTreeSet;
 
 use crate::model::resource::Row;
@@ -80,9 +81,7 @@ impl Cutter {
 /// FNV-1a, 64 bits, with a finaliser (the last steps of `MurmurHash3`) that spreads it to the low bits that decide here. Part of the format: another
 /// hash would cut every account in other places.
 fn hash(bytes: &[u8]) -> u64 {
-    let mut hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mut hash = fnv1a(bytes);
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ (hash >> 33)

@@ -3,6 +3,7 @@
 //! It is fed with what each page said of itself ([`PageFacts`]) and so can be rebuilt, after a restart, from the pages
 //! that are staged: there is no other state that could disagree with them.
 
+use crate::base::hash::fnv1a;
 use crate::base::json::Deserialize;
 use crate::base::remedy::SET_SECRET;
 use crate::base::tree::{BTreeMap, BTreeSet};
@@ -660,9 +661,7 @@ pub(super) fn judge(fetch: Fetch, error: &ApiError, tries: u32) -> Verdict {
 
 /// A hash of an id, within 2^53, since it passes through JSON.
 pub(super) fn id_hash(id: &str) -> u64 {
-    id.bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
-        >> 11
+    fnv1a(id.as_bytes()) >> 11
 }
 
 /// A hash over ids in any order, of theirs: equal for a page that was answered before.
