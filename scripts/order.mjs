@@ -24,14 +24,14 @@ const RUN = 7;
  * `size`: a large function has more in common with any other, what it has counts by its bytes to the power of this.
  */
 const TRIED = [
-  { window: 31, common: 2000, size: -0.5, rarity: -0.2 },
-  { window: 32, common: 1000, size: -0.6, rarity: -0.3 },
-  { window: 32, common: 4000, size: -0.55, rarity: -0.3 },
-  { window: 32, common: 1000, size: -0.55, rarity: -0.3 },
-  { window: 31, common: 400, size: -0.5, rarity: -0.2 },
-  { window: 32, common: 800, size: -0.6, rarity: -0.35 },
-  { window: 31, common: 1500, size: -0.6, rarity: -0.25 },
+  { window: 32, common: 800, size: -0.6, rarity: -0.25 },
+  { window: 32, common: 2000, size: -0.65, rarity: -0.25 },
   { window: 32, common: 2000, size: -0.6, rarity: -0.25 },
+  { window: 34, common: 1500, size: -0.62, rarity: -0.3 },
+  { window: 31, common: 4000, size: -0.65, rarity: -0.4 },
+  { window: 34, common: 2000, size: -0.6, rarity: -0.25 },
+  { window: 31, common: 6000, size: -0.52, rarity: -0.25 },
+  { window: 33, common: 6000, size: -0.58, rarity: -0.35 },
   { window: 31, common: 3000, size: -0.6, rarity: -0.3 },
 ];
 

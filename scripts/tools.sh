@@ -52,5 +52,5 @@ has_browser() {
   return 1
 }
 
-# The most that the Worker's wasm may have, gzipped and without names; under CI a build above it fails. Cloudflare takes 3 MB on the free plan.
+# The most that the Worker's wasm may have, gzipped and without names; with HOLD_SIZE, as .ci/run has it, a build above it fails. Cloudflare takes 3 MB on the free plan.
 most_gzipped_kib=900

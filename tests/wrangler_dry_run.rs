@@ -1,4 +1,4 @@
-//! wrangler.toml is what wrangler accepts, and binds what the Worker asks for.
+//! wrangler.toml is what wrangler accepts, and binds what the Worker asks for; what it uploads names nothing of the machine that built it.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -45,8 +45,16 @@ async fn a_dry_run_of_the_deployment_passes_without_a_warning_and_lists_every_bi
         });
         assert!(listed, "{binding} should be a {resource}:\n{said}");
     }
-    let uploads_wasm = std::fs::read_dir(&output)
+    let wasm = std::fs::read_dir(&output)
         .unwrap()
-        .any(|entry| entry.unwrap().path().extension().is_some_and(|extension| extension == "wasm"));
-    assert!(uploads_wasm, "the compiled Worker should be among what is uploaded");
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .expect("the compiled Worker is among what is uploaded");
+    // A panic's place, and a word that such a place has, for a control.
+    let wasm = String::from_utf8_lossy(&std::fs::read(wasm).unwrap()).into_owned();
+    assert!(wasm.contains("src/worker/edge.rs") && wasm.contains("/src/lib.rs"), "the places of panics are there");
+    let here = [env!("CARGO_MANIFEST_DIR"), ".cargo/registry"].map(ToOwned::to_owned);
+    for folder in here.into_iter().chain(std::env::var("HOME").ok().filter(|home| home.len() > 5)) {
+        assert!(!wasm.contains(&folder), "the Worker names {folder}, a folder of whoever built it");
+    }
 }

@@ -1,6 +1,7 @@
 //! The ground floor: time, hashes, the ports through which the world is reached, signing, and the table of jobs. It knows nothing of
 //! Cloudflare, of C1, or of what is governed.
 
+pub mod base64;
 #[cfg(any(test, feature = "fakes"))]
 mod database;
 #[cfg(any(test, feature = "fakes"))]

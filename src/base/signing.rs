@@ -1,9 +1,8 @@
 //! The tokens that we sign: Ed25519 (RFC 8032) in compact JWTs (RFC 7515, RFC 8037).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::base64;
 pub use super::keys::{Algorithm, PublicKey, SigningKey};
 use super::ports::{Sign, SignError};
 
@@ -13,21 +12,20 @@ pub async fn jwt<P: Sign>(ports: &P, key: &SigningKey, kid: Option<&str>, claims
     if let (Some(kid), Some(header)) = (kid, header.as_object_mut()) {
         header.insert("kid".to_owned(), kid.into());
     }
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let part = |value: &Value| base64::url(value.to_string());
     let message = format!("{}.{}", part(&header), part(claims));
     let signature = ports.sign(key, message.as_bytes()).await?;
-    Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+    Ok(format!("{message}.{}", base64::url(signature)))
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
     use futures::executor::block_on;
     use serde_json::json;
 
     use super::jwt;
+    use crate::base::base64;
     use crate::base::fakes::Desk;
     use crate::base::keys::SigningKey;
     use crate::base::ports::Sign as _;
@@ -37,7 +35,7 @@ mod tests {
         let (desk, key) = (Desk::new(), SigningKey::of([7; 32]));
         let token = block_on(jwt(&desk, &key, Some("k1"), &json!({ "sub": "acme" }))).unwrap();
         let (message, signature) = token.rsplit_once('.').unwrap();
-        let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+        let signature = Signature::from_slice(&base64::read_url(signature).unwrap()).unwrap();
         let public = block_on(desk.public_key(&key)).unwrap();
         VerifyingKey::from_bytes(&public.try_into().unwrap()).unwrap().verify(message.as_bytes(), &signature).unwrap();
         assert_eq!(format!("{key:?}"), "SigningKey(…)");

@@ -1,9 +1,7 @@
 //! What C1's API is called with: a client id and a client secret, as C1 shows them once under *API Keys*
 //! (`reference/conductorone.md` 8.2).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use crate::base::base64;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::Secret;
@@ -60,12 +58,11 @@ impl Proof {
         if version != "v1" {
             return Err(SecretError::Version);
         }
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
-        let jwk: Jwk = decode(key).and_then(|json| json::read(&json).ok()).ok_or(SecretError::Malformed)?;
+        let jwk: Jwk = base64::read_any(key).and_then(|json| json::read(&json).ok()).ok_or(SecretError::Malformed)?;
         if jwk.kty != "OKP" || jwk.crv != "Ed25519" {
             return Err(SecretError::Version);
         }
-        let seed = decode(&jwk.d).and_then(|seed| seed.try_into().ok()).ok_or(SecretError::Malformed)?;
+        let seed = base64::read_any(&jwk.d).and_then(|seed| seed.try_into().ok()).ok_or(SecretError::Malformed)?;
         Ok(Self::Key(SigningKey::of(seed)))
     }
 }
@@ -80,23 +77,21 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
-
     use super::{Credentials, Proof, SecretError};
+    use crate::base::base64;
     use crate::base::ports::Secret;
     use crate::base::signing::SigningKey;
 
     const SEED: [u8; 32] = [251; 32];
 
     fn jwk() -> String {
-        let d = URL_SAFE_NO_PAD.encode(SEED);
+        let d = base64::url(SEED);
         format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"unused","d":"{d}"}}"#)
     }
 
     #[test]
     fn the_key_is_read_out_of_c1s_secret_padded_or_not() {
-        for key in [URL_SAFE_NO_PAD.encode(jwk()), URL_SAFE.encode(jwk())] {
+        for key in [base64::url(jwk()), base64::padded(jwk().as_bytes()).replace('+', "-").replace('/', "_")] {
             let proof = Proof::parse(&format!("secret-token:conductorone.com:v1:{key}"));
             assert_eq!(proof, Ok(Proof::Key(SigningKey::of(SEED))));
         }
@@ -109,11 +104,11 @@ mod tests {
 
     #[test]
     fn a_secret_that_was_cut_off_is_refused_rather_than_sent() {
-        let whole = format!("secret-token:conductorone.com:v1:{}", URL_SAFE_NO_PAD.encode(jwk()));
+        let whole = format!("secret-token:conductorone.com:v1:{}", base64::url(jwk()));
         for length in ["secret-token:conductorone.com:".len(), 35, 60, whole.len() - 3] {
             assert_eq!(Proof::parse(&whole[..length]), Err(SecretError::Malformed), "{length}");
         }
-        let rsa = URL_SAFE_NO_PAD.encode(r#"{"kty":"RSA","crv":"","d":""}"#);
+        let rsa = base64::url(r#"{"kty":"RSA","crv":"","d":""}"#);
         for other in [format!("secret-token:conductorone.com:v1:{rsa}"), whole.replace(":v1:", ":v2:")] {
             assert_eq!(Proof::parse(&other), Err(SecretError::Version));
         }

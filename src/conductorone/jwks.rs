@@ -1,8 +1,6 @@
 //! The tenant's public keys (RFC 7517), and the rules for keeping them and for asking for them again.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use crate::base::base64;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::signing::{Algorithm, PublicKey};
@@ -95,8 +93,7 @@ impl KeySet {
 
 fn usable(key: RawKey) -> Option<(Option<String>, PublicKey)> {
     // WebCrypto would say so too, less clearly, and once per token.
-    let decodes =
-        |text: &String| URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| !bytes.is_empty() && bytes.len() <= 1024);
+    let decodes = |text: &String| base64::read_url(text).is_some_and(|bytes| !bytes.is_empty() && bytes.len() <= 1024);
     let public = match (key.kty.as_str(), key.crv.as_deref()) {
         ("RSA", _) => PublicKey::Rsa { n: key.n.filter(decodes)?, e: key.e.filter(decodes)? },
         ("EC", Some("P-256")) => PublicKey::P256 { x: key.x.filter(decodes)?, y: key.y.filter(decodes)? },

@@ -3,11 +3,10 @@
 //! **Not checked here:** the signature and the claims' values. [`verify`](super::verify) does both for C1, and
 //! `routes/entry.rs` for Cloudflare Access; nothing else may read a [`Token`].
 
+use crate::base::base64;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::signing::Algorithm;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
 use std::fmt;
@@ -155,28 +154,22 @@ impl Token {
             key_id: header.kid.filter(|kid| !kid.is_empty()),
             claims: part(claims, "its claims are not base64url JSON")?,
             signed: signed.as_bytes().to_vec(),
-            signature: URL_SAFE_NO_PAD
-                .decode(signature)
-                .map_err(|_| TokenError::Malformed("its signature is not base64url"))?,
+            signature: base64::read_url(signature).ok_or(TokenError::Malformed("its signature is not base64url"))?,
         })
     }
 }
 
 fn part<T: for<'de> Deserialize<'de>>(text: &str, problem: &'static str) -> Result<T, TokenError> {
-    let malformed = || TokenError::Malformed(problem);
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed())?;
-    json::read(&bytes).map_err(|_| malformed())
+    base64::read_url(text).and_then(|bytes| json::read(&bytes).ok()).ok_or(TokenError::Malformed(problem))
 }
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
     use super::{Algorithm, Token, TokenError};
+    use crate::base::base64;
 
     fn token(header: &str, claims: &str) -> String {
-        format!("{}.{}.c2ln", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+        format!("{}.{}.c2ln", base64::url(header), base64::url(claims))
     }
 
     #[test]

@@ -2,14 +2,13 @@
 //!
 //! **Invariant:** a webhook's body is not parsed before every check here has passed.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::jwks::{self, Cache, KeySet, KeySetError};
 use super::jwt::{Claims, Token, TokenError};
 use super::settings::{PublicUrl, Settings};
+use crate::base::base64;
 use crate::base::ports::{Clock, Http, HttpRequest, KeyCache, Method, Signatures};
 use crate::base::time::Timestamp;
 
@@ -276,19 +275,5 @@ fn check_body(claims: &Claims, request: SignedRequest<'_>) -> Result<(), Rejecti
 
 /// Whether `text` is `digest` in base64: either alphabet, padded or not, since C1 uses both (reference 1.3 and 8.1).
 fn is_digest(text: &str, digest: &[u8]) -> bool {
-    let standard: String = text
-        .trim()
-        .trim_end_matches('=')
-        .chars()
-        .map(|c| {
-            if c == '-' {
-                '+'
-            } else if c == '_' {
-                '/'
-            } else {
-                c
-            }
-        })
-        .collect();
-    STANDARD_NO_PAD.decode(standard).is_ok_and(|bytes| bytes.ct_eq(digest).into())
+    base64::read_any(text.trim()).is_some_and(|bytes| bytes.ct_eq(digest).into())
 }

@@ -1,14 +1,12 @@
 //! Azure Blob Storage through a SAS URL: Put Blob for a small file, Put Block and Put Block List for a large one (Azure Storage
 //! REST API, "Operations on block blobs").
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::error::StoreError;
 use super::exchange::{self, Sendable};
 use super::settings::Azure;
 use super::sigv4::encoded_query;
 use super::upload::{Part, Target};
+use crate::base::base64;
 use crate::base::hash::sha256_hex;
 use crate::base::ports::{Clock, Http, HttpResponse, Method};
 use crate::base::remedy::set_secret;
@@ -124,7 +122,7 @@ impl<P: Http + Clock> Target for Blob<'_, P> {
 
     /// All names of a blob's blocks have one length.
     async fn part(&self, upload: &str, number: u32, body: Vec<u8>) -> Result<String, StoreError> {
-        let id = STANDARD.encode(format!("{upload}-{number:07}"));
+        let id = base64::padded(format!("{upload}-{number:07}").as_bytes());
         self.send(&[("comp", "block"), ("blockid", &id)], Vec::new(), body).await?;
         Ok(id)
     }

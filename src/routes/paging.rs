@@ -1,12 +1,11 @@
 //! Pages of a list: a limit, and a cursor that pins the generation it began with, so that one who pages to the end sees
 //! one consistent account.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
 use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
+use crate::base::base64;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::coordinator::{Command, Reply};
@@ -41,11 +40,11 @@ impl Cursor {
     }
 
     pub(super) fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+        base64::url(serde_json::to_vec(self).unwrap_or_default())
     }
 
     pub(super) fn decode(text: &str) -> Option<Self> {
-        json::read(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+        json::read(&base64::read_url(text)?).ok()
     }
 }
 

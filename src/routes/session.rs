@@ -3,15 +3,13 @@
 //! A session is a text that the token itself signs: what it may do and when it ends. Nothing is stored, and a token that is no longer
 //! accepted takes its sessions with it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::asking::Ports;
 use super::auth::{Right, Tokens};
 use super::entry::{self, Access};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::public_url;
 use super::settings::Settings;
+use crate::base::base64;
 use crate::base::hash::{hex, hmac_sha256};
 use crate::base::json;
 use crate::base::json::Deserialize;
@@ -61,7 +59,7 @@ impl Claim {
 
     /// The cookie's value, signed by a token.
     fn seal(&self, token: &Secret, own: &Secret) -> String {
-        let who = self.who.as_ref().map(|who| format!(".{}", URL_SAFE_NO_PAD.encode(who))).unwrap_or_default();
+        let who = self.who.as_ref().map(|who| format!(".{}", base64::url(who))).unwrap_or_default();
         format!("{}.{}.{}{who}", self.right.as_str(), self.ends, self.signature(token, own))
     }
 
@@ -209,7 +207,7 @@ pub(super) fn who(request: &Incoming) -> Option<String> {
 }
 
 fn named(text: &str) -> Option<String> {
-    String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    String::from_utf8(base64::read_url(text)?).ok()
 }
 
 fn cookie(request: &Incoming) -> Option<&str> {
@@ -239,6 +237,7 @@ fn own_site(request: &Incoming) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use super::{COOKIE, Claim, Right, right};
+    use crate::base::base64;
     use crate::base::ports::{Method, Secret};
     use crate::base::settings::Reader;
     use crate::base::time::Timestamp;
@@ -318,10 +317,7 @@ mod tests {
         assert_eq!(of(&tokens, &value, NOW), Some(Right::Read));
         assert_eq!(super::who(&asked(&value, &[])).as_deref(), Some("jane@example.com"));
         assert_eq!(super::who(&asked(&value, &[("authorization", "Bearer x")])), None);
-        let other = value.replace(
-            value.rsplit('.').next().unwrap(),
-            &base64::Engine::encode(&super::URL_SAFE_NO_PAD, "joe@example.com"),
-        );
+        let other = value.replace(value.rsplit('.').next().unwrap(), &base64::url("joe@example.com"));
         let nobody = value.rsplit_once('.').unwrap().0;
         for wrong in [
             other.as_str(),

@@ -1,10 +1,9 @@
 //! One POST to C1's inbound webhook, signed as `reference/conductorone.md` 8.1 has it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::settings::{Auth, Settings};
+use crate::base::base64;
 use crate::base::hash::{hmac_sha256, sha256};
 use crate::base::ports::{Clock, Http, HttpRequest, Method, Secret};
 use crate::base::ports::{Sign, SignError};
@@ -56,7 +55,7 @@ pub(super) async fn send<P: Http + Clock + Sign>(
                 "exp": now.plus_secs(TOKEN_SECS).secs(),
                 "jti": event_id,
                 "htm": "POST",
-                "htb_s256": URL_SAFE_NO_PAD.encode(sha256(body.as_bytes())),
+                "htb_s256": base64::url(sha256(body.as_bytes())),
             });
             match token(ports, key, &claims).await {
                 Ok(token) => bearer = Some(Secret::new(token)),
@@ -82,7 +81,7 @@ pub(super) async fn send<P: Http + Clock + Sign>(
 /// `base64url(HMAC-SHA-256(secret as shown, "<timestamp>.<event id>.<body>"))`, without padding.
 fn signature(secret: &Secret, timestamp: &str, event_id: &str, body: &str) -> String {
     let message = format!("{timestamp}.{event_id}.{body}");
-    URL_SAFE_NO_PAD.encode(hmac_sha256(secret.expose().as_bytes(), message.as_bytes()))
+    base64::url(hmac_sha256(secret.expose().as_bytes(), message.as_bytes()))
 }
 
 /// A JWT of these claims, signed with the key that [`key_set`] shows.
@@ -93,8 +92,8 @@ pub async fn token<P: Sign>(ports: &P, key: &SigningKey, claims: &Value) -> Resu
 
 /// The key's thumbprint (RFC 7638), by which C1 finds it in the set.
 fn thumbprint(public: &[u8]) -> String {
-    let x = URL_SAFE_NO_PAD.encode(public);
-    URL_SAFE_NO_PAD.encode(sha256(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes()))
+    let x = base64::url(public);
+    base64::url(sha256(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#).as_bytes()))
 }
 
 /// The thumbprint of the key that signs.
@@ -105,7 +104,7 @@ pub async fn key_id<P: Sign>(ports: &P, key: &SigningKey) -> Result<String, Sign
 /// The set of the one key that signs, for C1 to fetch: its public half alone (RFC 7517, RFC 8037).
 pub async fn key_set<P: Sign>(ports: &P, key: &SigningKey) -> Result<Value, SignError> {
     let public = ports.public_key(key).await?;
-    let x = URL_SAFE_NO_PAD.encode(&public);
+    let x = base64::url(&public);
     Ok(json!({
         "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": thumbprint(&public), "alg": "EdDSA", "use": "sig" }]
     }))

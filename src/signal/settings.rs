@@ -1,12 +1,10 @@
 //! Where signals go and how they are signed: `SIGNAL_URL`, `SIGNAL_HMAC_SECRET` or `SIGNAL_SIGNING_KEY`, and `SIGNALS`.
 
-use base64::Engine as _;
-use base64::alphabet::URL_SAFE;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use super::SignalKind;
 use crate::account::default_role::Configured;
+use crate::base::base64;
 use crate::base::json;
 use crate::base::ports::{Secret, Sql, SqlError};
 use crate::base::remedy::SET_SECRET;
@@ -217,9 +215,7 @@ fn parse_key(text: &str) -> Option<SigningKey> {
 
 /// Base64 in either alphabet, padded or not.
 fn seed(text: &str) -> Option<SigningKey> {
-    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let bytes = GeneralPurpose::new(&URL_SAFE, config).decode(text.replace('+', "-").replace('/', "_")).ok()?;
-    bytes.try_into().ok().map(SigningKey::of)
+    base64::read_any(text)?.try_into().ok().map(SigningKey::of)
 }
 
 #[cfg(test)]

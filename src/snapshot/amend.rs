@@ -1,12 +1,10 @@
 //! A small publication: a few rows of the current generation are others now, or gone. Only the chunks that they are in are read, cut again
 //! as a whole publication would cut them, and written; all others are listed as they were.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-
 use super::manifest::{ChunkRef, Counts, Manifest};
 use super::publish::{Draft, Publication, PublishError, Writing};
 use super::read::{self, SnapshotError};
+use crate::base::base64;
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;
 use crate::base::tree::{BTreeMap, BTreeSet};
@@ -84,7 +82,7 @@ pub async fn amend<P: KeyValue + Sql + Clock>(
 
 /// What somebody in a chunk holds, by the list that its bits are of.
 fn held(chunk: &ChunkRef, listed: &[Option<Entitlement>]) -> BTreeSet<Entitlement> {
-    let bits = STANDARD_NO_PAD.decode(&chunk.held).unwrap_or_default();
+    let bits = base64::read_any(&chunk.held).unwrap_or_default();
     let is_held = |place: &usize| bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);
     listed.iter().enumerate().filter(|(place, _)| is_held(place)).filter_map(|(_, it)| *it).collect()
 }

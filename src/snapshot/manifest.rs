@@ -1,11 +1,10 @@
 //! The table of contents of a generation.
 
+use crate::base::base64;
 use crate::base::order;
 use crate::base::tree::BTreeMap;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -299,7 +298,7 @@ impl ChunkRef {
 
     /// Whether somebody in the chunk may hold the entitlement at a place in the manifest's list.
     pub(super) fn holds(&self, place: usize) -> bool {
-        let bits = STANDARD_NO_PAD.decode(&self.held).unwrap_or_default();
+        let bits = base64::read_any(&self.held).unwrap_or_default();
         bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1)
     }
 }
@@ -315,7 +314,7 @@ pub(super) fn bits(places: impl IntoIterator<Item = usize>) -> String {
             *byte |= 1 << (place % 8);
         }
     }
-    STANDARD_NO_PAD.encode(bits)
+    base64::standard(&bits)
 }
 
 /// A generation's table of contents.

@@ -1,10 +1,8 @@
 //! Signatures, checked and made, and hashes of much, with the runtime's `WebCrypto` (<https://www.w3.org/TR/webcrypto/>): the same in Rust would be 57 KB of
 //! Worker.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::io;
+use crate::base::base64;
 use crate::base::hash;
 use crate::base::ports::SignError;
 use crate::base::signing::PublicKey;
@@ -28,7 +26,7 @@ pub(super) async fn sign(key: &SigningKey, message: &[u8]) -> Result<Vec<u8>, Si
 /// The public key of an Ed25519 private key.
 pub(super) async fn public_key(key: &SigningKey) -> Result<Vec<u8>, SignError> {
     let x = io::public_key_of(key.expose()).await.map_err(SignError)?;
-    URL_SAFE_NO_PAD.decode(x).map_err(|error| SignError(error.to_string()))
+    base64::read_url(&x).ok_or_else(|| SignError("its public key is not base64url".to_owned()))
 }
 
 /// What is shorter is hashed sooner than the runtime is asked to.
