@@ -138,6 +138,11 @@ impl ApiError {
         matches!(self, Self::Server(_) | Self::Transport(_) | Self::Malformed { .. })
     }
 
+    /// The same of a removal, and of coming into a user group or leaving it: of a conflict (HTTP 409) it is known there that nothing was carried out.
+    pub fn unknown_but_for_conflict(&self) -> bool {
+        self.outcome_unknown() && self.status() != Some(409)
+    }
+
     /// Whether a write that ended so may still be carried out later: nobody answered who had finished with it. A page of the
     /// edge (520 to 524, 504, a 502 without a code of the API's) says that Cloudflare's own server did not answer in time or broke off, not
     /// that it stopped (`reference/cloudflare.md` 3.5).
@@ -326,6 +331,9 @@ mod tests {
         assert!(ApiError::Transport(crate::base::ports::HttpError::Timeout(1)).outcome_unknown());
         assert!(!ApiError::OutOfBudget { until: Timestamp::from_secs(1) }.outcome_unknown());
         assert!(!ApiError::Forbidden(Failure::default()).outcome_unknown());
+        let server = |status| ApiError::Server(Failure { status, ..Failure::default() });
+        assert!(server(409).outcome_unknown() && !server(409).unknown_but_for_conflict());
+        assert!(server(408).unknown_but_for_conflict());
     }
 
     #[test]

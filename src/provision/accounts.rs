@@ -495,8 +495,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     journal::took_effect(self.ports, self.id)?;
                 }
             }
-            // Of a conflict it is known that nothing was carried out: a renewal has nothing to bring back.
-            Err(error) if error.outcome_unknown() && error.status() != Some(409) => {
+            // After a conflict a renewal has nothing to bring back.
+            Err(error) if error.unknown_but_for_conflict() => {
                 self.note(&format!("outcome unknown: {error}"))?;
             }
             Err(error) => {

@@ -205,7 +205,7 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
                 return Ok(false);
             }
             // A conflict may be told in the words of a refusal.
-            Err(error) if error.outcome_unknown() && error.status() != Some(409) => {
+            Err(error) if error.unknown_but_for_conflict() => {
                 note(asking, &format!("outcome unknown: {error}"))?;
                 break (open, false);
             }

@@ -4,7 +4,6 @@
 use super::manifest::{ChunkRef, Counts, Manifest};
 use super::publish::{Draft, Publication, PublishError, Writing};
 use super::read::{self, SnapshotError};
-use crate::base::base64;
 use crate::base::ports::{Clock, KeyValue, Sql};
 use crate::base::time::Timestamp;
 use crate::base::tree::{BTreeMap, BTreeSet};
@@ -82,7 +81,6 @@ pub async fn amend<P: KeyValue + Sql + Clock>(
 
 /// What somebody in a chunk holds, by the list that its bits are of.
 fn held(chunk: &ChunkRef, listed: &[Option<Entitlement>]) -> BTreeSet<Entitlement> {
-    let bits = base64::read_any(&chunk.held).unwrap_or_default();
-    let is_held = |place: &usize| bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1);
-    listed.iter().enumerate().filter(|(place, _)| is_held(place)).filter_map(|(_, it)| *it).collect()
+    let holds = chunk.holdings();
+    listed.iter().enumerate().filter(|(place, _)| holds(*place)).filter_map(|(_, it)| *it).collect()
 }

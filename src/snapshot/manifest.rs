@@ -298,8 +298,13 @@ impl ChunkRef {
 
     /// Whether somebody in the chunk may hold the entitlement at a place in the manifest's list.
     pub(super) fn holds(&self, place: usize) -> bool {
+        self.holdings()(place)
+    }
+
+    /// The same for many places: what they are read from is decoded once.
+    pub(super) fn holdings(&self) -> impl Fn(usize) -> bool {
         let bits = base64::read_any(&self.held).unwrap_or_default();
-        bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1)
+        move |place| bits.get(place / 8).is_some_and(|byte| byte >> (place % 8) & 1 == 1)
     }
 }
 
