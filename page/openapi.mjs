@@ -31,7 +31,7 @@ const CODES = {
   409: [
     "provisioning_off", "ambiguous_entitlement", "ambiguous_member", "key_conflict", "last_role", "unknown_policy", "protected_member",
     "min_super_admins", "unreadable_member", "held_through_group", "token_owner", "declined", "not_pending", "managed_elsewhere",
-    "app_not_allowed", "no_default_role", "superseded", "gave_up", "finding_closed", "sync_running", "push_not_configured",
+    "app_not_allowed", "no_default_role", "superseded", "gave_up", "finding_closed", "finding_changed", "sync_running", "push_not_configured",
     "connect_not_configured", "connect_running",
   ],
   410: ["generation_gone", "before_the_ledger"],
@@ -427,9 +427,9 @@ const paths = {
   "/v1/findings/{id}/accept": {
     post: route("Accepts a finding for a time.", {
       answers: { 200: json(ref("Finding")) },
-      codes: ["not_found", "finding_closed"],
+      codes: ["not_found", "finding_closed", "finding_changed"],
       parameters: [findingId],
-      body: { schema: object({ reason: { type: "string", minLength: 1, maxLength: 500 }, until: string }) },
+      body: { schema: object({ reason: { type: "string", minLength: 1, maxLength: 500 }, until: string, "evidence?": maybe(string) }) },
       right: "full",
     }),
   },

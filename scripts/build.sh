@@ -13,7 +13,7 @@ build_page() {
   [ -f "$page" ] && [ -z "$(find page package-lock.json scripts/page.sh scripts/up/permissions.mjs -newer "$page")" ] || bash scripts/page.sh
 }
 if [ -f build/index.js ] && [ -f build/index_bg.wasm ] && [ -f "$stamp" ] \
-  && [ -z "$(find src derive glue json Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then
+  && [ -z "$(find src derive glue json Cargo.toml Cargo.lock package-lock.json scripts/build.sh scripts/columns.mjs scripts/names.mjs scripts/order.mjs scripts/tools.sh -newer "$stamp")" ]; then
   build_page
   exit 0
 fi
@@ -62,6 +62,7 @@ if grep -q 'import source' "$new/index.js"; then
   echo "build: the import of index_bg.wasm in $new/index.js is not written as this script knows it, and wrangler would not read it" >&2
   exit 1
 fi
+node scripts/columns.mjs "$new/index_bg.wasm"
 node scripts/order.mjs "$new/index_bg.wasm"
 node scripts/names.mjs take "$new/index_bg.wasm" "$new/index_bg.names"
 mv "$new/index.js" "$new/index_bg.wasm" "$new/index_bg.names" build/

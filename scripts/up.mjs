@@ -14,7 +14,7 @@ import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, se
 import { SIDES, areSet, keep, mustBeAsBefore, mustBeKnown, mustBeSecret, mustKeepWorkersDev, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, domainsOf, forgetOthers, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, removeNamespace, runsAnother, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, domainsOf, forgetOthers, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, mustStayOff, removeNamespace, runsAnother, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -161,16 +161,29 @@ async function apiToken(piped, isSet, account, provisioning, isQuiet, turnsOn) {
   }
 }
 
+/** Stops where new tokens are asked for and one of standard input may be among those that the Worker takes: it would stay, and may be what leaked. */
+async function mustBeNew(worker, name) {
+  const status = await worker.ask("GET", "/v1/doctor").then((answered) => answered.status, reason);
+  if (status === UNKNOWN) return;
+  const why = [200, ...REFUSALS].includes(status)
+    ? `the ${name} on standard input is one that the Worker takes already, and --new-tokens is to put another one in its place: leave its line out, or give another one`
+    : `whether the Worker takes the ${name} on standard input already is not to be found out at ${worker.base} (${status}): leave its line out, and --new-tokens makes another one`;
+  throw new Stop(`${why}; nothing was deployed`, 2);
+}
+
 /** The connector's own two tokens, as they are to be set: those that are set stay. `base` is where the Worker is that has them. */
 async function connectorTokens(piped, isSet, isNew, base) {
   const tokens = {};
+  // The one that only reads is optional: whoever has the other one without it wants none.
+  const isToBeMade = (name) => (isSet(name) ? isNew : name === FULL || (!isSet(FULL) && piped[FULL] === undefined));
   // The Worker takes nothing where the two are one: whoever may look could change things.
   if (piped[FULL] !== undefined && piped[FULL] === piped[READ]) throw new Stop(`${FULL} and ${READ} are the same, and have to be two: openssl rand -hex 32 makes another one`, 2);
   for (const name of [FULL, READ]) {
     if (piped[name] !== undefined) {
       if (piped[name].length < LEAST_TOKEN) throw new Stop(`${name} has to have at least ${LEAST_TOKEN} characters: openssl rand -hex 32 makes one`, 2);
+      if (isNew && [FULL, READ].some(isSet)) await mustBeNew(new Worker(base, piped[name]), name);
       tokens[name] = { value: piped[name], isMade: false };
-    } else if (isNew || !isSet(name)) tokens[name] = { value: randomBytes(32).toString("hex"), isMade: true };
+    } else if (isToBeMade(name)) tokens[name] = { value: randomBytes(32).toString("hex"), isMade: true };
   }
   while (tokens[FULL] === undefined && isInteractive()) {
     const typed = await askSecretly(`The Worker has a ${FULL}: give it, to look at the Worker with it (it is not shown; Enter makes a new one)`);
@@ -196,7 +209,8 @@ async function tokensBefore(account, isSet, isNew) {
 }
 
 /** What a token of nobody's is answered, and one that may only look. */
-const REFUSALS = [401, 403];
+const UNKNOWN = 401;
+const REFUSALS = [UNKNOWN, 403];
 
 /** Whether the deployed Worker takes the token, as far as it tells: one that does not answer may be mended by what is deployed next. */
 async function isTaken(worker) {
@@ -355,6 +369,16 @@ function tellMoved(url, before) {
     return;
   }
   say(`The Worker was known by ${plain(formerly)}, and is known by ${url} from now on. ConductorOne's webhook leads to the old address, and what it sends there is refused from now on: run ${command("connect", { URL: url })} once this is through, and change the address wherever else ConductorOne or SCIM has it.`);
+}
+
+/** Says what becomes of the tenant that the Worker had, where it is to be another one's; a person is asked, since that may have been meant for another Worker. */
+async function tellTenant(tenant, before) {
+  const former = before.get("C1_TENANT")?.text ?? "";
+  if (former === "" || former.trim().toLowerCase() === tenant) return;
+  say(`Until now the Worker took what the ConductorOne tenant ${plain(former)} sends. It is to be of ${tenant}, and refuses that from now on, though what is connected there leads here still: put it back first (${command("connect", { UNDO: "1" })}, with the API key of that tenant).`);
+  if (!isInteractive()) return;
+  const moves = await choose(`Is the Worker to be of ${tenant}`, [{ value: "yes", text: `yes: ${plain(former)} is to reach it no more` }, { value: "no", text: "no: stop here" }], {});
+  if (moves === "no") throw new Stop(`the Worker's tenant stays ${plain(former)}: nothing was deployed`);
 }
 
 /** Whether an address is the Worker's own, as far as Cloudflare tells; one that cannot be looked at is not known to be. */
@@ -517,6 +541,7 @@ await run("up", async () => {
   }
   await settleApps(settings, before, account, isOthers);
   const tenant = await answer(given, "tenant", { now: settings.get("C1_TENANT"), question: "ConductorOne tenant, as in the address bar (such as acme.conductor.one)" });
+  if (!isFirst) await tellTenant(tenant, before);
   // The file comes with values; the first time they are only proposed.
   const known = (variable) => (isFirst ? { fallback: settings.get(variable) } : { now: settings.get(variable) });
   const provisioning = await answer(given, "provisioning", { ...known("PROVISIONING"), question: "Change access when ConductorOne asks (on), or only say what would be changed (off)" });
@@ -526,6 +551,8 @@ await run("up", async () => {
   const goes = await mustKeepDomains(api, settings, account, name, url);
   // One that was deployed without its address has learned it.
   mustKeepWorkersDev(settings, url, isFirst ? "" : before.get("PUBLIC_URL")?.text || undefined);
+  const mustBeOff = () => (isFirst ? undefined : mustStayOff(api, account, name, settings));
+  await mustBeOff();
   await tellRoute(api, settings, account, name, url, before);
   // A Worker that was deployed without it has learned it, and may have learned another one.
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
@@ -551,6 +578,7 @@ await run("up", async () => {
     say(`Deploying ${name}${isFirst ? "" : " again"}…`);
     // Since it was looked at, questions were asked and a build ran.
     mustBeAsBefore(before, await deployed(api, account, name));
+    await mustBeOff();
     const still = left === undefined ? undefined : await leftBehind(api, account, name);
     if (still !== undefined) await removeNamespace(account, still);
     const targets = await marked(uploads, () => deploy(account));
@@ -595,9 +623,11 @@ await run("up", async () => {
   const titles = [...new Set(high.map(({ title }) => title))];
   for (const title of titles.slice(0, MOST_TITLES)) say(`  high: ${plain(title)} (${high.filter((each) => each.title === title).length})`);
   if (titles.length > MOST_TITLES) say(`  and ${count(titles.length - MOST_TITLES, "more kind")}: the page has all of them`);
-  say(`\nThe page:  ${url}/   (sign in with ${FULL}, or with ${READ} to look alone)`);
-  say(`What comes next: let ConductorOne take the account in, as ${INTO_C1} says, and then run:`);
-  say(`  ${command("connect", { URL: url, DRY_RUN: 1 })}     with the connector's token as TOKEN in the environment (the page's view Now has the same)`);
+  const looks = READ in tokens || has(READ) ? `, or with ${READ} to look alone` : "";
+  say(`\nThe page:  ${url}/   (sign in with ${FULL}${looks})`);
+  say(`What comes next: let ConductorOne take the account in, as ${INTO_C1} says, and then run this, with the connector's token as TOKEN in the environment (the page's view Now has the same):`);
+  // Alone on its line: whoever copies that gives the command nothing else.
+  say(`  ${command("connect", { URL: url, DRY_RUN: 1 })}`);
   if (provisioning === "off") say(`Nothing is changed in the account so far. When a test grant says what it would have done: ${command("up", { PROVISIONING: "on" })}`);
   return undefined;
 });

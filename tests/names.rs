@@ -1,4 +1,5 @@
 //! `scripts/names.mjs`: the names of functions leave the wasm, and a stack trace gets them back. `scripts/order.mjs`: alike functions stand side by side.
+//! `scripts/columns.mjs`: a panic tells file and line alone.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -59,6 +60,51 @@ fn a_trace_is_readable_with_the_names_that_were_taken_out() {
     std::fs::write(&wasm_file, b"\0asm\x01\0\0\0\x01\x7f\0").unwrap();
     let (done, _, error) = names(&["take", files[0], files[1]], "");
     assert!(!done && error.contains("ends in the middle"), "{error}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_panic_tells_its_file_and_line_and_whatever_else_is_like_that_stays() {
+    let folder = std::env::temp_dir().join(format!("c1-cloudflare-columns-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("a.wasm");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/columns.mjs");
+    let numbers = |all: [u32; 4]| all.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
+    // The first part is loaded at 64, the second one at 0x1000, where the names are; a third is loaded by instructions.
+    let wasm = |columns: [u32; 2]| {
+        let first = [
+            numbers([0x1000, 8, 12, columns[0]]),
+            numbers([0x1008, 8, 12, 5]),
+            numbers([0x1000, 7, 12, 5]),
+            numbers([0x1010, 8, 12, 5]),
+            numbers([0x1000, 8, 0, 5]),
+            numbers([7, 0x1000, 8, 900]),
+            numbers([columns[1], 0, 0, 0]),
+        ]
+        .concat();
+        let parts = [
+            &[3, 0, 0x41, 0xc0, 0, 0x0b][..],
+            &counted(&first),
+            &[0, 0x41, 0x80, 0x20, 0x0b],
+            &counted(b"src/a.rssrc/a.md"),
+            &[1, 2, 0, 0x10],
+        ]
+        .concat();
+        [b"\0asm\x01\0\0\0".to_vec(), section(5, &[1, 0, 1]), section(11, &parts)].concat()
+    };
+    std::fs::write(&file, wasm([77, 31])).unwrap();
+    let run = || node(&[script.to_str().unwrap(), file.to_str().unwrap()], "");
+    for _ in 0..2 {
+        let (done, _, error) = run();
+        assert!(done, "{error}");
+        assert_eq!(
+            std::fs::read(&file).unwrap(),
+            wasm([0, 0]),
+            "places that begin at any four bytes, and nothing else"
+        );
+    }
+    std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
+    assert!(run().0, "one without data stays");
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

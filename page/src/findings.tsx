@@ -131,14 +131,16 @@ function Accept({ finding, onClose }: { finding: Finding; onClose: () => void })
   const [reason, setReason] = useState("");
   const [until, setUntil] = useState(() => new Date(Date.now() + 90 * 86_400_000).toISOString().slice(0, 10));
   const accept = async (): Promise<string> => {
-    await ask("POST", `/v1/findings/${encodeURIComponent(finding.id)}/accept`, { reason, until });
+    // What is accepted is what is shown. What is shown as a sign the Worker has otherwise.
+    const evidence = finding.evidence.includes("\ufffd") ? undefined : finding.evidence;
+    await ask("POST", `/v1/findings/${encodeURIComponent(finding.id)}/accept`, { reason, until, evidence });
     await open.refresh();
     return "Accepted. It is open again at the end.";
   };
   return (
     <Confirm title="Accept a finding" act="Accept" onAct={accept} onClose={onClose}>
       <p>
-        {finding.title}: <Name of={finding.name} />
+        {finding.title}: <Name of={finding.name} />: <bdi>{finding.evidence}</bdi>
       </p>
       <label>
         Reason

@@ -175,6 +175,11 @@ export class Settings {
     return ROUTES.some((key) => this.has(key)) && !this.has("workers_dev");
   }
 
+  /** Whether wrangler switches it on by itself: so it does where there is neither. */
+  get showsWorkersDev() {
+    return ![...ROUTES, "workers_dev"].some((key) => this.has(key));
+  }
+
   /** Whether the file itself has that address off. */
   get hasWorkersDevOff() {
     return /^false\b/.test(this.#other("workers_dev"));

@@ -284,6 +284,14 @@ export async function mustBeThere(api, account, name, settings, bound) {
   throw new Stop(`the KV namespace ${plain(gone)}, ${what}: ${remedy}; nothing was deployed`);
 }
 
+/** Ends the program where an upload would switch on again the workers.dev address that somebody switched off: what stands in front of a domain does not guard that one. */
+export async function mustStayOff(api, account, name, settings) {
+  if (!settings.showsWorkersDev) return;
+  const address = await must("the Worker's workers.dev address could not be looked at", api.find(`/accounts/${account}/workers/scripts/${name}/subdomain`));
+  if (address?.enabled !== false) return;
+  throw new Stop("the Worker's workers.dev address is switched off, and wrangler.toml has neither a route nor workers_dev, so that an upload would switch it on again: put workers_dev = false in front of its first [, as it is; or workers_dev = true, if it is to be on; nothing was deployed");
+}
+
 /**
  * The KV namespace that an earlier deployment left without its Worker, where it is empty and nobody's; wrangler would make one of this title, and
  * Cloudflare refuse that. Stops where there is something in it: whose that is nobody here knows.

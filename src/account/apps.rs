@@ -39,7 +39,7 @@ impl Apps {
         }
     }
 
-    /// The same, and the apps that were connected where the configuration pins none; only then is that asked for.
+    /// The same, and the apps that were connected, be they put back since, where the configuration pins none; only then is that asked for.
     pub fn or_connected<E>(&self, connected: impl FnOnce() -> Result<Vec<String>, E>) -> Result<Cow<'_, Self>, E> {
         let ids = if self.are_pinned() { Vec::new() } else { connected()? };
         if ids.is_empty() {

@@ -89,15 +89,17 @@ pub fn ask_again(sql: &dyn Sql) -> Result<(), SqlError> {
 /// grant without a time has none any more, and what is revoked has ended. An extension counts from the end that there is: nobody says from when
 /// ConductorOne counts it, and its own revoke comes in time where it ends sooner. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end; who has that address since then is another. An invitation
-/// that is made again is granted no longer by that. A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. What a later operation has settled is not settled by an older one that was put off until now.
+/// that is made again is granted no longer by that, nor is an account by a SCIM client that asks for it once more and is refused (`uniqueness`). A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. A revoke that is refused because a user group gives the same has left the member nothing of their own, and so ended what was granted. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let rows = sql.query(
         "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
-            json_extract(outcome, '$.effect'), json_extract(outcome, '$.outcome') = 'done', json_extract(request, '$.origin.extends') \
+            json_extract(outcome, '$.effect'), json_extract(outcome, '$.code') IS NOT 'gave_up', json_extract(request, '$.origin.extends') \
          FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done' \
+                OR (json_extract(outcome, '$.code') = 'held_through_group' AND carried_out = 1) \
                 OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
                 AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant')) \
-            AND json_extract(request, '$.target') IS NOT 'renewal'",
+            AND json_extract(request, '$.target') IS NOT 'renewal' \
+            AND json_extract(request, '$.origin.by') || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted'",
         &[id.0.into()],
     )?;
     let Some([action, email, member, entitlement, secs, effect, is_done, extends]) = rows.first().map(Vec::as_slice)
@@ -109,6 +111,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         &format!(
             "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
+            AND json_extract(request, '$.origin.by') || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
         ),
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
@@ -356,12 +359,13 @@ mod tests {
         assert_eq!(overdue(&desk, desk.now()).unwrap(), due);
     }
 
-    /// What is read here of the journal, in which whatever is not settled is due, and of the callbacks.
+    /// What is read here of the journal, in which whatever is not settled is due and whatever has written is carried out, and of the callbacks.
     fn with_operations() -> Desk {
         let desk = Desk::new();
         init(&desk).unwrap();
         for statement in [
             "CREATE TABLE operation (id INTEGER PRIMARY KEY, request TEXT, email TEXT, member TEXT, entitlement TEXT, outcome TEXT, key TEXT, wrote INTEGER,
+                carried_out INTEGER AS (wrote),
                 due_at INTEGER AS (CASE WHEN outcome IS NULL THEN 0 END))",
             "CREATE TABLE callback (operation INTEGER PRIMARY KEY)",
         ] {
@@ -558,6 +562,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_end_is_over_once_a_revoke_took_what_was_the_members_own_though_a_user_group_gives_the_same() {
+        let role = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
+        for (code, carried_out, is_over) in [
+            ("held_through_group", 1, true),
+            ("held_through_group", 0, false),
+            ("gave_up", 1, false),
+            ("last_role", 1, false),
+        ] {
+            for key in [None, Some("expiry/1/1700000000")] {
+                let desk = with_operations();
+                let refused = format!(r#"{{"outcome":"refused","code":"{code}"}}"#);
+                settled(&desk, 1, &for_secs(3_600), role, DONE, None, 1);
+                settled(&desk, 2, r#"{"action":"revoke"}"#, role, &refused, key, carried_out);
+                assert_eq!(next_end(&desk, 0).unwrap().is_none(), is_over, "{code} {carried_out} {key:?}");
+            }
+        }
+    }
+
     /// The one whose address it was has another by now, or is gone.
     #[test]
     fn what_is_done_for_who_has_an_address_now_leaves_the_end_of_whose_it_was() {
@@ -626,6 +649,34 @@ mod tests {
         settled(&desk, 5, &for_secs(60), "account", GAVE_UP, None, 1);
         settled(&desk, 4, &for_secs(90), "account", DONE, None, 1);
         assert_eq!(next_end(&desk, 0).unwrap().map(|at| at.since(desk.now())), Some(90_000));
+    }
+
+    /// It was told that the account is there, and that nothing was changed.
+    #[test]
+    fn a_scim_client_that_asks_for_an_account_once_more_leaves_its_end() {
+        const ROLE: &str = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
+        for (by, what, effect, ends) in [
+            ("scim", "account", "already_granted", true),
+            // The controls: another way, something else, and an account that was not there.
+            ("rest", "account", "already_granted", false),
+            ("scim", ROLE, "already_granted", false),
+            ("scim", "account", "invited", false),
+        ] {
+            // The grant for a time is done before it is asked for once more, or comes to be done after that.
+            for order in [[1, 2], [2, 1]] {
+                let desk = with_operations();
+                for number in order {
+                    let again = format!(r#"{{"action":"grant","origin":{{"by":"{by}"}}}}"#);
+                    let there = format!(r#"{{"outcome":"done","effect":"{effect}"}}"#);
+                    if number == 1 {
+                        settled(&desk, 1, &for_secs(3_600), what, DONE, None, 1);
+                    } else {
+                        settled(&desk, 2, &again, what, &there, None, 0);
+                    }
+                }
+                assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{by} {what} {effect} {order:?}");
+            }
+        }
     }
 
     #[test]

@@ -320,15 +320,17 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
 
     /// Takes note of a page, and of what it tells of the list.
     fn take(&mut self, page: &LookedThrough) {
-        self.total = if page.is_counted { page.pages } else { page.pages.max(self.total) };
         self.ordered &= page.is_counted;
         if let Some(members) = page.members {
             self.moved |= self.members.is_some_and(|before| before != members);
             self.members = Some(members);
         }
-        if page.is_counted {
-            self.moved |= self.counted.is_some_and(|before| before != page.pages);
-            self.counted = Some(page.pages);
+        if page.is_counted && self.counted != Some(page.pages) {
+            self.moved |= self.counted.is_some();
+            (self.total, self.counted) = (page.pages, Some(page.pages));
+        } else {
+            // What is counted once more takes no page away that is known to be there.
+            self.total = page.pages.max(self.total);
         }
         if self.read.insert(page.page) {
             self.odd_ones += page.odd;
@@ -339,10 +341,11 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
     /// Reads a page; the first address on it, in lower case.
     async fn visit(&mut self, number: u32) -> Result<Option<String>, ApiError> {
         let page = self.client.members_page(number).await?;
+        let pages = page.pages(number, PER_PAGE);
         let looked = LookedThrough {
             page: number,
-            pages: page.pages(number, PER_PAGE).max(1),
-            is_counted: page.is_counted(),
+            pages: pages.max(1),
+            is_counted: page.is_counted(pages),
             members: page.info.as_ref().and_then(|info| info.total_count),
             ids: page.items.iter().map(|member| member.id).collect(),
             odd: u32::try_from(page.odd.len()).unwrap_or(u32::MAX),

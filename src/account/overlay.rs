@@ -287,10 +287,16 @@ pub(crate) fn rows_of(sql: &dyn Sql, seq: i64) -> Result<Option<(Changed, usize)
     Ok(Some((changed, gone)))
 }
 
-/// The number of the last change that no generation has yet and that is as old as that.
-pub(crate) fn ripe(sql: &dyn Sql, until: Timestamp) -> Result<Option<i64>, SqlError> {
-    // None that is younger comes before it: they are numbered in time.
-    let value = sql.one("SELECT MAX(seq) FROM overlay WHERE generation IS NULL AND at <= ?", &[until.into()])?;
+/// The number of the last change to be published, where one that no generation has yet is as old as that, or something `more` is published
+/// anyway. Those that are younger go along, and stay in force: C1 is told to sync what is published, and would take a grant for gone that it was
+/// told is done. Not so from somebody on who is gone: an invitation that is renewed is there again a moment later.
+pub(crate) fn ripe(sql: &dyn Sql, until: Timestamp, more: bool) -> Result<Option<i64>, SqlError> {
+    let value = sql.one(
+        "SELECT MAX(seq) FROM overlay WHERE generation IS NULL \
+            AND (?2 OR EXISTS (SELECT 1 FROM overlay WHERE generation IS NULL AND at <= ?1)) \
+            AND seq < COALESCE((SELECT MIN(seq) FROM overlay WHERE generation IS NULL AND at > ?1 AND kept LIKE '{\"member\":null%'), 9e18)",
+        &[until.into(), i64::from(more).into()],
+    )?;
     Ok(value.as_ref().and_then(SqlValue::integer))
 }
 

@@ -108,6 +108,9 @@ fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// What is of the account's access and no single thing that is read by itself.
+const WHOLE: [&str; 6] = ["scim", "iam", "roles", "invites", "sso_connectors", "oauth_clients"];
+
 /// What an entry is about; nothing where it is of no access to the account. The path of the request decides where it is told, else
 /// the product and the id of what was changed.
 pub fn about(entry: &AuditEntry) -> Vec<About> {
@@ -122,6 +125,8 @@ pub fn about(entry: &AuditEntry) -> Vec<About> {
     let member = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Member);
     let group = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Group);
     let token = |id: Option<&str>| id.and_then(|id| id.parse().ok()).map(About::Token);
+    // How the account itself is set, such as whether a second factor is asked for.
+    let is_account = account.is_some_and(|place| segments.len() == place + 2);
     // A person's own tokens are in no list of the account.
     let is_own = uri.starts_with("/user/") || uri.starts_with("/client/v4/user/");
     let found: Vec<About> = if has("iam") && segments.contains(&"user_groups") {
@@ -138,7 +143,7 @@ pub fn about(entry: &AuditEntry) -> Vec<About> {
         return Vec::new();
     } else if has("tokens") {
         token(after(&segments, "tokens").or(resource)).into_iter().collect()
-    } else if has("scim") || has("iam") || has("roles") || has("invites") {
+    } else if is_account || WHOLE.into_iter().any(has) {
         vec![About::Whole]
     } else if !uri.is_empty() {
         return Vec::new();

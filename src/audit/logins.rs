@@ -2,8 +2,8 @@
 //! version 1 where the account's log has them. Neither tells of everybody: who signs in to the dashboard with a password is in no list of
 //! Access.
 //!
-//! **Invariant:** what was read is believed for a few days, and only once the list was read to its end: a login that is not known is
-//! nobody's.
+//! **Invariant:** a login that was read is shown until a newer list was read to its end, and nobody's silence is told by what was not read for a
+//! few days; a login that is not known is nobody's.
 
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ const MOST_PAGES: u32 = 300;
 /// A reading that takes longer begins again.
 const LONGEST_SECS: i64 = 6 * 60 * 60;
 
-/// What was read longer ago says nothing any more: somebody may have logged in since.
+/// What was read longer ago says nothing of who is idle any more: somebody may have logged in since.
 const BELIEVED_SECS: i64 = 3 * DAY_SECS;
 
 /// The audit log of version 1 is read this far back at first.
@@ -147,9 +147,10 @@ pub async fn read_on<P: Http + Clock + Sql>(
             client.access_users_page(reading.page).await
         };
         let is_over = match page {
-            // One that was cut short, or that has nobody on it, takes the place of none that is believed until the next reading.
+            // One that was cut short takes the place of none that is believed until the next reading, and one that ends with nobody of none at all.
             Ok(page) => {
-                let is_believed = state.is_believed(now.plus_secs(DAY_SECS));
+                let ends_empty = state.read_at.is_some() && page.items.is_empty();
+                let is_believed = ends_empty || state.is_believed(now.plus_secs(DAY_SECS));
                 reading.take(ports, &page, now)?.map(|is_whole| is_whole || !is_believed)
             }
             Err(error) if reading.of_log => state.fail_log(&error, &reading, ports.now()),
@@ -380,7 +381,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Loads what is believed.
+    /// Loads what is believed then.
     pub(super) fn load(sql: &dyn Sql, now: Timestamp) -> Result<Self, SqlError> {
         let mut known = Self::default();
         let Some(state) = state(sql)? else { return Ok(known) };

@@ -23,8 +23,8 @@ pub struct Shown {
 /// In a text, what rows show of people's signs of life: it differs where that does.
 pub fn shown_by(sql: &dyn Sql, now: Timestamp) -> Result<Option<String>, SqlError> {
     let Some(state) = logins::state(sql)? else { return Ok(None) };
-    let (believed, fresh) = (state.is_believed(now), is_fresh(sql, now)?);
-    Ok(Some(format!("{:?} {:?} {} {believed} {fresh}", state.read_at, state.log_read_until, state.shown)))
+    let fresh = is_fresh(sql, now)?;
+    Ok(Some(format!("{:?} {:?} {} {fresh}", state.read_at, state.log_read_until, state.shown)))
 }
 
 /// Whether the log of changes was read lately.
@@ -42,7 +42,8 @@ impl Shown {
             Some(day) if is_fresh(sql, now)? => activity::shown(sql, &day)?,
             _ => BTreeMap::new(),
         };
-        Ok(Self { logins: logins::Known::load(sql, now)?, changes })
+        // However long ago it was read: C1's automation acts on whoever has no last login, and would act on everybody at once.
+        Ok(Self { logins: logins::Known::load(sql, Timestamp::from_millis(0))?, changes })
     }
 
     /// A person's.

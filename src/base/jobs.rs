@@ -84,7 +84,7 @@ pub struct Job {
 const FIRST_WAIT_SECS: i64 = 15;
 const LONGEST_WAIT_SECS: i64 = 60 * 60;
 
-/// After this many failures in a row, some ten hours, a job is given up; the next generation starts over.
+/// After this many failures in a row, some ten hours, a job is given up.
 const MAX_ATTEMPTS: i64 = 18;
 
 /// An attempt whose end nobody noted, because the Worker vanished, is made again after this. No attempt takes longer.
@@ -114,17 +114,22 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// How many jobs of each kind stand how.
-pub const BY_STATE: &str = "SELECT kind, state, COUNT(*) FROM job GROUP BY 1, 2";
+/// How many jobs of each kind stand how. One that failed six times in a row, for some eight minutes, is no passing trouble.
+pub const BY_STATE: &str = "SELECT kind, CASE WHEN state = 'due' AND attempts > 5 THEN 'failing' ELSE state END, \
+    COUNT(*) FROM job GROUP BY 1, 2";
 
 /// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `again`: then it is done
-/// once more, or, where it waits for its time, that is now.
+/// once more, or, where it waits for its time, that is now. One that was given up is begun anew an hour later, since what it was about may be
+/// put right by then; not the wiring, whose runs are asked for by somebody or by a publication.
+///
+/// A newer subject is tried at once, and takes over how often the one before failed in a row, as far as it tells that nothing works: who
+/// is asked for something new every few minutes would never be seen to fail. Its next tries are 16 minutes and more apart.
 pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3) \
-         ON CONFLICT (kind) DO UPDATE SET version = 1, subject = ?2, state = 'due', left_over = 'null', attempts = 0, message = NULL, \
-            wanted_at = ?3, due_at = ?3, begun_at = NULL \
-         WHERE subject <> ?2 OR (?4 AND state <> 'due')",
+         ON CONFLICT (kind) DO UPDATE SET version = 1, subject = ?2, state = 'due', left_over = 'null', wanted_at = ?3, due_at = ?3, begun_at = NULL, \
+            attempts = CASE state WHEN 'due' THEN MIN(attempts, 6) ELSE 0 END, message = CASE state WHEN 'done' THEN NULL ELSE message END \
+         WHERE subject <> ?2 OR (?4 AND state <> 'due') OR (?1 <> 'wire' AND state = 'failed' AND ended_at <= ?3 - 3600000)",
         &[kind.as_str().into(), subject.into(), now.into(), i64::from(again).into()],
     )?;
     if again {
@@ -229,9 +234,9 @@ fn job(row: &[SqlValue]) -> Option<Job> {
 mod tests {
     use serde_json::json;
 
-    use super::{Attempt, Job, JobKind, LEASE_SECS, State, all, begin, due, due_at, end, init, want};
+    use super::{Attempt, BY_STATE, Job, JobKind, LEASE_SECS, State, all, begin, due, due_at, end, init, want};
     use crate::base::fakes::Desk;
-    use crate::base::ports::Clock as _;
+    use crate::base::ports::{Clock as _, Sql as _};
 
     fn desk() -> Desk {
         let desk = Desk::new();
@@ -328,6 +333,47 @@ mod tests {
         assert_eq!(waits.last(), Some(&3600));
         let job = one(&desk);
         assert_eq!((job.state, job.message.as_deref()), (State::Failed, Some("The bucket does not answer.")));
+    }
+
+    #[test]
+    fn what_fails_for_days_is_seen_to_fail_however_often_it_is_asked_for_anew_and_each_time_is_tried_at_once() {
+        let desk = desk();
+        let fails = || {
+            while let [job] = due(&desk, desk.now()).unwrap().as_slice() {
+                end(&desk, job, &Attempt::Again("No answer.".into()), desk.now()).unwrap();
+            }
+        };
+        let state = || desk.query(BY_STATE, &[]).unwrap()[0][1].text().unwrap().to_owned();
+        for run in 0..20 {
+            want(&desk, JobKind::Signal, &format!("r{run}"), false, desk.now()).unwrap();
+            assert_eq!(due(&desk, desk.now()).unwrap().len(), 1, "{run}");
+            fails();
+            let job = one(&desk);
+            assert_eq!((job.attempts, state() == "failing"), ((run + 1).min(7), run >= 5), "{run}");
+            want(&desk, JobKind::Signal, &format!("r{run} and more"), false, desk.now()).unwrap();
+            assert_eq!(one(&desk).message.as_deref(), Some("No answer."), "why it waits");
+            want(&desk, JobKind::Signal, &format!("r{run}"), false, desk.now()).unwrap();
+        }
+        end(&desk, &one(&desk), &Attempt::Done("Sent.".into()), desk.now()).unwrap();
+        assert_eq!(state(), "done");
+        want(&desk, JobKind::Signal, "next", false, desk.now()).unwrap();
+        assert_eq!((one(&desk).attempts, one(&desk).message, state()), (0, None, "due".to_owned()));
+    }
+
+    #[test]
+    fn what_was_given_up_is_begun_anew_an_hour_later_and_not_before_and_the_wiring_not_at_all() {
+        for (kind, is_begun) in [(JobKind::Push, true), (JobKind::Signal, true), (JobKind::Wire, false)] {
+            let desk = desk();
+            want(&desk, kind, "g1", false, desk.now()).unwrap();
+            end(&desk, &one(&desk), &Attempt::GivenUp("The key is refused.".into()), desk.now()).unwrap();
+            desk.advance(60 * 60 - 1);
+            want(&desk, kind, "g1", false, desk.now()).unwrap();
+            assert_eq!(one(&desk).state, State::Failed, "{kind:?}");
+            desk.advance(1);
+            want(&desk, kind, "g1", false, desk.now()).unwrap();
+            assert_eq!(due(&desk, desk.now()).unwrap().len(), usize::from(is_begun), "{kind:?}");
+            assert_eq!(one(&desk).attempts, i64::from(!is_begun), "{kind:?}");
+        }
     }
 
     #[test]

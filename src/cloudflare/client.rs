@@ -79,17 +79,27 @@ impl<T> ListPage<T> {
         Err(incredible("there is no member on it, and no account is without one"))
     }
 
-    /// Whether it tells how long the list is.
-    pub fn is_counted(&self) -> bool {
-        self.info.as_ref().and_then(PageInfo::pages).is_some()
+    /// Whether it tells so many pages of the list, and has nothing that speaks against that.
+    pub fn is_counted(&self, pages: u32) -> bool {
+        self.info.as_ref().and_then(PageInfo::pages) == Some(pages)
     }
 
-    /// How many pages the list has at least, as far as this one tells, which has a number and may have `size` records. Where it does not tell,
-    /// a full page is followed by another.
+    /// How many pages the list has at least, as far as this one tells, which has a number and may have `size` records. Where it does not tell, or
+    /// tells of fewer records than the full pages up to this one have, a full page is followed by another. What is on a page is on the list.
     pub fn pages(&self, number: u32, size: u32) -> u32 {
-        let (here, full) = (self.items.len() + self.odd.len(), self.info.as_ref().and_then(|info| info.per_page));
-        let is_full = here > 0 && u32::try_from(here).is_ok_and(|here| here >= full.unwrap_or(size));
-        self.info.as_ref().and_then(PageInfo::pages).unwrap_or_else(|| number.saturating_add(is_full.into()))
+        pages(self.info.as_ref(), self.items.len() + self.odd.len(), number, size)
+    }
+}
+
+/// Of all kinds of records one.
+fn pages(info: Option<&PageInfo>, here: usize, number: u32, size: u32) -> u32 {
+    let full = info.and_then(|info| info.per_page).unwrap_or(size);
+    let is_full = here > 0 && u32::try_from(here).is_ok_and(|here| here >= full);
+    let is_low = |info: &PageInfo| info.total_count.is_some_and(|total| total < number.saturating_mul(full));
+    let next = number.saturating_add(is_full.into());
+    match info.and_then(PageInfo::pages) {
+        Some(told) if here > 0 => told.max(if is_full && info.is_some_and(is_low) { next } else { number }),
+        told => told.unwrap_or(next),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::GROUP_SIZES;
 use super::call::Call;
 use super::cleared::Cleared;
-use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
+use super::client::{Client, ListPage, Record, asked_for, filled, id};
 use super::error::ApiError;
 use super::odd::Odd;
 use super::policies::{Known, Policies, PolicyWire};
@@ -123,7 +123,13 @@ impl Record for UserGroup {
         if policies.readable().iter().any(|policy| policy.id.is_none()) {
             policies = policies.and_unread("policies[].id is missing");
         }
-        Ok(Self { id: id(wire.id.as_deref(), "id")?, name: required(filled(wire.name), "name")?, policies, is_silent })
+        let id: UserGroupId = id(wire.id.as_deref(), "id")?;
+        // One without a name goes by its id: what it gives is no less given for that.
+        let name = filled(wire.name);
+        if name.is_none() {
+            policies = policies.and_unread("name is missing");
+        }
+        Ok(Self { id, name: name.unwrap_or_else(|| id.to_string()), policies, is_silent })
     }
 }
 

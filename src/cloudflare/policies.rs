@@ -101,14 +101,15 @@ impl Policies {
         &self.readable
     }
 
-    /// The policies as far as a sync can take them in: the rest counts as not read.
+    /// The policies as far as a sync can take them in: those that do not fit count as not read.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        let mut pairs = 0;
+        let mut room = MOST_READ_PAIRS;
         let all = self.readable.len();
         self.readable.retain(|policy| {
-            pairs += policy.pairs();
-            pairs <= MOST_READ_PAIRS
+            let left = room.checked_sub(policy.pairs());
+            room = left.unwrap_or(room);
+            left.is_some()
         });
         if self.readable.len() < all { self.and_unread(TOO_MANY_PAIRS) } else { self }
     }

@@ -3,7 +3,7 @@
 use sim::cloudflare::{Fault, Permission, Route, Spec};
 use support::World;
 
-use super::{ApiError, Cleared, Client, Purpose, Whom};
+use super::{ApiError, Cleared, Client, ListPage, PageInfo, Purpose, Whom};
 use crate::base::ports::{Clock as _, HttpError};
 use crate::model::access::{Access, Policy, atoms};
 use crate::model::id::MemberId;
@@ -100,6 +100,17 @@ async fn a_clearance_for_an_invitation_covers_nobodys_policies_and_groups() {
     // Control: with a clearance of their own the invited one's groups and policies are written.
     client.update_policies(&changes(invited.id), invited.id, &policies).await.unwrap();
     client.add_to_group(&changes(invited.id), group, invited.id).await.unwrap();
+}
+
+#[test]
+fn a_full_page_is_the_last_one_where_the_total_covers_it() {
+    let pages = |number, here, total, total_pages| {
+        let info = PageInfo { per_page: Some(50), total_count: Some(total), total_pages, ..PageInfo::default() };
+        ListPage { items: vec![(); here], odd: Vec::new(), info: Some(info) }.pages(number, 50)
+    };
+    assert_eq!([pages(1, 50, 120, None), pages(2, 50, 100, None), pages(3, 20, 120, None)], [3, 2, 3]);
+    assert_eq!([pages(2, 50, 90, None), pages(2, 50, 90, Some(5)), pages(2, 40, 90, None)], [3, 5, 2]);
+    assert_eq!([pages(3, 20, 90, None), pages(3, 0, 90, None)], [3, 2]);
 }
 
 #[tokio::test]

@@ -165,6 +165,12 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
             *at = [of.as_str(), at.as_str()].join(" ");
         }
     }
+    // A step of another entitlement of this app, as of the account before the role, has no end but its own.
+    if let (Some(of), Some(at)) = (&named.app_entitlement_id, &target.app_entitlement_id)
+        && of != at
+    {
+        (named.grant_duration, named.source) = (None, Value::Null);
+    }
 
     let entitlement_id = target.app_entitlement_id.or(named.app_entitlement_id);
     let app_user_id = target.app_user_id.or(named.app_user_id);
@@ -499,6 +505,31 @@ mod tests {
             task["type"]["grant"]["grantDuration"] = json!(named);
             task["policy"]["current"]["provision"]["provision"]["provisionTarget"]["grantDuration"] = json!(target);
             assert_eq!(step(&body).duration_secs, secs, "{target} {named}");
+        }
+    }
+
+    /// One step of a task about a role is to be provisioned by another entitlement, as the account.
+    #[test]
+    fn how_long_a_task_is_for_says_nothing_of_a_step_of_another_entitlement_of_the_same_app() {
+        for (app, at, own, secs, is_extension) in [
+            ("app1", json!("e2"), Value::Null, None, false),
+            ("app1", json!("e2"), json!("0s"), None, false),
+            ("app1", json!("e2"), json!("3600s"), Some(3_600), false),
+            // The controls: the same one, one that is not told, and a task of another app.
+            ("app1", json!("e1"), Value::Null, Some(28_800), true),
+            ("app1", json!("e1"), json!("3600s"), Some(3_600), true),
+            ("app1", Value::Null, Value::Null, Some(28_800), true),
+            ("app0", json!("e2"), Value::Null, Some(28_800), true),
+        ] {
+            let mut body = grant();
+            let task = &mut body["payload"]["taskView"]["task"];
+            let named = &mut task["type"]["grant"];
+            (named["appId"], named["grantDuration"]) = (json!(app), json!("28800s"));
+            named["source"] = json!({ "isExtension": true });
+            let target = &mut task["policy"]["current"]["provision"]["provision"]["provisionTarget"];
+            (target["appEntitlementId"], target["grantDuration"]) = (at.clone(), own.clone());
+            let told = step(&body);
+            assert_eq!((told.duration_secs, told.is_extension), (secs, is_extension), "{app} {at} {own}");
         }
     }
 

@@ -127,6 +127,10 @@ impl<P: Ports> Step<'_, '_, P> {
             self.run.phase = Phase::Examine { left, found, alike, page: next, users, another };
             return Ok(());
         }
+        // Those of which nobody could tell stand beside one that is this account's; without one they look like it as others do.
+        if !found.iter().any(|app| alike.contains(app)) {
+            alike.append(&mut found);
+        }
         let named = |apps: &[NamedApp]| {
             apps.iter().map(|app| format!("{:?} ({})", app.name, app.id)).collect::<Vec<_>>().join(", ")
         };
@@ -162,7 +166,7 @@ impl<P: Ports> Step<'_, '_, P> {
         &mut self,
         mut left: Vec<NamedApp>,
         mut found: Vec<NamedApp>,
-        alike: Vec<NamedApp>,
+        mut alike: Vec<NamedApp>,
         page: Option<String>,
         users: u32,
         mut another: Option<bool>,
@@ -171,8 +175,11 @@ impl<P: Ports> Step<'_, '_, P> {
         if let Some(app) = left.pop() {
             let listed = match self.client.memberships_page(&app.id, page.as_deref()).await {
                 Ok(listed) => listed,
-                // Who may not see the accounts knows as much as before.
+                // Who may not see the accounts knows as much as before: this account's may be the one that was named, or any of several.
                 Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => {
+                    if another.is_none() {
+                        found.extend(alike.pop());
+                    }
                     ListPage { items: Vec::new(), next: None }
                 }
                 Err(error) => return Err(error.into()),

@@ -20,7 +20,8 @@ use super::run::{Line, NamedApp, Run, RunState, What};
 pub(super) struct Connection {
     /// The app that stands for the account: the one that was last connected.
     pub app: Option<NamedApp>,
-    /// All apps that were connected, by their ids: what was pointed here in them leads here until it is put back.
+    /// All apps that were connected, by their ids: what was pointed here in them leads here until it is put back. Their tasks alone are taken, also
+    /// after that, until another app is connected.
     #[serde(default)]
     pub apps: Vec<String>,
     /// The webhook's id.
@@ -61,8 +62,12 @@ impl Connection {
         self.apps.iter().chain(last).cloned().collect()
     }
 
-    /// Settles on an app, to which this connector is connected from now on.
+    /// Settles on an app, to which this connector is connected from now on: beside those that it is connected to, and in the place of those that were
+    /// put back.
     pub(super) fn settle(&mut self, app: Option<NamedApp>) {
+        if self.app.is_none() {
+            self.apps.clear();
+        }
         self.apps = self.connected();
         self.app = app;
         self.apps = self.connected();
@@ -195,9 +200,13 @@ pub(super) fn readable_connection(sql: &dyn Sql) -> Result<Option<Connection>, S
 pub(super) fn connect(sql: &dyn Sql, change: impl FnOnce(&mut Connection)) -> Result<(), SqlError> {
     let mut connection = connection(sql)?;
     change(&mut connection);
+    keep(sql, &connection)
+}
+
+fn keep(sql: &dyn Sql, connection: &Connection) -> Result<(), SqlError> {
     sql.query(
         "INSERT INTO connect_state (name, body) VALUES ('connection', ?1) ON CONFLICT (name) DO UPDATE SET body = ?1",
-        &[text(&connection)?.into()],
+        &[text(connection)?.into()],
     )?;
     Ok(())
 }
@@ -216,7 +225,7 @@ pub fn undo_asked(sql: &dyn Sql) -> Result<bool, SqlError> {
     Ok(readable_connection(sql)?.is_some_and(|connection| connection.undo_asked))
 }
 
-/// The apps that earlier runs connected.
+/// The apps that earlier runs connected, and those that were put back since while no other one is connected.
 pub fn connected_apps(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
     Ok(connection(sql)?.connected())
 }
@@ -251,9 +260,11 @@ pub(super) fn note_missed(sql: &dyn Sql, since: &BTreeMap<String, Timestamp>) ->
     Ok(())
 }
 
-/// Forgets the connection; what was given up waiting for may come up again.
+/// Forgets the connection, but for the apps: were none pinned any more, the tasks of every app of the tenant would be taken, by a webhook that may stay.
+/// What was given up waiting for may come up again.
 pub(super) fn disconnect(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM connect_state WHERE name IN ('connection', 'missed')", &[])?;
+    keep(sql, &Connection { apps: connected_apps(sql)?, ..Connection::default() })?;
+    sql.query("DELETE FROM connect_state WHERE name = 'missed'", &[])?;
     sql.query("DELETE FROM connect_given_up", &[])?;
     entitlements::unsettle(sql)?;
     entitlements::forget_listed(sql)

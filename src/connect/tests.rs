@@ -151,10 +151,12 @@ async fn a_run_that_is_cut_off_at_any_request_ends_as_if_nothing_had_been() {
             assert_eq!(connected_apps(&world.ports.desk).unwrap().len(), 1, "its tasks are taken from now on");
 
             run(&world, Options { undo: true, ..Options::default() }, n, cut).await;
-            assert!(
-                connected_apps(&world.ports.desk).unwrap().is_empty(),
-                "the app is pinned no more: cut {cut:?} request {n}"
+            assert_eq!(
+                connected_apps(&world.ports.desk).unwrap(),
+                [App::default().id],
+                "no other app's tasks are taken: cut {cut:?} request {n}"
             );
+            assert_eq!(summary(&world.ports.desk).unwrap().unwrap().app, None, "it is connected no more");
             assert_eq!(world.policies(), before, "cut {cut:?} request {n}");
             assert!(world.ports.c1.webhooks().is_empty(), "cut {cut:?} request {n}");
             if !was_cut {

@@ -105,7 +105,7 @@ impl<P: Ports> Step<'_, '_, P> {
         let created = connection.created_ones();
         match connection.webhook {
             None if self.run.counts.total == 0 && created.is_empty() => {
-                // The app that was settled on is pinned no more.
+                // The app that was settled on is connected no more.
                 journal::disconnect(self.ports)?;
                 self.end("There was nothing to put back.".to_owned());
                 return Ok(());

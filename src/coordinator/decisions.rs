@@ -10,10 +10,12 @@ use crate::base::ports::{Level, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::decide::facts::{Standing, are_clear};
 use crate::decide::record::{self, Before, NOT_DENIED, Record};
-use crate::decide::{self, Facts, Question, Rules};
+use crate::decide::{self, Facts, Question, Rules, Verdict};
 use crate::findings;
 use crate::model::address;
+use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Holding, Principal};
+use crate::model::operation::EntryId;
 use crate::provision::journal;
 
 /// Decides a question, or finds how it was decided.
@@ -25,16 +27,16 @@ pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &
 }
 
 /// The facts, which were gathered since `began`, with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for
-/// it; and with what is on its way to whoever has one of these addresses.
+/// it; and with what is on its way to whoever has one of these addresses. And whether it is a grant for somebody who is to be removed from the account.
 fn with_findings<P: Ports>(
     ports: &P,
     settings: &Settings,
     facts: Facts,
     emails: &[String],
     began: Timestamp,
-) -> Result<Facts, SqlError> {
+) -> Result<(Facts, bool), SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
-    let Facts::Known(mut known) = facts else { return Ok(facts) };
+    let Facts::Known(mut known) = facts else { return Ok((facts, false)) };
     // Those of a generation before say nothing of this one.
     if asks && findings::looked_at(ports)?.as_ref() >= Some(&known.generation) {
         let about = known.person.key.map(|key| key.to_string()).unwrap_or_default();
@@ -48,11 +50,12 @@ fn with_findings<P: Ports>(
         // Of whom no login is known may read every day: changes alone decide nothing.
         known.idle_days = silence.since_login.and(silence.days(ports.now()));
     }
-    let mut all = Vec::new();
+    let (mut all, mut is_leaving) = (Vec::new(), false);
     let is_new = |own: &&String| !emails.iter().any(|email| address::same(email, own));
     for email in emails.iter().chain(known.person.email.iter().filter(is_new)) {
         let key = known.person.key.map(Principal::id);
-        let (more, is_clear) = coming(ports, &address::folded(email), key, began)?;
+        let (more, is_clear, leaves) = coming(ports, &address::folded(email), key, began)?;
+        is_leaving |= leaves && known.action == Action::Grant;
         // What cannot be told may be anything.
         known.person.is_whole &= is_clear;
         all.extend(more);
@@ -73,45 +76,64 @@ fn with_findings<P: Ports>(
     known.person.coming = all.into_iter().flatten().flat_map(|it| known.catalogue.given_by(it)).collect();
     // Nor is it known what that gives which the generation does not list.
     known.person.is_whole &= are_clear(&known.person.coming, &known.catalogue);
-    Ok(Facts::Known(known))
+    Ok((Facts::Known(known), is_leaving))
 }
 
-/// What was approved counts as on its way for so long: C1 has it carried out right away, or other steps of the task come first. What was left to people
-/// counts for seven days more, since nothing tells when they decide, and how. Neither does any more once a grant of the task was settled before the facts
-/// were gathered, which show it for as long as it is held.
-const COMING_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+/// Why nothing is approved for somebody who is to be removed from the account.
+const LEAVING: &str = "The person is to be removed from the account, and a grant would void that, so no rule decides; ask again once it is over.";
+
+/// What was approved or left to people counts as on its way for so long: other steps of the task may come after this one, and nothing tells when people
+/// decide, and how. It does no more once a grant of the task was settled before the facts were gathered, which show it for as long as it is held.
+const COMING_MILLIS: i64 = 8 * 24 * 60 * 60 * 1_000;
+
+/// What asks for [`coming`]. Decisions go by the index of what was not denied, which is in the order of time: however much else was decided, and however
+/// long ago, what may come of it for this one is among the few of late.
+fn statement() -> String {
+    format!(
+        "SELECT CASE WHEN json_extract(request, '$.action') = 'revoke' THEN id \
+            WHEN json_extract(outcome, '$.effect') IS NOT 'renewed' AND id NOT IN (SELECT operation FROM renewal) THEN entitlement END \
+         FROM (SELECT * FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL \
+            UNION ALL SELECT * FROM operation WHERE settled_at >= ?3) \
+         WHERE (json_extract(request, '$.action') = 'grant' OR entitlement = 'account' AND outcome IS NULL) \
+            AND (email = ?1 OR email IS NULL AND {} \
+                OR ?4 IN (json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.member_id'))) \
+         UNION SELECT json_extract(record, '$.entitlement') FROM decision \
+         WHERE {NOT_DENIED} AND version = 1 AND at >= ?2 \
+            AND (json_extract(record, '$.email') = ?1 OR {} \
+                OR ?4 IN (json_extract(record, '$.asked.subject.user_id'), json_extract(record, '$.asked.subject.member_id'))) \
+            AND json_extract(record, '$.action') = 'grant' AND json_extract(record, '$.entitlement') IS NOT NULL \
+            AND NOT EXISTS (SELECT 1 FROM operation WHERE +settled_at BETWEEN at AND ?3 - 1 \
+                AND operation.key BETWEEN json_extract(record, '$.origin.task') || '/' AND json_extract(record, '$.origin.task') || '0' \
+                AND COALESCE(entitlement = json_extract(record, '$.entitlement'), 1))",
+        journal::names_by("request", "?1"),
+        journal::names_by("json_extract(record, '$.asked')", "?1")
+    )
+}
 
 /// What is on its way to whoever has an address, or is known by this id: grants that are under way, or were when the facts `began` to be gathered, which
-/// may have been before they were done; and what was approved or left to people of late. None is the account. Two that must not come together may be asked
-/// for at the same time. And whether that is all: what a renewal brings back, and what could not be looked up yet, has no id here.
+/// may have been before they were done; and what was approved or left to people of late, whichever of the two it was asked by. None is the account. Two that
+/// must not come together may be asked for at the same time. And whether that is all: what a renewal brings back, and what could not be looked up yet, has no
+/// id here. And whether their account is being removed, or waits for that, and nothing has voided it.
 fn coming(
     sql: &dyn Sql,
     email: &str,
     key: Option<String>,
     began: Timestamp,
-) -> Result<(Vec<Option<Entitlement>>, bool), SqlError> {
-    // By the index of what was not denied: however much else is decided, what may come of it for this one is among it.
-    let statement = format!(
-        "SELECT CASE WHEN json_extract(outcome, '$.effect') IS NOT 'renewed' AND id NOT IN (SELECT operation FROM renewal) THEN entitlement END \
-         FROM (SELECT * FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL \
-            UNION ALL SELECT * FROM operation WHERE settled_at >= ?3) \
-         WHERE json_extract(request, '$.action') = 'grant' AND (email = ?1 OR email IS NULL AND {} \
-            OR ?4 IN (json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.member_id'))) \
-         UNION SELECT json_extract(record, '$.entitlement') FROM decision \
-         WHERE {NOT_DENIED} AND json_extract(record, '$.email') = ?1 AND version = 1 \
-            AND at >= ?2 - 604800000 * (json_extract(record, '$.verdict') = 'reassign') \
-            AND json_extract(record, '$.action') = 'grant' AND json_extract(record, '$.entitlement') IS NOT NULL \
-            AND NOT EXISTS (SELECT 1 FROM operation WHERE +settled_at BETWEEN at AND ?3 - 1 \
-                AND operation.key BETWEEN json_extract(record, '$.origin.task') || '/' AND json_extract(record, '$.origin.task') || '0' \
-                AND COALESCE(entitlement = json_extract(record, '$.entitlement'), 1))",
-        journal::names_by("request", "?1")
-    );
+) -> Result<(Vec<Option<Entitlement>>, bool, bool), SqlError> {
     let lately = began.plus_millis(-COMING_MILLIS);
-    let rows = sql.query(&statement, &[email.into(), lately.into(), began.into(), key.into()])?;
+    let rows = sql.query(&statement(), &[email.into(), lately.into(), began.into(), key.into()])?;
     let read = |text: &str| if text == Holding::ACCOUNT { Some(None) } else { text.parse().ok().map(Some) };
-    let known: Vec<_> = rows.iter().filter_map(|row| read(row.first()?.text()?)).collect();
-    let is_clear = known.len() == rows.len();
-    Ok((known, is_clear))
+    let (mut known, mut is_clear, mut is_leaving) = (Vec::new(), true, false);
+    for value in rows.iter().flatten() {
+        if let Some(removal) = value.integer() {
+            is_leaving |= journal::superseded_by(sql, EntryId(removal))?.is_none();
+            continue;
+        }
+        let it = value.text().and_then(read);
+        is_clear &= it.is_some();
+        known.extend(it);
+    }
+    Ok((known, is_clear, is_leaving))
 }
 
 async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
@@ -147,8 +169,11 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
         known.what_if = what_if::line(ports, settings, &asked).await.ok();
     }
     // From here on nothing is awaited: two that are asked for in the same moment know of each other.
-    let facts = with_findings(ports, settings, facts, &question.subject.emails, began)?;
-    let decision = decide::decide(&settings.rules, &facts, &question.parties);
+    let (facts, is_leaving) = with_findings(ports, settings, facts, &question.subject.emails, began)?;
+    let mut decision = decide::decide(&settings.rules, &facts, &question.parties);
+    if is_leaving && decision.verdict == Verdict::Approve {
+        decision = decide::decide(&settings.rules, &Facts::Unknown(LEAVING.to_owned()), &question.parties);
+    }
     let mut record = Record::new(question, &facts, &decision, ports.now());
     // A grant of it would be refused, whatever people decide: else whoever owns another app could keep from somebody what must not come with it.
     if !may_come {
@@ -169,7 +194,7 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
 
 #[cfg(test)]
 mod tests {
-    use super::coming;
+    use super::{coming, statement};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock as _, Sql as _, SqlValue};
     use crate::coordinator::init;
@@ -203,7 +228,7 @@ mod tests {
         if renews {
             desk.query("INSERT INTO renewal (operation, member, email, held) VALUES (7, '', '', '')", &[]).unwrap();
         }
-        let (known, is_clear) = coming(&desk, JANE, Some(HER_ID.to_owned()), desk.now()).unwrap();
+        let (known, is_clear, _) = coming(&desk, JANE, Some(HER_ID.to_owned()), desk.now()).unwrap();
         (known.len(), is_clear)
     }
 
@@ -267,7 +292,7 @@ mod tests {
                 &[key.into(), JANE.into(), what.into(), desk.now().plus_millis(settled).into()],
             )
             .unwrap();
-            let (known, is_clear) = coming(&desk, JANE, None, desk.now()).unwrap();
+            let (known, is_clear, _) = coming(&desk, JANE, None, desk.now()).unwrap();
             assert_eq!((known.len(), is_clear), (count, true), "{key} {what:?} {settled}");
         }
     }
@@ -280,5 +305,61 @@ mod tests {
             let request = format!(r#"{{"action":"grant","subject":{{"emails":[],"{name}":"{id}"}}}}"#);
             assert_eq!(told(&request, None, Some(ROLE), None, false), (count, true), "{request}");
         }
+    }
+
+    #[test]
+    fn whose_account_waits_to_be_removed_is_known_by_the_address_or_the_id_until_that_is_over_or_void() {
+        let (revoke, other) = (r#""action":"revoke""#, "2950eaac6afff7eeb3d21899eb1b7c9a");
+        for (asked, email, what, user, meanwhile, is_leaving) in [
+            (revoke, Some(JANE), "account", "", "SELECT 1", true),
+            (revoke, Some("jane.doe@example.com"), "account", HER_ID, "SELECT 1", true),
+            (revoke, Some("jane.doe@example.com"), "account", other, "SELECT 1", false),
+            (r#""action":"revoke","folded":["jane@example.com"]"#, None, "account", "", "SELECT 1", true),
+            // The controls: somebody else's, a role's, one that is over, and one that a grant has voided since.
+            (revoke, Some("joe@example.com"), "account", "", "SELECT 1", false),
+            (revoke, Some(JANE), ROLE, "", "SELECT 1", false),
+            (r#""action":"grant""#, Some(JANE), "account", "", "SELECT 1", false),
+            (
+                revoke,
+                Some(JANE),
+                "account",
+                "",
+                "UPDATE operation SET due_at = NULL, settled_at = 1, outcome = '{}'",
+                false,
+            ),
+            (
+                revoke,
+                Some(JANE),
+                "account",
+                "",
+                r#"INSERT INTO operation (id, key, state, request, email, entitlement, outcome, received_at, settled_at)
+                    VALUES (8, 't/8', 'settled', '{"action":"grant","target":{"id":"x"}}', 'jane@example.com', 'role:x', '{"outcome":"done"}', 0, 0)"#,
+                false,
+            ),
+        ] {
+            let desk = Desk::new();
+            init(&desk).unwrap();
+            let request = format!(r#"{{{asked},"subject":{{"emails":[],"user_id":"{user}"}}}}"#);
+            desk.query(
+                "INSERT INTO operation (id, key, state, request, email, entitlement, received_at, due_at) \
+                 VALUES (7, 't/7', 'put_off', ?, ?, ?, 0, ?)",
+                &[request.as_str().into(), email.into(), what.into(), desk.now().plus_secs(60).into()],
+            )
+            .unwrap();
+            desk.query(meanwhile, &[]).unwrap();
+            let (_, is_clear, told) = coming(&desk, JANE, Some(HER_ID.to_owned()), desk.now()).unwrap();
+            assert_eq!((is_clear, told), (true, is_leaving), "{request} {email:?} {what} {meanwhile}");
+        }
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_looked_for_among_the_decisions_of_late_alone() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        let params: [SqlValue; 4] = [JANE.into(), 0_i64.into(), desk.now().into(), HER_ID.into()];
+        let steps = desk.query(&format!("EXPLAIN QUERY PLAN {}", statement()), &params).unwrap();
+        let steps: Vec<_> = steps.iter().filter_map(|step| step.get(3)?.text()).collect();
+        let by_time = |step: &&str| step.contains("decision USING INDEX decision_lately (at>?)");
+        assert!(steps.iter().any(by_time), "{steps:?}");
     }
 }

@@ -41,8 +41,8 @@ pub(super) fn authors<P: Ports>(ports: &P, asked: &Authorship) -> Result<Vec<Val
             let group = key.strip_prefix(Kind::Group.prefix().as_str());
             entries::author_of(ports, member.as_deref(), group, from, until)?
         };
-        let (cause, at, by) = match author {
-            Some(author) if author.who.is_empty() => ("operation", author.at, json!({ "who": "this connector" })),
+        // An operation is told of grants alone: an entry of ours is about one of those, and somebody else's may still come.
+        let (cause, at, by) = match author.filter(|author| !author.who.is_empty()) {
             Some(author) => ("foreign", author.at, json!(author)),
             None => ("unknown", None, past::nobody()),
         };

@@ -316,7 +316,11 @@ fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, Sql
 fn examine_apps(ports: &dyn Sql, settings: &Settings) -> Option<Examination> {
     let is_on = settings.provision.provisioning == provision::Provisioning::On;
     let message = match crate::connect::connected_apps(ports) {
-        Ok(connected) => settings.provision.apps.warning(&connected, is_on)?,
+        Ok(connected) => {
+            // What was put back is pinned still, and connected no more.
+            let is_connected = crate::connect::summary(ports).is_ok_and(|it| it.is_some_and(|it| it.app.is_some()));
+            settings.provision.apps.warning(&connected, is_on).filter(|_| is_connected || connected.is_empty())?
+        }
         Err(error) => format!("which apps are connected cannot be read: {error}"),
     };
     Some(Examination { name: "ALLOWED_APPS".to_owned(), ok: false, required: false, message })

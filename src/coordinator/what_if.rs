@@ -219,9 +219,10 @@ async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked:
         .collect();
     let mut other_admins = 0;
     let see = |row: Row| {
-        let is_other = row
-            .as_member()
-            .is_some_and(|other| other.status == MemberStatus::Accepted && other.member_id != member.member_id);
+        let is_other = row.as_member().is_some_and(|other| {
+            other.member_id != member.member_id
+                && findings::counts_for_super_administrators(other, snapshot.manifest(), &catalogue)
+        });
         let held = snapshot.manifest().grants_of(&row);
         other_admins += usize::from(is_other && held.iter().any(|(it, _)| catalogue.makes_super_administrator(*it)));
     };

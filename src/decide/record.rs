@@ -191,14 +191,10 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             key TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, record TEXT NOT NULL)",
         &[],
     )?;
-    sql.query(
-        &format!(
-            "CREATE INDEX IF NOT EXISTS decision_not_denied ON decision (json_extract(record, '$.email'), at) WHERE {NOT_DENIED}"
-        ),
-        &[],
-    )?;
-    // An earlier version had approvals alone in one.
+    sql.query(&format!("CREATE INDEX IF NOT EXISTS decision_lately ON decision (at) WHERE {NOT_DENIED}"), &[])?;
+    // Earlier versions had approvals alone in one, or looked for an address.
     sql.query("DROP INDEX IF EXISTS decision_approved", &[])?;
+    sql.query("DROP INDEX IF EXISTS decision_not_denied", &[])?;
     Ok(())
 }
 

@@ -82,11 +82,13 @@ pub struct Acceptance {
     pub until: Timestamp,
     /// Who says so.
     pub by: String,
+    /// What the finding told whoever says so, where they say that: what tells something else by now is not what they accept.
+    pub evidence: Option<String>,
 }
 
 /// The evidence of a generation has at most this many findings, of some 500 bytes each.
 const MOST_CUT: i64 = 1_000;
-const TOLD_IN_CUT: [&str; 6] = ["id", "severity", "title", "about", "name", "evidence"];
+const TOLD_IN_CUT: [&str; 8] = ["id", "severity", "state", "title", "about", "name", "evidence", "accepted"];
 
 /// How many findings of each severity are open, and accepted; `?1` is now.
 pub const BY_SEVERITY: &str = "SELECT severity, CASE WHEN accepted_until > ?1 THEN 'accepted' ELSE 'open' END, COUNT(*) \
@@ -121,7 +123,7 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// What was open when the evidence of a generation was first asked for, that which matters most first; and before it when that was, how many
+/// What was not closed when the evidence of a generation was first asked for, that which matters most first; and before it when that was, how many
 /// more there were, and how far the ledger went then: the same as long as the generation is kept.
 pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timestamp) -> Result<Vec<Value>, SqlError> {
     let known = sql.one("SELECT findings FROM finding_cut WHERE generation = ?", &[generation.into()])?;
@@ -129,8 +131,8 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timesta
     {
         return Ok(known);
     }
-    let rows = gravest(sql, MOST_CUT, now)?;
-    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {OPEN}"), &[now.into()])?;
+    let rows = gravest(sql, UNCLOSED, MOST_CUT, now)?;
+    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {UNCLOSED}"), &[now.into()])?;
     let left_out = all.as_ref().and_then(SqlValue::integer).unwrap_or_default() - MOST_CUT;
     let mut cut =
         vec![json!({ "as_of": now, BEGINS_AT: reach.begins_at, "gaps": reach.gaps, "left_out": left_out.max(0) })];
@@ -289,13 +291,20 @@ fn event(sql: &dyn Sql, id: &str, what: &str, detail: &str, now: Timestamp) -> R
     Ok(())
 }
 
-/// Accepts a finding that is not closed; `false` where there is none.
+/// Accepts a finding that is not closed, and tells what was accepted, where that is known; `false` where there is none.
 pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<bool, SqlError> {
-    let Acceptance { id, reason, until, by } = acceptance;
+    let Acceptance { id, reason, until, by, evidence } = acceptance;
     let accepted = sql.query(
         "UPDATE finding SET reason = ?, accepted_by = ?, accepted_at = ?, accepted_until = ?, accepted_extent = CAST(?3 AS INTEGER) || ' ' || extent \
-         WHERE id = ? AND closed_at IS NULL RETURNING id",
-        &[reason.as_str().into(), by.as_str().into(), now.into(), (*until).into(), id.as_str().into()],
+         WHERE id = ? AND closed_at IS NULL AND evidence = COALESCE(?, evidence) RETURNING id",
+        &[
+            reason.as_str().into(),
+            by.as_str().into(),
+            now.into(),
+            (*until).into(),
+            id.as_str().into(),
+            evidence.clone().into(),
+        ],
     )?;
     if accepted.is_empty() {
         return Ok(false);
@@ -307,7 +316,7 @@ pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<
 /// Findings, those first that were found last, unless the filter wants the gravest.
 pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Result<Vec<Value>, SqlError> {
     if filter.gravest {
-        let rows = gravest(sql, limit, now)?;
+        let rows = gravest(sql, OPEN, limit, now)?;
         return Ok(rows.iter().filter_map(|row| shown(row, now)).collect());
     }
     let state = match filter.state.as_deref() {
@@ -323,10 +332,10 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64, now: Timestamp) -> Resul
     narrowed.newest(sql, SELECT, "number", limit, |rows| Ok(rows.iter().filter_map(|row| shown(row, now)).collect()))
 }
 
-/// Those that are open, the gravest first, and of those the newest.
-fn gravest(sql: &dyn Sql, limit: i64, now: Timestamp) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-    let by_weight = "CASE severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END";
-    sql.query(&format!("{SELECT} WHERE {OPEN} ORDER BY {by_weight}, number DESC LIMIT ?"), &[now.into(), limit.into()])
+/// Those of which that holds, the gravest first, and of those the newest; behind all of them what is accepted.
+fn gravest(sql: &dyn Sql, which: &str, limit: i64, now: Timestamp) -> Result<Vec<Vec<SqlValue>>, SqlError> {
+    let by_weight = "IFNULL(accepted_until, 0) > ?1, CASE severity WHEN 'high' THEN 0 WHEN 'medium' THEN 1 ELSE 2 END";
+    sql.query(&format!("{SELECT} WHERE {which} ORDER BY {by_weight}, number DESC LIMIT ?"), &[now.into(), limit.into()])
 }
 
 /// The rules by which something about somebody, or about the account, is open; and those by which something about people is open that is
@@ -401,6 +410,9 @@ const SELECT: &str = "SELECT number, id, rule, severity, about, name, evidence, 
 /// Which findings are open, now and not accepted until later.
 const OPEN: &str = "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?";
 
+/// Which are open or accepted.
+const UNCLOSED: &str = "closed_at IS NULL AND ? > 0";
+
 /// A finding as an answer has it.
 fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
     let [number, id, rule, severity, about, name, evidence, opened, closed, reason, by, accepted, until] = row else {
@@ -459,7 +471,13 @@ mod tests {
     }
 
     fn agreed() -> Acceptance {
-        Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(1_000), by: "api".to_owned() }
+        Acceptance {
+            id: "a".to_owned(),
+            reason: "so agreed".to_owned(),
+            until: at(1_000),
+            by: "api".to_owned(),
+            evidence: None,
+        }
     }
 
     #[test]
@@ -533,6 +551,32 @@ mod tests {
         let generation = GenerationId::new(at(0), "12345678");
         let told = cut(&desk, &generation, &Reach::default(), at(2)).unwrap();
         assert_eq!((told.len(), &told[0]["left_out"], &told[1]["id"]), (1_001, &json!(1), &json!("high")));
+        // What is accepted leaves the room to what is open, and what is closed is neither told nor counted.
+        accept(&desk, &Acceptance { id: "high".to_owned(), ..agreed() }, at(3)).unwrap();
+        for (generation, left_out) in [("12345679", 1), ("1234567a", 0)] {
+            let told = cut(&desk, &GenerationId::new(at(4), generation), &Reach::default(), at(4)).unwrap();
+            assert_eq!((told.len(), &told[0]["left_out"]), (1_001, &json!(left_out)));
+            assert_eq!(told[1_000]["id"] == "high", left_out == 0, "{}", told[1_000]);
+            close(&desk, "0", at(5)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_was_accepted_when_evidence_was_first_asked_for_is_told_with_why_and_until_when_and_nothing_later() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        for id in ["a", "b"] {
+            note(&desk, &found(id, "x"), true, at(0)).unwrap();
+        }
+        accept(&desk, &agreed(), at(1)).unwrap();
+        let generation = GenerationId::new(at(0), "12345678");
+        let told = cut(&desk, &generation, &Reach::default(), at(2)).unwrap();
+        let of = |place: usize| [&told[place]["id"], &told[place]["state"]].map(|it| it.as_str().unwrap());
+        assert_eq!((of(1), &told[1]["accepted"], of(2)), (["b", "open"], &Value::Null, ["a", "accepted"]));
+        let accepted = json!({ "reason": "so agreed", "by": "api", "at": at(1), "until": at(1_000) });
+        assert_eq!(told[2]["accepted"], accepted);
+        accept(&desk, &Acceptance { id: "b".to_owned(), ..agreed() }, at(3)).unwrap();
+        assert_eq!(cut(&desk, &generation, &Reach::default(), at(2_000)).unwrap(), told);
     }
 
     #[test]
@@ -579,8 +623,7 @@ mod tests {
         note(&desk, &found("b", "x"), true, at(1)).unwrap();
         note(&desk, &found("a", "y"), false, at(2)).unwrap();
         assert_eq!(states(&desk, "open", 3), ["b", "a"]);
-        let acceptance =
-            Acceptance { id: "a".to_owned(), reason: "so agreed".to_owned(), until: at(100), by: "api".to_owned() };
+        let acceptance = Acceptance { until: at(100), ..agreed() };
         assert!(accept(&desk, &acceptance, at(4)).unwrap());
         assert!(!accept(&desk, &Acceptance { id: "c".to_owned(), ..acceptance.clone() }, at(4)).unwrap());
         assert_eq!((states(&desk, "open", 5), states(&desk, "accepted", 5)), (vec!["b".into()], vec!["a".into()]));

@@ -19,4 +19,4 @@ pub use book::{
 pub use rules::{RULES, Rule, severity_of};
 pub use settings::Settings;
 pub use severity::Severity;
-pub use survey::{SurveyOutcome, attempt, compare, looked_at};
+pub use survey::{SurveyOutcome, attempt, compare, counts_for_super_administrators, looked_at};

@@ -110,6 +110,9 @@ pub(super) const OUTSIDE: &str = "privileged-outside-domains";
 /// The name of the rule about privileged people who give no sign of life.
 pub(super) const IDLE: &str = "privileged-idle";
 
+/// The name of the rule about tokens that can make tokens or edit members.
+pub(super) const POWERFUL: &str = "token-powerful";
+
 /// The name of the rule about tokens that can do more than who made them.
 pub(super) const STRONGER: &str = "token-stronger-than-creator";
 
@@ -249,7 +252,7 @@ pub const RULES: &[Rule] = &[
         test: Test::Secret(secrets::about_to_expire),
     },
     Rule {
-        name: "token-powerful",
+        name: POWERFUL,
         severity: Severity::High,
         title: "an account API token can make tokens or edit members",
         remedy: "Take the permission away under Manage Account > Account API Tokens, or delete the token: whoever has it can become anybody.",

@@ -132,7 +132,11 @@ pub(super) fn about_to_expire(of: Secret<'_>, settings: &Settings) -> Option<Str
 
 /// Not the connector's own, which is to edit members.
 pub(super) fn powerful(of: Secret<'_>, _: &Settings) -> Option<String> {
-    let powers: Vec<&str> = powers(of.token).into_iter().map(|(name, _)| name).collect();
+    let mut powers: Vec<&str> = powers(of.token).into_iter().map(|(name, _)| name).collect();
+    // What there was no room for may be any of them.
+    if powers.is_empty() && of.token.policies.iter().map(|policy| policy.groups.len()).sum::<usize>() >= Token::MAX {
+        powers.push("more permission groups than are listed");
+    }
     (of.token.is_active() && !of.token.is_own && !powers.is_empty()).then(|| format!("it has {}", powers.join(", ")))
 }
 
@@ -295,6 +299,29 @@ mod tests {
             may(&["Account Settings Write"], &[WHOLE])(token);
             token.policies[0].access = Access::Deny;
         }));
+    }
+
+    #[test]
+    fn a_token_of_more_permission_groups_than_are_listed_may_be_powerful_and_one_of_many_objects_is_not_for_that() {
+        let names: Vec<String> = (0..Token::MAX).map(|n| format!("What number {n} does Read")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let told = |groups: &[&[&str]], on: &[&str]| {
+            let mut token = token();
+            for groups in groups {
+                may(groups, on)(&mut token);
+            }
+            token.unlisted = 201;
+            evidence("token-powerful", &token, None)
+        };
+        let (first, rest) = names.split_at(400);
+        let expected = Some("it has more permission groups than are listed".to_owned());
+        assert_eq!(told(&[first, rest], &[]), expected);
+        let objects: Vec<String> = (1..Token::MAX).map(|n| format!("{ZONE}{n}")).collect();
+        let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+        assert_eq!(told(&[&names[..1]], &objects), None, "the control: it is the objects that are not all listed");
+        let known = [&["Account Settings Write"][..], &names[1..]].concat();
+        let expected = Some("it has Account Settings Write".to_owned());
+        assert_eq!(told(&[known.as_slice()], &[]), expected, "what is known is named");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Settings {
     /// `OVERDUE_REVOKE_MINUTES`, the connector's own: a grant that was to end is overdue after as many minutes.
     pub overdue_minutes: i64,
     /// `FINDINGS_DOMAINS`: the domains of the addresses of one's own people, folded; where there are none, those that are verified for an
-    /// identity provider, and where there are none of those either, every address is as good as another.
+    /// identity provider, in use or not, and where there are none of those either, every address is as good as another.
     pub domains: Vec<String>,
     /// `FINDINGS_IN_C1Z`: what is open is in the `.c1z` too, as ConductorOne's security insights.
     pub in_c1z: bool,

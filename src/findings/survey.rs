@@ -5,7 +5,8 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use super::book::{self, Match, OTHERS};
 use super::extent::{Extent, MOST_NAMED, mark};
 use super::rules::{
-    IDLE, OUTSIDE, Person, RULES, Rule, STRONGER, TOO_FEW, Test, WITHOUT_FACTOR, Whole, Withdrawn, severity_of,
+    IDLE, OUTSIDE, POWERFUL, Person, RULES, Rule, STRONGER, TOO_FEW, Test, WITHOUT_FACTOR, Whole, Withdrawn,
+    severity_of,
 };
 use super::secrets::{IsOne, Maker, Secret, days, gives_nothing, reads_only};
 use super::settings::Settings;
@@ -16,14 +17,14 @@ use serde_json::Value;
 
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::model::access::Access;
+use crate::model::access::{Access, Atom};
 use crate::model::address;
 use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::id::MemberId;
 use crate::model::kind::Kind;
 use crate::model::resource::{Member, MemberStatus, Row};
 use crate::model::token::Token;
-use crate::snapshot::{self, Catalogue, GenerationId, Snapshot, SnapshotError};
+use crate::snapshot::{self, Catalogue, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// At most this many findings of one rule are opened, 1 KB each; one more says how many others there are. What is open already stays open as
 /// long as it is so.
@@ -163,7 +164,11 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
     let posture = snapshot.manifest().posture.clone();
     let mut settings = settings.clone();
     if settings.domains.is_empty() {
-        settings.domains = posture.verified_domains().map(str::to_owned).collect();
+        // One whose login is paused is one's own still: who pauses it, be it to hide, moves nobody in or out.
+        let is_own = |(domain, state): (&String, &String)| {
+            matches!(state.as_str(), "verified" | "disabled").then(|| domain.clone())
+        };
+        settings.domains = posture.sso_domains.iter().filter_map(is_own).collect();
     }
     // What cannot be read is told by everything else that needs the same storage.
     let before = ports.now().plus_secs(-settings.overdue_minutes * 60);
@@ -286,7 +291,7 @@ impl Survey<'_> {
         let privileged: BTreeSet<Entitlement> =
             held.union(&through).into_iter().filter(|&it| is_privileged(catalogue, it)).collect();
         let is_super = privileged.iter().any(|&it| catalogue.makes_super_administrator(it));
-        if is_super && member.status == MemberStatus::Accepted {
+        if is_super && counts_for_super_administrators(member, snapshot.manifest(), catalogue) {
             self.whole.super_administrator_count += 1;
             if self.whole.super_administrators.len() < TOLD {
                 self.whole.super_administrators.push(member.email.clone());
@@ -471,11 +476,13 @@ impl Survey<'_> {
                 (Test::Secret(test), Some(token), _) => {
                     let maker = token.creator_is.as_ref().and_then(|maker| self.makers.get(maker));
                     let maker = maker.map(|(maker, _)| maker);
-                    // What was found while its maker could be judged is not over by that.
-                    let unclear = rule.name == STRONGER
-                        && token.is_active()
-                        && maker.is_some_and(|it| it.super_administrator == IsOne::Perhaps);
-                    let was = self.open.get(&format!("{STRONGER}:{key}")).filter(|_| unclear);
+                    // What was found while its maker could be judged, or its permission groups had names, is not over by that.
+                    let unclear = match rule.name {
+                        STRONGER => maker.is_some_and(|it| it.super_administrator == IsOne::Perhaps),
+                        POWERFUL => token.allowed().any(|policy| policy.groups.values().any(String::is_empty)),
+                        _ => false,
+                    };
+                    let was = self.open.get(&format!("{}:{key}", rule.name)).filter(|_| unclear && token.is_active());
                     let was = || was.map(|(evidence, _)| evidence.clone());
                     test(Secret { token, maker, now }, &self.settings).or_else(was)
                 }
@@ -577,6 +584,15 @@ fn shown(member: &Member) -> String {
         name if name == member.email => name,
         name => format!("{name} <{}>", member.email),
     }
+}
+
+/// Whether a member who holds Super Administrator is one of those whom the account needs: accepted, and not denied it, on whatever resource group.
+pub fn counts_for_super_administrators(member: &Member, manifest: &Manifest, catalogue: &Catalogue) -> bool {
+    let is_denied = |atom: &Atom| {
+        let denied = manifest.naming.entitlement_of(atom.permission_group, atom.resource_group);
+        atom.access == Access::Deny && catalogue.makes_super_administrator(denied)
+    };
+    member.status == MemberStatus::Accepted && !member.atoms.iter().any(is_denied)
 }
 
 /// Whether an entitlement gives everything or nearly so; what a user group gives is judged one by one.

@@ -214,8 +214,10 @@ fn age(of: &str) -> String {
 ///
 /// An operation stands under one address. One that found nobody was about all that it names: nobody had any of them.
 ///
+/// A SCIM client that asks for an account which is there already is refused (`uniqueness`), so that its operation, settled as it is, is contrary to nothing.
+///
 /// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on. The account ends for all
-/// that once what was granted with it has ended.
+/// that once what was granted with it has ended, or its own end was asked for: a last role may go with the account alone.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     contrary_since(sql, id, false)
 }
@@ -247,13 +249,16 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action') \
             AND json_extract(newer.request, '$.target') <> 'renewal' \
             AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done') \
+            AND json_extract(newer.request, '$.origin.by') || newer.entitlement || json_extract(newer.outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
             AND (newer.entitlement = older.entitlement \
                 OR (?2 IN (older.entitlement, CASE WHEN ?3 THEN newer.entitlement END) AND json_extract(older.request, '$.action') = 'revoke' \
-                    AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT EXISTS ( \
+                    AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT (EXISTS ( \
                         SELECT 1 FROM operation AS since WHERE since.id > newer.id AND since.entitlement = newer.entitlement \
                             AND (since.email = newer.email OR (since.member = newer.member AND newer.member <> '')) \
                             AND json_extract(since.request, '$.action') = 'revoke' \
-                            AND json_extract(since.outcome, '$.outcome') = 'done'))) \
+                            AND (since.carried_out = 1 OR json_extract(since.outcome, '$.outcome') = 'done')) \
+                        OR EXISTS (SELECT 1 FROM expiry WHERE expiry.asked > 0 AND (expiry.operation = newer.id \
+                            OR (expiry.member = newer.member AND newer.member <> '' AND expiry.entitlement = newer.entitlement)))))) \
                 OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke')) \
          ORDER BY newer.id DESC LIMIT 1"
     );
@@ -810,7 +815,7 @@ const PUT_OFF: &str = "put off: ";
 pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
     sql.query(
         "DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ? AND id NOT IN (SELECT operation FROM callback) \
-            AND NOT (json_extract(outcome, '$.outcome') IS 'done' AND EXISTS (SELECT 1 FROM expiry \
+            AND NOT ((carried_out = 1 OR json_extract(outcome, '$.outcome') IS 'done') AND EXISTS (SELECT 1 FROM expiry \
                 WHERE expiry.operation < operation.id \
                     AND (expiry.email = operation.email OR (expiry.member = operation.member AND expiry.member <> ''))))",
         &[before.into()],
@@ -1043,6 +1048,49 @@ mod tests {
             assert_eq!(superseded_by(&desk, extension).unwrap(), (!ends_by_itself).then_some(end));
             carried_out(&desk, extension).unwrap();
             assert_eq!(superseded_by(&desk, end).unwrap(), ends_by_itself.then_some(extension));
+        }
+    }
+
+    /// Neither what is to end itself, and cannot as the last role, nor what is a user group's alone by now; what the journal forgets changes nothing.
+    #[test]
+    fn an_account_that_ends_stays_for_no_role_whose_own_end_was_asked_for_or_that_was_taken_back() {
+        let end = |operation: i64, member: &str, what: Holding, asked: i64| {
+            format!(
+                "INSERT INTO expiry (email, member, entitlement, operation, ends_at, asked)
+                    VALUES ('{member}@example.com', '{member}', '{what}', {operation}, 1, {asked})"
+            )
+        };
+        for (meanwhile, stays) in [
+            ("UPDATE operation SET carried_out = 0".to_owned(), true),
+            ("UPDATE operation SET carried_out = 1 WHERE id = 4".to_owned(), false),
+            // The end is the extension's by now, and so that of what it extends.
+            (end(3, "m1", role('1'), 0), true),
+            (end(3, "m1", role('1'), 1), false),
+            (end(3, "m1", role('1'), 1_700_000_000_000), false),
+            // The controls: another role's, and another person's.
+            (end(5, "m1", role('2'), 1), true),
+            (end(5, "m2", role('1'), 1), true),
+        ] {
+            let desk = desk();
+            for (action, what, outcome) in [
+                (Action::Grant, Holding::Account, done(Effect::Invited)),
+                (Action::Grant, role('1'), done(Effect::Granted)),
+                (Action::Grant, role('1'), done(Effect::AlreadyGranted)),
+                (Action::Revoke, role('1'), Outcome::refused(Refusal::HeldThroughGroup, "No.")),
+            ] {
+                let id = new(&desk, None, action);
+                resolved(&desk, id, "m1", "jane@example.com", what).unwrap();
+                settle(&desk, id, &outcome, desk.now()).unwrap();
+            }
+            let ends = new(&desk, Some("expiry/1/1700000000"), Action::Revoke);
+            resolved(&desk, ends, "m1", "jane@example.com", Holding::Account).unwrap();
+            for statement in [end(1, "m1", Holding::Account, 1), meanwhile.clone()] {
+                desk.query(&statement, &[]).unwrap();
+            }
+            for _ in 0..2 {
+                assert_eq!(superseded_by(&desk, ends).unwrap().is_some(), stays, "{meanwhile}");
+                purge(&desk, desk.now().plus_secs(1)).unwrap();
+            }
         }
     }
 

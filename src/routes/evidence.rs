@@ -22,7 +22,7 @@ use crate::signal;
 use crate::snapshot::{Catalogue, Snapshot};
 
 /// The version of what the file says.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// People and groups that one page of grants is of.
 const PAGE: usize = 500;
@@ -135,12 +135,15 @@ impl<P: Ports> Evidence<P> {
         let (mut piece, manifest) = (Vec::new(), self.snapshot.manifest());
         let next = match place {
             Place::Head => {
+                // What a list that could not be read told before is told of this generation too, and must not pass for what was seen with it.
+                let lists = serde_json::to_string(&manifest.capabilities).unwrap_or_default();
+                let lists: Value = crate::base::json::read_str(&lists).unwrap_or_default();
                 line(
                     &mut piece,
                     &json!({
                         "part": "head", "format": FORMAT, "account_id": manifest.account_id, "generation": manifest.generation,
                         "started_at": manifest.started_at, "published_at": manifest.finished_at, "digest": manifest.digest,
-                        "counts": manifest.counts, "findings": self.findings.first(),
+                        "counts": manifest.counts, "capabilities": lists, "findings": self.findings.first(),
                     }),
                 );
                 Place::Grants(None)

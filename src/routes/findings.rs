@@ -93,6 +93,8 @@ pub(super) async fn show<P: Ports>(ports: &P, id: String) -> Result<Answer, Prob
 struct Accepting {
     reason: String,
     until: String,
+    /// The evidence as it was read: what was not is not accepted with it.
+    evidence: Option<String>,
 }
 
 /// Accepts a finding, with a reason and an end.
@@ -111,7 +113,7 @@ pub(super) async fn accept<P: Ports>(ports: &P, id: String, request: &Incoming) 
         Problem::invalid(format!("until must be a day or a time to come, such as 2027-01-31, within {MAX_DAYS} days"))
     })?;
     let by = session::who(request).unwrap_or_else(|| session::by(request).to_owned());
-    let acceptance = Acceptance { id: id.clone(), reason, until, by };
+    let acceptance = Acceptance { id: id.clone(), reason, until, by, evidence: wanted.evidence.clone() };
     let found = found(ports, Command::AcceptFinding(Box::new(acceptance))).await?;
     match found.first() {
         None => Err(not_found(&id)),
@@ -120,6 +122,16 @@ pub(super) async fn accept<P: Ports>(ports: &P, id: String, request: &Incoming) 
             "finding_closed",
             format!("the finding {id:?} is closed: what it says is so no more"),
         )),
+        Some(finding)
+            if wanted.evidence.is_some()
+                && finding.get("evidence").and_then(Value::as_str) != wanted.evidence.as_deref() =>
+        {
+            Err(Problem::new(
+                409,
+                "finding_changed",
+                "the finding tells something else by now, so it was not accepted; look at it again, then accept what it tells",
+            ))
+        }
         Some(finding) => Ok(Answer::json(200, finding)),
     }
 }

@@ -46,6 +46,7 @@ pub use tally::Tally;
 use crate::base::ports::{Level, Method};
 use crate::conductorone::verify;
 use http::Problem;
+use principal::PathPrincipal;
 use route::Route;
 use scim::endpoint;
 
@@ -172,7 +173,13 @@ async fn dispatch<P: Ports>(
         Route::Invite => provisioning::invite(ports, request).await,
         Route::Renew(member) => provisioning::renew(ports, member, request).await,
         Route::Remove(principal) => {
-            let (_, subject) = principal.find(ports).await?;
+            let (_, mut subject) = principal.find(ports).await?;
+            // Who has an invitation cancelled by its id alone has nobody removed who accepted it and is known by another one.
+            if let PathPrincipal::Bare(user, member, _) = principal
+                && subject.user_id.is_some_and(|found| found != user)
+            {
+                (subject.user_id, subject.member_id) = (None, Some(member));
+            }
             provisioning::remove(ports, subject, request).await
         }
         Route::Scim(endpoint) => scim::answer(ports, settings, endpoint, request).await,

@@ -106,26 +106,26 @@ async fn operate<P: Ports>(
     subject: Subject,
     grant: Option<(Entitlement, Principal)>,
 ) -> Result<Answer, Problem> {
-    let (by, who) = (session::by(request), session::who(request));
-    let (status, message, account) = perform(ports, by, who, action, target, subject).await?;
+    let (status, message, account) = perform(ports, request, session::by(request), action, target, subject).await?;
     // Who was found may be known by another id than the one that was sent.
     let found = account.as_ref().and_then(|it| format!("{}:{}", it.resource_type, it.id).parse().ok());
     let grant = grant.map(|(entitlement, asked)| entitlement.grant_id(found.unwrap_or(asked)));
     Ok(Answer::json(200, &Done { status, message, grant, account }))
 }
 
-/// Carries out an operation through the Coordinator; a refusal is a problem. `by` is the way it came and `requester` who asked, where that is known, for the journal.
+/// Carries out an operation through the Coordinator; a refusal is a problem. `by` is the way it came, for the journal, which has who asked as well, where
+/// the session says so.
 pub(super) async fn perform<P: Ports>(
     ports: &P,
+    asked: &Incoming,
     by: &str,
-    requester: Option<String>,
     action: Action,
     target: Target,
     subject: Subject,
 ) -> Result<(Effect, String, Option<Account>), Problem> {
     // A token that only reads does not get here (`Route::needs`).
     let right = Some(Right::Full.as_str().to_owned());
-    let origin = Origin { by: by.to_owned(), right, requester, ..Origin::default() };
+    let origin = Origin { by: by.to_owned(), right, requester: session::who(asked), ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
     match asking::ask(ports, Command::Provision { request, callback_url: None }).await? {
         Reply::Outcome(Outcome::Done { effect, message, account }) => Ok((effect, message, account)),

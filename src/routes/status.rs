@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
-use super::{newest_first, paging};
+use super::{newest_first, paging, session};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
@@ -90,7 +90,8 @@ pub(super) async fn begin_sync<P: Ports>(ports: &P, request: &Incoming) -> Resul
             Problem::invalid(format!("the body must be empty or {{\"accept_removals\": true}}: {error}"))
         })?
     };
-    match asking::ask(ports, Command::begin_sync("api", options.accept_removals)).await? {
+    let who = session::who(request);
+    match asking::ask(ports, Command::begin_sync(who.as_deref().unwrap_or("api"), options.accept_removals)).await? {
         Reply::SyncBegun { run } => Ok(Answer::json(202, &serde_json::json!({ "run": run, "status": "/v1/status" }))),
         Reply::SyncRunning { run } => Err(Problem::new(
             409,

@@ -44,7 +44,7 @@ pub(super) struct Changes {
     /// Whether some of those have grants.
     pub(super) more_grants: bool,
     pub(super) with_grants: usize,
-    /// Whether the account itself is set otherwise.
+    /// Whether the account itself is set otherwise, a scoped role reaches something else, or a list cannot be read any more.
     pub(super) posture: bool,
 }
 
@@ -53,7 +53,9 @@ impl Changes {
     /// explain what somebody holds who accepted one.
     pub(super) fn keep(&mut self, change: Change, catalogue: &Catalogue) {
         let has_grants = change.has_grants();
-        let is_needed = change.key.starts_with(&Kind::Invitation.prefix()) && has_grants;
+        let reaches_otherwise = reaches_otherwise(&change);
+        self.posture |= reaches_otherwise;
+        let is_needed = reaches_otherwise || change.key.starts_with(&Kind::Invitation.prefix()) && has_grants;
         let like = if has_grants { self.with_grants } else { self.items.len() - self.with_grants };
         if like < MAX_CHANGES || is_needed || concerns_super_administrator(&change, catalogue) {
             self.with_grants += usize::from(has_grants);
@@ -117,7 +119,9 @@ pub(super) fn access_changed(
         }),
     );
     let mut ordered: Vec<&Change> = changes.items.iter().collect();
-    order::sort_by_key(&mut ordered, |change| !concerns_super_administrator(change, catalogue));
+    order::sort_by_key(&mut ordered, |change| {
+        (!concerns_super_administrator(change, catalogue), !reaches_otherwise(change))
+    });
     let items: Vec<Value> = ordered.into_iter().map(|change| shown(change, catalogue)).collect();
     let fitting = fitting(&body, &items);
     extend(
@@ -230,6 +234,11 @@ fn foreign(grant: &ForeignGrant) -> Value {
 fn concerns_super_administrator(change: &Change, catalogue: &Catalogue) -> bool {
     let mut grants = change.grants_added.iter().chain(&change.grants_removed);
     grants.any(|grant| catalogue.makes_super_administrator(grant.entitlement))
+}
+
+/// Whether a scoped role reaches something else than before: whoever holds it has the same grants, and they give something else.
+fn reaches_otherwise(change: &Change) -> bool {
+    change.fields.iter().any(|field| field == "reach")
 }
 
 /// A change with the names of what was granted or taken away.

@@ -106,8 +106,12 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     if given_up > 0 {
         ports.log(Level::Error, "signals given up", serde_json::json!({ "count": given_up }));
     }
+    // It is told for as long as it is kept: what goes out afterwards would hide that something is missing.
+    let lost = outbox::count(ports, "given_up")?;
+    let mut untold = (lost > 0)
+        .then(|| format!("Signals given up in the last seven days, since ConductorOne took none in time: {lost}."));
     // First all texts, as long as the generations are there, even while C1 takes none.
-    let (mut unmade, mut untold, mut is_early) = (None, None, false);
+    let (mut unmade, mut is_early) = (None, false);
     while let Some(waiting) = outbox::next(ports, true)? {
         if waiting.kind == SignalKind::ForeignChange
             && let Some(run) = &waiting.run
@@ -265,7 +269,10 @@ async fn read<P: KeyValue>(kv: &P, run: &RunRecord) -> Result<Option<Read>, Snap
     let Some(previous) = &new.manifest().previous else { return Ok(None) };
     let old = Snapshot::open(kv, previous).await?;
     let catalogue = Catalogue::load(kv, &new).await?;
-    let posture = old.manifest().posture != new.manifest().posture;
+    // Of a list that cannot be read any more what was known is kept, so that no row says that nobody watches it now.
+    let is_off = |list: &String| new.manifest().capabilities.get(list).is_some_and(|now| !now.on);
+    let posture = old.manifest().posture != new.manifest().posture
+        || old.manifest().capabilities.iter().any(|(list, before)| before.on && is_off(list));
     let mut changes = Changes { posture, ..Changes::default() };
     let mut after: Option<String> = None;
     loop {

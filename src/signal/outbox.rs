@@ -168,7 +168,12 @@ fn load(sql: &dyn Sql) -> Result<OutboxState, SqlError> {
 
 /// How many signals wait.
 pub(super) fn waiting(sql: &dyn Sql) -> Result<i64, SqlError> {
-    let value = sql.one(&format!("SELECT COUNT(*) FROM signal WHERE state = 'waiting' AND {READABLE}"), &[])?;
+    count(sql, "waiting")
+}
+
+/// How many signals stand so. Those that do not wait are kept for a week.
+pub(super) fn count(sql: &dyn Sql, state: &str) -> Result<i64, SqlError> {
+    let value = sql.one(&format!("SELECT COUNT(*) FROM signal WHERE state = '{state}' AND {READABLE}"), &[])?;
     Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
 }
 

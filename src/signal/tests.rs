@@ -24,7 +24,8 @@ use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Grant, Holding};
 use crate::model::id::InvalidId;
 use crate::model::operation::{Effect, Origin, Outcome, Refusal, Request};
-use crate::model::resource::{Group, Member, MemberStatus, Role, Row, Token};
+use crate::model::resource::{Group, Member, MemberStatus, Role, Row, ScopedRole, Token};
+use crate::model::scope::Scope;
 use crate::model::signs::Signs;
 use crate::provision::journal::{self, Arrival, State};
 use crate::snapshot::{
@@ -1151,6 +1152,71 @@ fn that_the_account_is_set_otherwise_is_told_though_nothing_else_changed() {
     assert!(text(&third, SignalKind::ForeignChange).is_empty(), "it is nobody's grant");
     let fourth = Account { jane: vec![SUPER], ..letting_in }.publish(&desk, Some(third));
     assert_eq!(text(&fourth, SignalKind::AccessChanged)[0]["posture_changed"], false);
+}
+
+/// The texts of a signal about a generation.
+fn texts(desk: &Desk, manifest: &Manifest, kind: SignalKind) -> Vec<Value> {
+    let record =
+        RunRecord { generation: Some(manifest.generation.clone()), ..run(2, RunOutcome::Published, desk.now()) };
+    let bodies = block_on(make(desk, by(&DEFAULT), &waiting(kind, record))).unwrap().unwrap().bodies;
+    bodies.iter().map(|body| serde_json::from_str(body).unwrap()).collect()
+}
+
+/// What was known is kept, so that no row tells that nobody watches it now.
+#[test]
+fn that_a_list_cannot_be_read_any_more_is_told_once_though_no_row_is_another() {
+    let desk = desk();
+    let unread = Account { groups_can_be_read: false, groups_are_kept: true, ..Account::new() };
+    let first = Account::new().publish(&desk, None);
+    let second = unread.publish(&desk, Some(first));
+    let told = texts(&desk, &second, SignalKind::AccessChanged);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["posture_changed"], &told[0]["changes"]), (&json!(true), &json!([])), "{told:?}");
+    assert!(texts(&desk, &second, SignalKind::ForeignChange).is_empty(), "it is nobody's grant");
+    // The controls: it still cannot be read, and it can be again.
+    let third = unread.publish(&desk, Some(second.clone()));
+    assert_ne!(third.generation, second.generation);
+    assert_eq!(texts(&desk, &third, SignalKind::AccessChanged), Vec::<Value>::new());
+    let fourth = Account::new().publish(&desk, Some(third));
+    assert_eq!(texts(&desk, &fourth, SignalKind::AccessChanged), Vec::<Value>::new());
+}
+
+/// The grants are the same, by the same ids, and give something else.
+#[test]
+fn that_a_scoped_role_reaches_something_else_is_told_first_and_that_an_object_has_another_name_is_not() {
+    type Objects = &'static [(&'static str, &'static str)];
+    let scoped = |objects: Objects, unlisted: u32| {
+        let key = |id: &str| format!("com.cloudflare.api.account.zone.{id}");
+        Row::ScopedRole(ScopedRole {
+            permission_group: hex(DNS + 100),
+            resource_group: hex(98),
+            permission_group_name: "DNS".to_owned(),
+            resource_group_name: "shops".to_owned(),
+            scope: Scope(objects.iter().map(|(id, name)| (key(id), (*name).to_owned())).collect()),
+            unlisted,
+            ends: None,
+        })
+    };
+    let before: Objects = &[("1", "a.example")];
+    let cases: [(Objects, u32, bool); 6] = [
+        (&[("1", "a.example"), ("*", "")], 0, true),
+        (&[("2", "b.example")], 0, true),
+        (before, 1, true),
+        (before, 0, false),
+        (&[("1", "b.example")], 0, false),
+        // Nobody knows what it reaches.
+        (&[], 0, false),
+    ];
+    for (after, unlisted, is_told) in cases {
+        let desk = desk();
+        let old = Account::new().publish_with(&desk, None, vec![scoped(before, 0)]);
+        let changed = Account { platform: vec![SUPER, DNS], ..Account::new() };
+        let new = changed.publish_with(&desk, Some(old), vec![scoped(after, unlisted)]);
+        let [told] = texts(&desk, &new, SignalKind::AccessChanged).try_into().unwrap();
+        assert_eq!(told["posture_changed"], is_told, "{after:?} {unlisted}: {told}");
+        let first = told["changes"][0]["key"].as_str().unwrap();
+        assert_eq!(first.starts_with("scoped_role:"), is_told, "{after:?} {unlisted}: {told}");
+    }
 }
 
 #[test]

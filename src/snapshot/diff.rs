@@ -13,7 +13,7 @@ use crate::base::tree::BTreeSet;
 use crate::model::access::{Access, Atom};
 use crate::model::grant::Grant;
 use crate::model::id::MemberId;
-use crate::model::resource::Row;
+use crate::model::resource::{Reach, Row};
 
 /// What happened to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,7 +180,7 @@ fn withheld(row: &Row) -> impl Iterator<Item = &Atom> {
 }
 
 /// The names of the fields that differ, grants aside. What policies are made of is among them where one that denies something, or is of an unknown
-/// kind, came or went: no grant tells that.
+/// kind, came or went: no grant tells that. `reach` is where a scoped role reaches other objects, and not the same by other names.
 fn fields(left: Option<&Row>, right: Option<&Row>) -> Vec<String> {
     let object = |row: &Row| match serde_json::to_value(row) {
         Ok(serde_json::Value::Object(object)) => object,
@@ -188,13 +188,24 @@ fn fields(left: Option<&Row>, right: Option<&Row>) -> Vec<String> {
     };
     let (Some(left), Some(right)) = (left, right) else { return Vec::new() };
     let denies_else = withheld(left).ne(withheld(right));
+    let reaches_else = match (left.reach(), right.reach()) {
+        // Where none is known, what it reaches is not known to be something else.
+        (Some(Reach::Objects(had, beside)), Some(Reach::Objects(has, beside_now))) => {
+            !had.is_empty() && !has.is_empty() && (beside != beside_now || had.0.keys().ne(has.0.keys()))
+        }
+        _ => false,
+    };
     let (left, right) = (object(left), object(right));
     let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
-    names
+    let mut fields: Vec<String> = names
         .into_iter()
         .filter(|name| *name != "groups" && (denies_else || *name != "atoms") && left.get(*name) != right.get(*name))
         .cloned()
-        .collect()
+        .collect();
+    if reaches_else {
+        fields.push("reach".to_owned());
+    }
+    fields
 }
 
 fn name(row: &Row) -> String {

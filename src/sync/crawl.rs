@@ -564,10 +564,12 @@ impl Pages {
     /// Whether a page is the last one, given that all before it are read (`reference/cloudflare.md` 3.6).
     fn ends_at(&self, list: List, page: u32, facts: &PageFacts) -> bool {
         let full = facts.per_page.unwrap_or(list.per_page());
+        // A total that is less than the full pages up to this one have is too low: the list goes on as one that tells of none.
+        let is_low = facts.total_count.is_some_and(|total| total < page.saturating_mul(full));
         list.is_one_page()
             || facts.count == 0
             || page >= MAX_PAGES
-            || self.told.map_or(facts.count < full, |told| page >= told)
+            || self.told.map_or(facts.count < full, |told| page >= told && !(is_low && facts.count >= full))
             || self.first_with.get(&facts.ids).is_some_and(|first| *first < page)
     }
 

@@ -57,6 +57,9 @@ fn emptied() -> Off {
     Off { status: None, code: None, message: EMPTIED.to_owned(), passing: true }
 }
 
+/// How it begins what is told of user groups whose members cannot be read.
+pub(super) const MEMBERS_OF: &str = "the members of ";
+
 /// How it is told that the members of more user groups cannot be read than are named.
 pub(super) const OTHERS: &str = " other user groups";
 
@@ -266,8 +269,13 @@ impl Previous {
     /// Whether somebody accepts that a list is off, which this generation tells for a reason with these words. An acceptance is of that, and of nothing
     /// that goes wrong in the very sync that accepts.
     pub(super) fn accepts(&self, list: &str, why: &str) -> bool {
+        self.accepted(list).is_some_and(|told| told.contains(why))
+    }
+
+    /// Why a list is off by this generation, where somebody accepts that.
+    fn accepted(&self, list: &str) -> Option<&str> {
         let told = self.manifest.capabilities.get(list).filter(|told| self.is_accepted && !told.on);
-        told.and_then(|told| told.message.as_deref()).is_some_and(|message| message.contains(why))
+        told.and_then(|told| told.message.as_deref())
     }
 
     /// The same, for a reason that does not pass by itself.
@@ -275,14 +283,17 @@ impl Previous {
         self.accepts(list, "") && !self.accepts(list, TRIED_AGAIN)
     }
 
-    /// Whether somebody accepts what a list gives that tells of more. Of the members of user groups it is told whose those are, as far as these are named.
+    /// Whether somebody accepts what a list gives that tells of more. Of the members of user groups it is told whose those are, as far as these are named,
+    /// behind those that are off for another reason.
     pub(super) fn accepts_more(&self, list: List) -> bool {
-        let accepts = |why: &str| self.accepts(list.name(), why);
+        let told = self.accepted(list.name()).unwrap_or_default();
+        let begins = |at: usize| told.get(at..).filter(|rest| rest.starts_with(MEMBERS_OF));
+        let newest = (0..told.len()).rev().find_map(begins).unwrap_or(told);
         let is_named = match list {
-            List::GroupMembers(group) => accepts(&group.to_string()) || accepts(OTHERS),
+            List::GroupMembers(group) => newest.contains(&group.to_string()) || newest.contains(OTHERS),
             _ => true,
         };
-        is_named && accepts(TELLS_MORE)
+        is_named && newest.contains(TELLS_MORE)
     }
 
     /// Whether somebody accepts what a list gives that tells of more, as it does now.

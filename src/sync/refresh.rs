@@ -57,7 +57,7 @@ pub enum Outcome {
     Sweep,
 }
 
-/// Publishes what is ripe, and these rows in the place of those with the same keys.
+/// Publishes what is ripe with what is younger, and these rows in the place of those with the same keys.
 pub async fn publish<P: KeyValue + Sql + Clock>(
     ports: &P,
     plan: Plan,
@@ -69,7 +69,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     if !is_due {
         return Ok(Outcome::NotNow);
     }
-    let seq = overlay::ripe(ports, now.plus_secs(-overlay::LAG_SECS))?;
+    let seq = overlay::ripe(ports, now.plus_secs(-overlay::LAG_SECS), !more.is_empty())?;
     if seq.is_none() && more.is_empty() {
         return Ok(Outcome::NotNow);
     }

@@ -4,9 +4,10 @@
 //! **Invariant:** what stands for a page is what this build makes of the very bytes that came now, of this account, by this token.
 
 use super::crawl::{Fetch, PageFacts};
+use super::run::told;
 use super::staging;
 use super::unchanged::BUILD;
-use crate::base::hash::{hex, hmac_sha256};
+use crate::base::hash::hex;
 use crate::base::ports::{KeyValue, Sql, SqlError};
 use crate::cloudflare::Settings;
 use crate::snapshot::RunId;
@@ -22,10 +23,7 @@ pub(super) struct Repeated {
 impl Repeated {
     /// What is left beside a run's own pages.
     pub(super) fn load(sql: &dyn Sql, settings: &Settings, run: &RunId) -> Result<Self, SqlError> {
-        let told = format!("c1-cloudflare/pages/{BUILD}/{}/{}", settings.account_id, settings.url);
-        let told: String =
-            hex(&hmac_sha256(settings.token.expose().as_bytes(), told.as_bytes())).chars().take(32).collect();
-        Ok(Self { before: staging::another_run(sql, run)?, told })
+        Ok(Self { before: staging::another_run(sql, run)?, told: told(BUILD, settings) })
     }
 
     /// What bytes are known by.

@@ -4,9 +4,9 @@ use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::borrow::Cow;
 
-use super::crawl::{EMPTIED, List, Names as NameLists, Off, TRIED_AGAIN};
+use super::crawl::{EMPTIED, List, Names as NameLists, Off, TELLS_MORE, TRIED_AGAIN};
 use super::harvest::Harvest;
-use super::previous::{OTHERS, Previous};
+use super::previous::{MEMBERS_OF, OTHERS, Previous};
 use super::staging::{Members, StagedMember, StagedPolicy};
 use crate::account::identity::{self, Identity};
 use crate::account::names::{CrawlView, Names, is_account_wide};
@@ -251,9 +251,7 @@ impl People {
     fn seen(&self, member: StagedMember<'_>) -> Member {
         let id = member.id;
         let own = member.policies.iter().filter(|policy| !self.is_inherited(policy));
-        let mut atoms: Vec<Atom> = own.flat_map(StagedPolicy::atoms).collect();
-        order::sort(&mut atoms);
-        atoms.dedup();
+        let atoms: Vec<Atom> = own.flat_map(StagedPolicy::atoms).collect();
         let mut row = Member {
             member_id: id,
             user_id: member.user_id,
@@ -266,11 +264,11 @@ impl People {
             groups: self.groups_of(id),
             signs: Signs::default(),
         };
-        // What Cloudflare does not tell is as it was; of somebody new it is only known that there is more.
+        // What Cloudflare does not tell is as it was, beside what it tells; of somebody new it is only known that there is more.
         if member.unread.is_some()
             && let Some(known) = self.known.get(&id)
         {
-            row.atoms.clone_from(&known.atoms);
+            row.atoms.extend_from_slice(&known.atoms);
             row.two_factor = row.two_factor.or(known.two_factor);
             if row.status == MemberStatus::Other || row.user_id.is_none() {
                 // That an invitation was accepted is told, whether the login is or not.
@@ -278,6 +276,8 @@ impl People {
                 (row.status, row.user_id) = (status, known.user_id);
             }
         }
+        order::sort(&mut row.atoms);
+        row.atoms.dedup();
         self.with_signs(row)
     }
 
@@ -512,6 +512,7 @@ impl<'a> Builder<'a> {
         let groups: BTreeMap<_, _> = groups.iter().map(|group| (group.id, group)).collect();
         let before: Vec<Group> = self.previous.iter().flat_map(|previous| previous.groups.iter().cloned()).collect();
         let gave = |group: &Group| !group.atoms.is_empty();
+        let has_any = !groups.is_empty() || harvest.odd(List::UserGroups).next().is_some();
         // What a list gives that tells of more is accepted with the lists: a hold would be accepted alone, and the list be off once more by that.
         let is_taken = self.previous.is_some_and(|it| it.takes(harvest, List::UserGroups));
         for group in before.iter().filter(|group| !groups.contains_key(&group.id)) {
@@ -520,7 +521,7 @@ impl<'a> Builder<'a> {
                 self.insert(Row::Group(group.clone()));
             } else {
                 // That there is none at all was doubted before.
-                self.bare_groups.0 += usize::from(gave(group) && !groups.is_empty() && !is_taken);
+                self.bare_groups.0 += usize::from(gave(group) && has_any && !is_taken);
             }
         }
         self.bare_groups.1 = before.iter().filter(|group| gave(group)).count();
@@ -530,8 +531,10 @@ impl<'a> Builder<'a> {
             let known = || before.iter().find(|known| known.id == group.id);
             if let Err(why) = group.policies.all() {
                 self.name_one("user_groups", &group.id.to_string(), why);
-                // What is not told of the group is as it was.
-                held = known().map_or(held, |known| known.atoms.iter().copied().collect());
+                // What is not told of the group is as it was, beside what is told.
+                if let Some(known) = known() {
+                    held.extend(&known.atoms);
+                }
             }
             // That nobody can tell what it gives was told of this group, and is accepted with the lists.
             let id = group.id.to_string();
@@ -540,7 +543,9 @@ impl<'a> Builder<'a> {
             self.bare_groups.0 += usize::from(held.is_empty() && known().is_some_and(gave) && !is_accepted);
             self.hold(&held);
             let atoms = held.into_iter().collect();
-            self.insert(Row::Group(Group { id: group.id, name: group.name.clone(), atoms }));
+            // One whose name is not told goes by its id, and keeps the name that was told.
+            let name = known().filter(|_| group.name == id).map_or(&group.name, |known| &known.name).clone();
+            self.insert(Row::Group(Group { id: group.id, name, atoms }));
         }
         self.note("user_groups", &harvest.user_groups, None);
         self.group_members(harvest, &mut memberships);
@@ -565,9 +570,10 @@ impl<'a> Builder<'a> {
         }
         let unread = harvest.group_members.iter().filter_map(|(group, read)| Some((*group, read.as_ref().err()?)));
         let unread: Vec<(UserGroupId, &Off)> = unread.collect();
-        let tell = |passing: bool| {
+        let tells_more = |off: &Off| off.message.ends_with(TELLS_MORE);
+        let tell = |kind: (bool, bool)| {
             let (mut groups, mut whys) = (Vec::new(), BTreeSet::new());
-            for (group, off) in unread.iter().filter(|(_, off)| off.passing == passing) {
+            for (group, off) in unread.iter().filter(|(_, off)| (off.passing, tells_more(off)) == kind) {
                 groups.push(format!("user group {group}"));
                 whys.insert(off.why());
             }
@@ -580,11 +586,11 @@ impl<'a> Builder<'a> {
             };
             groups.truncate(NAMED);
             let whys: Vec<String> = whys.iter().take(NAMED).cloned().collect();
-            format!("the members of {}{others} cannot be read ({}); ", groups.join(", "), whys.join("; "))
+            format!("{MEMBERS_OF}{}{others} cannot be read ({}); ", groups.join(", "), whys.join("; "))
         };
         // An acceptance is of these groups and these reasons, and of no other one that is refused in the very sync that accepts. What may pass is another
         // each time, and is told apart.
-        let refused = tell(false);
+        let refused = tell((false, false));
         let is_accepted = self.previous.is_some_and(|previous| previous.accepts("user_group_members", &refused));
         let is_kept = |off: &Off| off.passing || !is_accepted;
         for (&group, members) in &harvest.group_members {
@@ -614,7 +620,8 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        let capability = match refused + &tell(true) {
+        // Last whose lists tell of more, since an acceptance of those is of no other one.
+        let capability = match refused + &tell((true, false)) + &tell((true, true)) {
             told if told.is_empty() => ON,
             told => {
                 let known = self.previous.filter(|_| unread.iter().any(|&(_, off)| is_kept(off))).and_then(|kept| {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::crawl::{Crawl, Further, Phase};
 use super::state;
+use crate::base::hash::{hex, hmac_sha256};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
@@ -195,7 +196,14 @@ impl Cursor {
     }
 }
 
-/// What a crawl depends on: pages read for another account, or kept in another format, are not for this one.
+/// What a crawl depends on beside its format: pages read for another account are not for this one, nor those of another token, which may be shown
+/// more or less.
 fn cfg_hash(settings: &Settings) -> String {
-    format!("{FORMAT}/{}/{}", settings.account_id, settings.url)
+    told("run", settings)
+}
+
+/// Who asks whom, and something beside: from it nobody learns the token.
+pub(super) fn told(beside: &str, settings: &Settings) -> String {
+    let told = format!("c1-cloudflare/pages/{beside}/{}/{}", settings.account_id, settings.url);
+    hex(&hmac_sha256(settings.token.expose().as_bytes(), told.as_bytes())).chars().take(32).collect()
 }

@@ -87,7 +87,7 @@ async fn what_the_version_before_left_under_names_without_an_account_is_taken_ov
                  ALTER TABLE sent DROP COLUMN held;
                  ALTER TABLE finding DROP COLUMN extent;
                  ALTER TABLE finding DROP COLUMN accepted_extent;
-                 DROP INDEX decision_not_denied;
+                 DROP INDEX decision_lately;
                  PRAGMA wal_checkpoint(TRUNCATE);",
             )
             .unwrap();

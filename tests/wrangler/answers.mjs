@@ -505,9 +505,12 @@ export async function told({ page, base, heading }) {
       await says("Too much. all of it");
       await page.getByRole("navigation").getByRole("link", { name: "Findings" }).click();
       await page.getByRole("button", { name: /^Accept: / }).click();
+      await dialog.getByText("all of it").waitFor();
       await page.getByLabel("Reason").fill("meant so");
       answers["GET /v1/findings"] = [];
+      const sent = page.waitForRequest((request) => request.method() === "POST");
       await dialog.getByRole("button", { name: "Accept", exact: true }).click();
+      assert.equal((await sent).postDataJSON().evidence, "all of it", "what is shown, and nothing that it may have grown to");
       await dialog.getByRole("status").filter({ hasText: "Accepted" }).waitFor();
       await page.getByRole("button", { name: "Close" }).click();
       await page.goto(`${base}/#/people/user%3Ajohn`);

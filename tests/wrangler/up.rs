@@ -1124,8 +1124,9 @@ async fn another_worker_of_the_name_is_left_alone(project: &Project, secrets: &s
         assert_eq!(project.hosting.changes(), Vec::<String>::new());
     }
     // The controls: this connector, and one whose secrets somebody set before it was deployed for the first time.
+    let classes = text(&[("COORDINATOR", "Coordinator")]);
     let ours = [
-        Deployed { bindings: object(), classes: text(&[("COORDINATOR", "Coordinator")]), ..Deployed::default() },
+        Deployed { bindings: object(), classes, on_workers_dev: true, ..Deployed::default() },
         Deployed { secrets: text(&[("CONNECTOR_TOKEN", FULL)]), ..Deployed::default() },
     ];
     for ours in ours {
@@ -1152,7 +1153,7 @@ async fn what_is_missing_is_said_before_anything_is_deployed() {
         (&["--tenant", "acme.conductor.one", "--account", "short"], &secrets, 2, "32 lower-case hexadecimal digits"),
         (&["--token", "x"], &secrets, 2, "--token"),
         (&tenant, "", 2, "CLOUDFLARE_API_TOKEN is missing"),
-        (&tenant, &alone, 2, "--show-tokens"),
+        (&tenant, &alone, 2, "CONNECTOR_TOKEN and CONNECTOR_READ_TOKEN would be made, and nobody is here to see them"),
         (&tenant, "NAME=value", 2, "standard input takes lines of NAME=value"),
         (&tenant, &wrong_token, 1, "Cloudflare does not take the token"),
         (&tenant, &alike, 2, "CONNECTOR_TOKEN and CONNECTOR_READ_TOKEN are the same, and have to be two"),
@@ -1284,6 +1285,7 @@ fn of_namespace(id: &str) -> Deployed {
         bindings: bindings.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into(),
         classes: [("COORDINATOR".to_owned(), "Coordinator".to_owned())].into(),
         namespace: Some(id.to_owned()),
+        on_workers_dev: true,
         ..Deployed::default()
     }
 }
@@ -1663,6 +1665,8 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     let (before, _) = up.text.split_once("Deploying c1-cloudflare").expect(&up.text);
     assert!(before.contains(route), "{}", up.text);
     assert!(!up.text.contains("was known by"), "{}", up.text);
+    // Whoever copies the line that comes next gives the command nothing else.
+    assert!(up.text.contains("\n  URL=https://c1.example.com DRY_RUN=1 npm run connect\n"), "{}", up.text);
 
     // A variable is one however its line is written.
     let written = project.configuration();
@@ -1690,6 +1694,8 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     a_switch_that_was_taken_away_stays_off(&project).await;
     a_secret_among_the_variables_stops_it(&project).await;
     the_token_before_is_told_and_goes_where_new_ones_are_made(&project).await;
+    another_tenant_is_told(&project).await;
+    an_address_that_was_switched_off_stays_off(&project).await;
 
     // An address that is not the one that ConductorOne knows. An upload with a route to that one alone would take the other one away.
     let account = project.cloudflare.account_id();
@@ -1713,7 +1719,15 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     assert!(before.contains(told), "{}", moved.text);
     assert_eq!(has(), ["c2.example.com", "c1.example.com"].map(domain), "{}", moved.text);
     assert!(project.worker().on_workers_dev, "{}", moved.text);
-    let again = project.run("up", &[], &project.secrets()).await;
+    // The token that only reads is optional: who deleted it is given none unasked, neither here nor at a terminal.
+    let has_it = || project.worker().secrets.contains_key("CONNECTOR_READ_TOKEN");
+    let mut without = project.worker();
+    without.secrets.remove("CONNECTOR_READ_TOKEN");
+    project.hosting.add_worker(NAME, without);
+    let anew = project.run("up", &["--new-tokens"], "").await;
+    assert!(anew.status == Some(2) && anew.text.contains("up: CONNECTOR_TOKEN would be made, and"), "{}", anew.text);
+    let again = project.run("up", &[], &format!("CONNECTOR_TOKEN={FULL}")).await;
+    assert!(again.status == Some(0) && !has_it() && !again.text.contains("to look alone"), "{}", again.text);
     assert!(!again.text.contains("was known by") && !again.text.contains("secret delete"), "{}", again.text);
     // What somebody lets go is taken away, though nothing else would be uploaded.
     *project.api.domains.lock().unwrap() =
@@ -1726,6 +1740,68 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     ];
     let gone = project.answered("up", &["--no-open"], &answers).await;
     assert_eq!(has(), ["c2.example.com", "c1.example.com"].map(domain), "{}", gone.text);
+    assert!(!has_it(), "{}", gone.text);
+}
+
+/// What the tenant sends that the Worker had is refused from then on, though what is connected there leads here still.
+async fn another_tenant_is_told(project: &Project) {
+    let (written, changes) = (project.configuration(), project.hosting.changes());
+    // Each run ends before it deploys, at the latest here.
+    let (input, goes_on) = ("CONNECTOR_TOKEN=short", "CONNECTOR_TOKEN has to have at least");
+    let until_now = "Until now the Worker took what the ConductorOne tenant acme.conductor.one sends.";
+    let told =
+        [until_now, "is to be of other.conductor.one", "(UNDO=1 npm run connect, with the API key of that", goes_on];
+    let other = project.run("up", &["--tenant", "https://other.conductor.one/"], input).await;
+    assert!(other.status == Some(2) && told.iter().all(|it| other.text.contains(it)), "{}", other.text);
+    // At a terminal the person says whether that is meant.
+    for (answer, status, expected) in [
+        ("2\r", 1, "up: the Worker's tenant stays acme.conductor.one: nothing was deployed"),
+        ("1\r", 130, "up: ended before anything else was changed"),
+    ] {
+        let answers =
+            [("Is the Worker to be of other.conductor.one", answer), ("Enter keeps the one that is set", "\u{3}")];
+        let said = project.answered("up", &["--no-open", "--tenant", "other.conductor.one"], &answers).await;
+        let tells = said.text.contains(until_now) && said.text.contains(expected);
+        assert!(said.status == Some(status) && tells, "{}", said.text);
+    }
+    // The controls: it is the same one, however it is written, or nobody says another one.
+    for parameters in [&["--tenant", "https://ACME.conductor.one/"][..], &[]] {
+        let same = project.run("up", parameters, input).await;
+        assert!(same.text.contains(goes_on) && !same.text.contains("Until now"), "{}", same.text);
+    }
+    assert_eq!((project.configuration(), project.hosting.changes()), (written, changes));
+}
+
+/// What guards a domain that was attached in the dashboard does not guard the workers.dev address, which somebody switched off for that.
+async fn an_address_that_was_switched_off_stays_off(project: &Project) {
+    let (written, worker, changes) = (project.configuration(), project.worker(), project.hosting.changes());
+    let off = Deployed { on_workers_dev: false, ..worker.clone() };
+    let told =
+        "the Worker's workers.dev address is switched off, and wrangler.toml has neither a route nor workers_dev";
+    // Each run ends before it deploys, at the latest here.
+    let (input, goes_on) = ("CONNECTOR_TOKEN=short", "CONNECTOR_TOKEN has to have at least");
+    for (line, is_on, status, expected) in [
+        ("", false, 1, told),
+        // The controls: the file says what it is to be, or nobody switched it off.
+        ("workers_dev = false\n", false, 2, goes_on),
+        ("workers_dev = true\n", false, 2, goes_on),
+        ("", true, 2, goes_on),
+    ] {
+        project.hosting.add_worker(NAME, if is_on { worker.clone() } else { off.clone() });
+        project.configure(&format!("{line}{written}"));
+        let said = project.run("up", &[], input).await;
+        assert!(said.status == Some(status) && said.text.contains(expected), "{line:?}, {is_on}: {}", said.text);
+        assert!(status == 2 || said.text.contains("; nothing was deployed"), "{}", said.text);
+    }
+    // Nor is it switched on where somebody switches it off while this one is asked, and answers.
+    project.configure(&format!("# That has it uploaded.\n{written}"));
+    project.meanwhile("/tokens/verify", move |hosting| hosting.add_worker(NAME, off));
+    let late = project.run("up", &[], &project.secrets()).await;
+    assert!(late.text.contains("Deploying c1-cloudflare again") && late.text.contains(told), "{}", late.text);
+    assert!(late.status == Some(1) && !project.worker().on_workers_dev, "{}", late.text);
+    project.configure(&written);
+    project.hosting.add_worker(NAME, worker);
+    assert_eq!(project.hosting.changes(), changes);
 }
 
 /// A switch that somebody took away in the dashboard, or emptied there, is off, and a file that has it on turns it on again for nobody unasked.
@@ -1854,6 +1930,7 @@ async fn the_token_before_is_told_and_goes_where_new_ones_are_made(project: &Pro
         assert!(told.text.contains(&format!("npx wrangler secret delete {name}\n")), "{}", told.text);
         assert_eq!(status(token).await, 200, "{name} is left alone by a run that asks for no new tokens");
     }
+    a_token_that_the_worker_takes_is_no_new_one(project, before.map(|(_, token)| token)).await;
     let alone = format!("CLOUDFLARE_API_TOKEN={}", project.cloudflare.token());
     let anew = project.run("up", &["--new-tokens", "--show-tokens"], &alone).await;
     assert_eq!(anew.status, Some(0), "{}", anew.text);
@@ -1864,6 +1941,39 @@ async fn the_token_before_is_told_and_goes_where_new_ones_are_made(project: &Pro
         assert_eq!(status(token).await, 401);
     }
     assert_eq!(status(&secrets["CONNECTOR_TOKEN"]).await, 200);
+}
+
+/// A password store brings what leaked as well: it would be set once more, and nothing were rotated.
+async fn a_token_that_the_worker_takes_is_no_new_one(project: &Project, before: [&str; 2]) {
+    let (secrets, changes) = (project.worker().secrets, project.hosting.changes());
+    let other = "another-token-of-the-person-0123456789abcdef";
+    let up = async |full: &str, read: &str| {
+        let input = format!("CONNECTOR_TOKEN={full}\nCONNECTOR_READ_TOKEN={read}\n");
+        project.run("up", &["--new-tokens", "--show-tokens"], &input).await
+    };
+    for (full, read, name) in [
+        (FULL, READ, "CONNECTOR_TOKEN"),
+        (other, READ, "CONNECTOR_READ_TOKEN"),
+        // Nor is it one as the other one, or as one before.
+        (READ, other, "CONNECTOR_TOKEN"),
+        (other, before[0], "CONNECTOR_READ_TOKEN"),
+        (before[1], other, "CONNECTOR_TOKEN"),
+    ] {
+        let stopped = up(full, read).await;
+        let told = format!("up: the {name} on standard input is one that the Worker takes already, and --new-tokens");
+        assert!(stopped.status == Some(2) && stopped.text.contains(&told), "{}", stopped.text);
+        assert!(stopped.text.contains("leave its line out, or give another one; nothing"), "{}", stopped.text);
+    }
+    // A Worker that does not answer does not say that it takes another one.
+    project.edge.unanswered.lock().unwrap().push("GET /v1/doctor");
+    let unknown = up(other, READ).await;
+    let told = "up: whether the Worker takes the CONNECTOR_TOKEN on standard input already is not to be found out";
+    assert!(unknown.status == Some(2) && unknown.text.contains(told), "{}", unknown.text);
+    // The control: another one is taken, and this goes on to what nobody would see.
+    let goes_on = project.run("up", &["--new-tokens"], &format!("CONNECTOR_TOKEN={other}")).await;
+    let told = "up: CONNECTOR_READ_TOKEN would be made, and nobody is here to see them";
+    assert!(goes_on.status == Some(2) && goes_on.text.contains(told), "{}", goes_on.text);
+    assert_eq!((project.worker().secrets, project.hosting.changes()), (secrets, changes));
 }
 
 /// *Rollback* in the dashboard has an earlier version run, of which the Worker's settings say nothing.
@@ -2418,6 +2528,42 @@ async fn the_secrets_of_make_dev_are_their_owners_alone() {
     let dev = make(&scratch, &["dev", "WRANGLER=true"]).output().await.unwrap();
     assert!(dev.status.success(), "{}", String::from_utf8_lossy(&dev.stderr));
     assert_eq!(mode(), 0o600);
+}
+
+/// Where there is no worktree of the branch, as where git is too old for what makes it, what comes next would commit all that the clone has.
+#[tokio::test]
+async fn a_release_goes_into_a_branch_of_its_own_or_nowhere() {
+    let page = std::fs::read_to_string(Path::new(PROJECT).join("docs/deploying.md")).unwrap();
+    let (_, section) = page.split_once("\n## By a click\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let commands = section.split("\n```\n").skip(1).step_by(2).collect::<Vec<_>>().join("\n");
+    // In place of git before 2.42, which knows no `--orphan` there, and of what makes the tree.
+    let git = "#!/bin/sh\necho \"$*\" >>calls\ncase \"$*\" in\n  *' --orphan -b '*) exit 129 ;;\n  \
+        'worktree add '*) [ ! -e dist/branch ] && mkdir -p dist/branch && echo elsewhere >dist/branch/.git ;;\n  \
+        *' symbolic-ref '*) [ -e dist/branch/.git ] && echo refs/heads/deploy || echo refs/heads/main ;;\n  \
+        *' add -A'*) [ -e dist/branch/.git ] || echo 'all of the clone' >>calls ;;\nesac\n";
+    let make = "#!/bin/sh\nmkdir -p dist/release && echo new >dist/release/index.js\n";
+    for is_made in [true, false] {
+        let scratch = Scratch::new("release-branch");
+        std::fs::create_dir(scratch.path("bin")).unwrap();
+        for (name, text) in [("git", git), ("make", make)] {
+            let program = scratch.path("bin").join(name);
+            std::fs::write(&program, text).unwrap();
+            std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        if !is_made {
+            std::fs::create_dir_all(scratch.path("dist/branch")).unwrap();
+        }
+        let path = format!("{}:{}", scratch.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &commands]).env("PATH", path).current_dir(scratch.path(""));
+        let output = shell.output().await.unwrap();
+        let calls = std::fs::read_to_string(scratch.path("calls")).unwrap();
+        assert!(!calls.contains("all of the clone"), "{calls}");
+        assert_eq!(output.status.success(), is_made, "{calls}{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(calls.ends_with("push origin deploy\n"), is_made, "{calls}");
+        assert_eq!(scratch.path("dist/branch/index.js").exists(), is_made, "{calls}");
+    }
 }
 
 /// docs/deploying.md has the branch behind the button worked on in dist/branch.

@@ -239,6 +239,8 @@ fn a_push_has_begun_once_parts_of_its_generation_are_there_until_it_is_whole_or_
     is_about("g11 elsewhere");
     assert!(!has_begun(true), "the parts are another generation's");
     is_about("g1 here");
+    assert!(!has_begun(true), "a newer one goes on failing until an attempt goes well");
+    ends(Attempt::GoOn(desk.now(), serde_json::Value::Null));
     assert!(has_begun(true));
     ends(Attempt::GivenUp("The generation is not kept any more.".to_owned()));
     assert!(!has_begun(true));

@@ -220,7 +220,7 @@ async fn carry_out<P: Ports>(
             break;
         };
         let is_user = subject.user_id.is_some();
-        match provisioning::perform(call.ports, BY, None, action, target.clone(), subject).await {
+        match provisioning::perform(call.ports, call.request, BY, action, target.clone(), subject).await {
             Ok((effect, message, account)) => {
                 given.extend(account.filter(|_| action == Action::Grant).map(|account| account.email));
                 effective += usize::from(!matches!(effect, Effect::AlreadyGranted | Effect::AlreadyRevoked));

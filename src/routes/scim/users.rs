@@ -14,7 +14,8 @@ use crate::routes::http::{Answer, Problem};
 use crate::routes::{paging, principal, provisioning};
 use crate::scim::{ScimError, USER, id, patch, resource};
 
-/// Who asked, in the journal.
+/// The way it came, in the journal, also where the page's session asks: by it the Coordinator knows that an invitation's id stands for whoever has
+/// accepted it as well, and that an account which is there already is none that was granted.
 pub(super) const BY: &str = "scim";
 
 /// Shows a User.
@@ -37,7 +38,7 @@ pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Probl
     paging::open(call.ports, None).await?;
     let subject = Subject::of_email(email.as_str());
     let (effect, message, _) =
-        provisioning::perform(call.ports, BY, None, Action::Grant, Target::Account, subject).await?;
+        provisioning::perform(call.ports, call.request, BY, Action::Grant, Target::Account, subject).await?;
     if effect == Effect::AlreadyGranted {
         return Err(Problem::new(409, "uniqueness", message));
     }
@@ -133,7 +134,8 @@ async fn settle<P: Ports>(
 
 async fn remove<P: Ports>(call: &Call<'_, P>, principal: Principal) -> Result<Effect, Problem> {
     let subject = provisioning::subject(principal)?;
-    let (effect, ..) = provisioning::perform(call.ports, BY, None, Action::Revoke, Target::Account, subject).await?;
+    let (effect, ..) =
+        provisioning::perform(call.ports, call.request, BY, Action::Revoke, Target::Account, subject).await?;
     Ok(effect)
 }
 

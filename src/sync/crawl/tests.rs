@@ -95,8 +95,22 @@ fn the_members_of_all_user_groups_count_together_and_are_half_a_million_at_most(
 
 #[test]
 fn a_server_that_says_one_page_and_counts_more_is_asked_for_them() {
-    let facts = |n: u32| PageFacts { total_pages: Some(1), ids: u64::from(n), ..page(50, Some(120)) };
+    let facts =
+        |n: u32| PageFacts { total_pages: Some(1), ids: u64::from(n), ..page(if n < 3 { 50 } else { 20 }, Some(120)) };
     assert_eq!(read(List::Tokens, facts), [1, 2, 3]);
+}
+
+/// Where it covers the full pages nothing more is asked for.
+#[test]
+fn a_list_that_counts_fewer_than_its_full_pages_have_goes_on_after_them() {
+    for (count, total, expected) in [(120, 90, 3), (150, 90, 4), (90, 90, 2), (100, 100, 2), (120, 120, 3), (85, 90, 2)]
+    {
+        let of = |n: u32| u32::saturating_sub(count, (n - 1) * 50).min(50);
+        let facts = |n: u32| PageFacts { ids: u64::from(n), ..page(of(n), Some(total)) };
+        for list in [List::Tokens, List::Members { pass: 1 }] {
+            assert_eq!(read(list, facts).len(), expected, "{count} of {total}");
+        }
+    }
 }
 
 #[test]

@@ -938,7 +938,7 @@ async fn a_group_that_cannot_be_read_keeps_no_revoke_from_those_who_are_not_in_i
     let jill = account.add_member("jill@example.com", vec![holds(account, &known[0])]);
     account.join_group(&odd, &jane);
     account.join_group(&giving, &jim);
-    account.make_odd(Route::ListUserGroups, &odd, Oddity::Null("name"));
+    account.make_odd(Route::ListUserGroups, &odd, Oddity::Text("policies", "x"));
     let revoke = async |whom: String| bench.operate(Action::Revoke, target(&known[5]), member(&whom)).await;
     assert_done(&revoke(joe).await, Effect::Revoked);
     assert_refused(&revoke(jane).await, Refusal::UnreadableMember, &odd);

@@ -233,7 +233,11 @@ async fn two_roles_that_must_not_come_together_are_not_both_approved_where_they_
     assert!(comment(&told, "deny").contains("duties-apart"), "approved before many denials: {told}");
     desk.deployment.wait(Duration::from_hours(25)).await;
     desk.deployment.sync().await;
-    comment(&asked(&dns, "2task4").await, "approve");
+    let told = asked(&dns, "2task4").await;
+    assert!(comment(&told, "deny").contains("duties-apart"), "people may be asked for days after it: {told}");
+    let days = "UPDATE decision SET at = at - 7 * 24 * 60 * 60 * 1000";
+    desk.deployment.world().query(days, &[]).unwrap();
+    comment(&asked(&dns, "2task6").await, "approve");
 
     // In the same moment, while what is known is read for both.
     let desk = ApprovalCase::start(|_| rules.clone()).await;
@@ -284,6 +288,80 @@ async fn what_was_left_to_people_is_kept_apart_from_what_is_asked_for_after_it()
     asked(&dns, "2task6", "deny").await;
     aged(25 * 60 * 60 * 1_000);
     asked(&dns, "2task7", "approve").await;
+}
+
+/// The address of a Cloudflare login is its owner's to change, and which of somebody's addresses comes first is for C1 to say.
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_somebody_counts_also_under_another_address_of_theirs() {
+    let known = roles(&Cloudflare::new(small()));
+    let [billing, dns] = [4, 5].map(|place| known[place].clone());
+    let both = [&billing.name, &dns.name];
+    let apart = json!({ "name": "duties-apart", "when": { "roles": both, "holds": both }, "then": "deny" });
+    let low_risk = [&dns.name];
+    let rules = json!({ "low_risk_roles": low_risk, "reassign_to": [BOSS], "rules": [apart] }).to_string();
+    let desk = ApprovalCase::start(|_| rules).await;
+    let cloudflare = &desk.deployment.cloudflare;
+    let joe = cloudflare.add_member("joe@example.com", vec![holds(cloudflare, &known[2])]);
+    let joes = cloudflare.membership(&joe).unwrap().user_id.unwrap();
+    let user = cloudflare.membership(&desk.member).unwrap().user_id.unwrap();
+    let asked = async |role: &KnownPermissionGroup, person: Person, task: &str, verdict: &str| {
+        let task = Task::grant(Entitlement::role(role.governed_as(), &role.name), person).id(task);
+        let told = Box::pin(desk.decided(&task.awaiting_approval())).await;
+        assert_eq!(comment(&told, verdict).contains("duties-apart"), verdict == "deny", "{told}");
+    };
+    let with = |email: &str, other: &str| Person { other_emails: vec![other.to_owned()], ..Person::newcomer(email) };
+    asked(&billing, desk.jane.clone(), "2task1", "reassign").await;
+    cloudflare.change_email(&desk.member, "j.smith@example.com");
+    desk.deployment.sync().await;
+    asked(&dns, Person::member("j.smith@example.com", &user, &desk.member), "2task2", "deny").await;
+    // The control: another member, of whom nothing else was asked.
+    asked(&dns, Person::member("joe@example.com", &joes, &joe), "2task3", "approve").await;
+    // And somebody who is not in the account.
+    asked(&billing, with("new@example.com", "New.Hire@example.com"), "2task4", "reassign").await;
+    asked(&dns, with("new.hire@example.com", "hire@example.com"), "2task5", "deny").await;
+    asked(&dns, with("newer@example.com", "hire@example.com"), "2task6", "approve").await;
+}
+
+/// Any grant that is carried out voids a removal that waits, so that whoever waits to be removed could stay by asking for a role of low risk.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_approved_for_whoever_waits_to_be_removed_from_the_account() {
+    let other = roles(&Cloudflare::new(small())).remove(1);
+    let desk = ApprovalCase::start(|low| {
+        let never = json!({ "name": "never", "when": { "roles": [other.name] }, "then": "deny" });
+        json!({ "low_risk_roles": [low.name], "reassign_to": [BOSS], "rules": [never] }).to_string()
+    })
+    .await;
+    let (deployment, cloudflare) = (&desk.deployment, &desk.deployment.cloudflare);
+    deployment.set_var("PROVISIONING", "on");
+    deployment.set_var("MAX_REMOVALS_PER_HOUR", "1");
+    let first = cloudflare.add_member("joe@example.com", vec![holds(cloudflare, &desk.other)]);
+    let joe = Person::member("joe@example.com", &cloudflare.membership(&first).unwrap().user_id.unwrap(), &first);
+    deployment.sync().await;
+    let removal = |person: &Person| deployment.c1.task(&Task::revoke(Entitlement::access(), person.clone()));
+    let asked = async |person: &Person, task: &str| {
+        let low = Entitlement::role(desk.low.governed_as(), &desk.low.name);
+        Box::pin(desk.decided(&Task::grant(low, person.clone()).id(task).awaiting_approval())).await
+    };
+    comment(&asked(&desk.jane, "2task1").await, "approve");
+    for person in [&joe, &desk.jane] {
+        Box::pin(deployment.send(&removal(person))).await;
+        deployment.wait(Duration::from_mins(1)).await;
+    }
+    let is_there = |member: &str| cloudflare.membership(member).is_some();
+    assert!(!is_there(&first) && is_there(&desk.member), "hers waits for its place");
+    let told = asked(&desk.jane, "2task2").await;
+    assert!(comment(&told, "reassign").contains("to be removed from the account"), "{told}");
+    let told = Box::pin(desk.decided(&desk.asks(&desk.other).id("2task6"))).await;
+    assert!(comment(&told, "deny").contains("never"), "what is strict stays so: {told}");
+    // The controls: a revoke voids nothing, somebody else, and Jane once she is gone.
+    let back = Task::revoke(Entitlement::role(desk.low.governed_as(), &desk.low.name), desk.jane.clone()).id("2task3");
+    let told = Box::pin(desk.decided(&back.awaiting_approval())).await;
+    assert!(comment(&told, "reassign").contains("No rule of the connector decides"), "{told}");
+    comment(&asked(&Person::newcomer("new.hire@example.com"), "2task4").await, "approve");
+    deployment.wait(Duration::from_hours(2)).await;
+    assert!(!is_there(&desk.member), "there was room for it");
+    deployment.sync().await;
+    comment(&asked(&Person::newcomer(EMAIL), "2task5").await, "approve");
 }
 
 /// Nobody here knows what it gives, but whoever decides may approve it.

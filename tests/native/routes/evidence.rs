@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
-use sim::cloudflare::{Cloudflare, KnownPermissionGroup};
+use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use crate::deployment::Deployment;
@@ -202,6 +202,63 @@ async fn evidence_of_a_generation_stays_the_same_when_what_it_tells_grows_too_ol
     assert_eq!(deployment.get(&format!("/v1/evidence?generation={generation}")).await.status, 410);
     let kept = deployment.world().one("SELECT COUNT(*) FROM ledger", &[]).unwrap().unwrap().integer();
     assert_eq!(kept, Some(5), "what was gained when the generation was made is forgotten");
+}
+
+/// What a list told that cannot be read any more is told of each generation since, and nobody looked whether it is still so.
+#[tokio::test(start_paused = true)]
+async fn evidence_says_which_lists_were_off_and_of_which_generation_what_they_told_is() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let account = deployment.cloudflare.clone();
+    let group = account.add_group("Operators", vec![holds(&account, &roles(&account)[3])]);
+    account.join_group(&group, &account.add_member(EMAIL, Vec::new()));
+    let mut kept_from = json!(null);
+    for is_on in [true, false] {
+        if !is_on {
+            account.fail_next(Route::ListUserGroups, 10_000, Fault::status(403, 10_000));
+            account.add_member("somebody.else@example.com", Vec::new());
+        }
+        deployment.sync().await;
+        deployment.wait(Duration::from_hours(2)).await;
+        let lines = read(&file_of(&deployment, "").await);
+        let (head, entitlement) = (parts(&lines, "head")[0].clone(), format!("group:{group}:member"));
+        assert!(
+            parts(&lines, "grant")
+                .iter()
+                .any(|one| one["person"] == EMAIL && one["entitlement"] == entitlement.as_str())
+        );
+        let told = &head["capabilities"]["user_groups"];
+        assert_eq!((&told["on"], &told["kept_from"]), (&json!(is_on), &kept_from), "{head}");
+        kept_from = head["generation"].clone();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_tells_what_is_accepted_by_whom_and_until_when_and_is_the_same_when_more_is() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await;
+    let tokens = ["ci", "deploys"].map(|name| deployment.cloudflare.add_token(name, None, &json!({})));
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_hours(2)).await;
+    let ids = tokens.map(|token| format!("token-without-expiry:api_token:{token}"));
+    let accept = async |id: &str| {
+        let body = json!({ "reason": "so agreed", "until": "2027-03-01" });
+        let answer = deployment.request("POST", &format!("/v1/findings/{id}/accept"), &[], Some(&body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    accept(&ids[0]).await;
+    let file = file_of(&deployment, "").await;
+    assert_eq!(wrong_with(&file, &Value::Null), "");
+    let lines = read(&file);
+    let told = |id: &str| {
+        let found = parts(&lines, "finding").into_iter().map(|line| line["finding"].clone());
+        found.into_iter().find(|finding| finding["id"] == id).unwrap()
+    };
+    let (accepted, open) = (told(&ids[0]), told(&ids[1]));
+    assert_eq!((&accepted["state"], &open["state"]), (&json!("accepted"), &json!("open")));
+    assert_eq!((&accepted["accepted"]["reason"], &open["accepted"]), (&json!("so agreed"), &json!(null)));
+    assert!(accepted["accepted"]["until"].as_str().unwrap().starts_with("2027-03-01"), "{accepted}");
+    assert!(accepted["accepted"]["by"].is_string(), "{accepted}");
+    accept(&ids[1]).await;
+    assert_eq!(file_of(&deployment, "").await, file);
 }
 
 #[tokio::test(start_paused = true)]

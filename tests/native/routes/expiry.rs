@@ -374,6 +374,42 @@ async fn what_a_user_group_gives_as_well_is_overdue_until_that_is_over_too() {
     }
 }
 
+/// What is given by hand after that is no part of the grant, which was revoked as far as it could be.
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_away_though_a_user_group_gives_it_too_is_over_and_ends_nothing_that_is_given_again() {
+    for revokes in [true, false] {
+        let jane = Jane::start().await;
+        let deployment = &jane.deployment;
+        deployment.set_var("ENFORCE_EXPIRY", "on");
+        deployment.set_var("AUDIT_FEED", "on");
+        let cloudflare = &deployment.cloudflare;
+        let group = cloudflare.add_group("Gives it too", vec![holds_role(cloudflare, &jane.lacks)]);
+        cloudflare.join_group(&group, &jane.member);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+        assert!(holds(&jane));
+        if revokes {
+            let told = jane.deliver(&jane.revoke(&jane.lacks)).await;
+            assert!(told.errored().is_some_and(|said| said.contains("Gives it too")), "{told:?}");
+        } else {
+            // The control: the end takes away as much by itself.
+            deployment.wait(Duration::from_hours(3)).await;
+        }
+        let count = usize::from(!revokes);
+        let ends = deployment.world().query("SELECT 1 FROM expiry", &[]).unwrap();
+        assert_eq!((holds(&jane), overdue(&jane).await, ends.len(), asked(&jane).await), (false, 0, 0, count));
+        cloudflare.leave_group(&group, &jane.member);
+        cloudflare.add_policy(&jane.member, holds_role(cloudflare, &jane.lacks));
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        // All that the log tells of it was read.
+        deployment.set_var("AUDIT_FEED", "off");
+        deployment.wait(Duration::from_hours(30)).await;
+        assert_eq!((holds(&jane), overdue(&jane).await, asked(&jane).await), (true, 0, count));
+    }
+}
+
 /// Long before its end: C1 closes the grant that is gone, and what is given after that by hand is another one.
 #[tokio::test(start_paused = true)]
 async fn what_somebody_took_away_and_gave_again_does_not_end_with_the_grant_of_before() {
@@ -691,6 +727,49 @@ async fn an_account_ends_although_roles_were_granted_since_once_they_are_taken_b
     assert!(!is_there() && overdue(&jane).await == 0, "the account's end is past");
 }
 
+/// Neither would end alone: the role is the last one, and keeps the account, whose end is older. It may be extended, and a user group may give it as well.
+#[tokio::test(start_paused = true)]
+async fn an_account_and_its_first_role_that_were_both_granted_for_a_time_end_together() {
+    const NEW: &str = "new@example.com";
+    for (role_secs, extended, in_a_group, stays) in [
+        (Some(3_600), false, false, false),
+        (Some(3_600), true, false, false),
+        (Some(3_600), false, true, false),
+        // The controls: what was granted for good, or for longer.
+        (None, false, false, true),
+        (Some(60 * 3_600), false, false, true),
+    ] {
+        let jane = Jane::start().await;
+        let (deployment, account) = (&jane.deployment, &jane.deployment.cloudflare);
+        deployment.set_var("ENFORCE_EXPIRY", "on");
+        deployment.set_var("LAST_ROLE", "refuse");
+        deployment.set_var("DEFAULT_ROLE", &jane.lacks.name);
+        let new = Person::newcomer(NEW);
+        deliver(&jane, Task::grant(Entitlement::access(), new.clone()).for_seconds(3_600), "account").await;
+        let member = account.membership_of(NEW).unwrap().id;
+        assert_eq!(account.member_atoms(&member), [jane.atom(&jane.lacks)].into());
+        for time in 0..=usize::from(extended) {
+            let role = Task::grant(entitlement(&jane), new.clone());
+            let role = match role_secs {
+                Some(secs) => role.for_seconds(secs),
+                None => role,
+            };
+            deliver(&jane, role, &format!("role {time}")).await;
+        }
+        if in_a_group {
+            account.accept_invitation(&member);
+            account.add_policy(&member, holds_role(account, &jane.has));
+            let group = account.add_group("Gives it too", vec![holds_role(account, &jane.lacks)]);
+            account.join_group(&group, &member);
+            deployment.sync().await;
+        }
+        deployment.wait(Duration::from_hours(50)).await;
+        let is_there = account.membership(&member).is_some();
+        let case = format!("{role_secs:?} {extended} {in_a_group}");
+        assert_eq!((is_there, overdue(&jane).await), (stays, usize::from(stays)), "{case}");
+    }
+}
+
 /// What another hand gave to who was removed is no part of what was granted, and they have another membership.
 #[tokio::test(start_paused = true)]
 async fn what_was_granted_for_a_time_ends_for_nobody_who_was_removed_and_invited_again_by_hand() {
@@ -978,7 +1057,7 @@ async fn no_end_is_asked_for_whose_revoke_by_conductorone_is_under_way() {
 async fn an_account_that_ends_stays_by_what_was_granted_since_though_the_journal_forgets_operations() {
     let jane = Jane::start().await;
     jane.deployment.set_var("ENFORCE_EXPIRY", "on");
-    jane.deployment.set_var("JOURNAL_DAYS", "1");
+    jane.deployment.set_var("JOURNAL_DAYS", "9");
     jane.deployment.set_var("AUDIT_FEED", "off");
     let new = Person::newcomer("new@example.com");
     deliver(&jane, Task::grant(Entitlement::access(), new.clone()).for_seconds(3_600), "account").await;
@@ -986,7 +1065,7 @@ async fn an_account_that_ends_stays_by_what_was_granted_since_though_the_journal
     deliver(&jane, Task::grant(entitlement(&jane), person(&jane)), "another's").await;
     let is_there = || jane.deployment.cloudflare.membership_of("new@example.com").is_some();
     for _ in 0..2 {
-        jane.deployment.wait(Duration::from_hours(25)).await;
+        jane.deployment.wait(Duration::from_hours(9 * 24 + 1)).await;
         jane.deployment.sync().await;
         assert!(is_there() && overdue(&jane).await == 1);
     }
@@ -997,7 +1076,7 @@ async fn an_account_that_ends_stays_by_what_was_granted_since_though_the_journal
     jane.deployment.wait(Duration::from_hours(25)).await;
     assert!(!is_there() && overdue(&jane).await == 0, "the account's end is past");
     jane.deployment.sync().await;
-    jane.deployment.wait(Duration::from_hours(25)).await;
+    jane.deployment.wait(Duration::from_hours(9 * 24 + 1)).await;
     jane.deployment.sync().await;
     assert_eq!(jane.deployment.json("/v1/operations").await["items"], json!([]), "nothing is kept for good");
 }
@@ -1008,17 +1087,18 @@ async fn the_end_of_the_last_role_takes_no_account_that_was_granted_since_though
     for is_granted in [true, false] {
         let jane = Jane::start().await;
         for (name, value) in
-            [("ENFORCE_EXPIRY", "on"), ("JOURNAL_DAYS", "1"), ("AUDIT_FEED", "off"), ("LAST_ROLE", "remove_member")]
+            [("ENFORCE_EXPIRY", "on"), ("JOURNAL_DAYS", "9"), ("AUDIT_FEED", "off"), ("LAST_ROLE", "remove_member")]
         {
             jane.deployment.set_var(name, value);
         }
         let new = Person::newcomer("new@example.com");
-        deliver(&jane, Task::grant(entitlement(&jane), new.clone()).for_seconds(60 * 3_600), "role").await;
+        deliver(&jane, Task::grant(entitlement(&jane), new.clone()).for_seconds(12 * 24 * 3_600), "role").await;
         if is_granted {
             deliver(&jane, Task::grant(Entitlement::access(), new), "account").await;
         }
-        for _ in 0..3 {
-            jane.deployment.wait(Duration::from_hours(25)).await;
+        // One of the syncs forgets what is nine days old, before the role ends.
+        for _ in 0..4 {
+            jane.deployment.wait(Duration::from_hours(75)).await;
             jane.deployment.sync().await;
         }
         let is_there = jane.deployment.cloudflare.membership_of("new@example.com").is_some();

@@ -278,6 +278,47 @@ async fn who_holds_more_than_when_that_was_accepted_is_found_again_and_who_holds
     }
 }
 
+/// Between what somebody reads and what they say of it there may be a sync.
+#[tokio::test(start_paused = true)]
+async fn what_goes_further_than_was_read_is_not_accepted_by_who_says_what_they_read() {
+    let deployment = Deployment::start().await;
+    let cloudflare = deployment.cloudflare.clone();
+    let whole = cloudflare.account_resource_group();
+    let may = |label: &str| PolicySpec::allow(cloudflare.permission_group(label).unwrap().id, whole.clone());
+    let member = cloudflare.add_member("grows@example.com", vec![may("admin")]);
+    cloudflare.set_two_factor(&member, false);
+    let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+    let path = format!("/v1/findings/privileged-without-two-factor:user:{user}");
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let read = deployment.json(&path).await["evidence"].clone();
+    cloudflare.add_policy(&member, may("super_admin"));
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    let grown = deployment.json(&path).await["evidence"].clone();
+    assert!(!read.to_string().contains("Super Admin") && grown.to_string().contains("Super Admin"), "{read} {grown}");
+    let until = deployment.world().now().plus_secs(30 * 86_400).to_string();
+    let body = json!({ "reason": "so agreed", "until": until });
+    let with = |evidence: &Value| json!({ "reason": "so agreed", "until": until, "evidence": evidence });
+    for (body, status, state) in [
+        (with(&read), 409, "open"),
+        (with(&grown), 200, "accepted"),
+        (with(&read), 409, "accepted"),
+        // Who does not say what they read accepts what there is.
+        (body, 200, "accepted"),
+    ] {
+        let answer = deployment.request("POST", &format!("{path}/accept"), &[], Some(&body)).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+        if status == 409 {
+            assert_eq!(assert_is_problem(&answer, &path), "finding_changed");
+        }
+        let finding = deployment.json(&path).await;
+        assert_eq!(finding["state"], state, "{body}: {finding}");
+        let times = finding["events"].as_array().unwrap().iter().filter(|event| event["what"] == "accepted").count();
+        assert!(status == 200 || times == usize::from(state == "accepted"), "{finding}");
+    }
+}
+
 /// Who was accepted with an address of one domain was not accepted with one of any other.
 #[tokio::test(start_paused = true)]
 async fn who_has_an_address_of_another_domain_than_was_accepted_is_found_again() {
@@ -516,6 +557,51 @@ async fn open_of(deployment: &Deployment, rules: &[&str]) -> Vec<(String, String
     open
 }
 
+/// As a revoke counts those of whom enough must be left.
+#[tokio::test(start_paused = true)]
+async fn who_is_denied_super_administrator_is_not_counted_as_one() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let members: Vec<String> =
+        (0..3).map(|n| cloudflare.add_member(&format!("admin{n}@example.com"), Vec::new())).collect();
+    are_super_administrators(cloudflare, &members);
+    assert_eq!(open_of(&deployment, &[FEW]).await, []);
+    let deny = |label: &str| {
+        let id = cloudflare.permission_group(label).unwrap().id;
+        let policy = PolicySpec::allow(id, cloudflare.account_resource_group());
+        for member in &members[1..] {
+            cloudflare.add_policy(member, PolicySpec { access: Access::Deny, ..policy.clone() });
+        }
+    };
+    deny("admin");
+    assert_eq!(open_of(&deployment, &[FEW]).await, [], "the control: they are denied another role");
+    deny("super_admin");
+    let open = open_of(&deployment, &[FEW]).await;
+    assert!(open.len() == 1 && open[0].1.starts_with("1, "), "{open:?}");
+}
+
+/// An answer that leaves the names out takes nothing from the token.
+#[tokio::test(start_paused = true)]
+async fn a_token_is_powerful_still_where_its_permission_groups_are_told_without_names() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let token = strong_token(cloudflare, "jane@example.com");
+    let open = open_of(&deployment, &["token-powerful"]).await;
+    let is_found = |open: &[(String, String)]| open.iter().any(|(id, _)| id.ends_with(&token));
+    assert!(is_found(&open), "{open:?}");
+    let account = format!("com.cloudflare.api.account.{}", cloudflare.account_id());
+    let set = |group: Value| {
+        let policy = json!({
+            "id": "a".repeat(32), "effect": "allow", "resources": { &account: "*" }, "permission_groups": [group],
+        });
+        cloudflare.change_token(&token, &json!({ "policies": [policy] }));
+    };
+    set(json!({ "id": "b".repeat(32) }));
+    assert_eq!(open_of(&deployment, &["token-powerful"]).await, open);
+    set(json!({ "id": "c".repeat(32), "name": "DNS Write" }));
+    assert!(!is_found(&open_of(&deployment, &["token-powerful"]).await), "the control: it has another one");
+}
+
 /// What was never set is told as nothing, and is off.
 #[tokio::test(start_paused = true)]
 async fn a_second_factor_for_which_nothing_was_ever_set_is_not_asked_for() {
@@ -566,7 +652,35 @@ async fn who_is_outside_of_the_domains_is_so_still_where_their_list_is_empty_all
     assert!(!open.iter().any(|(_, evidence)| evidence.contains("elsewhere.example")), "it is one's own: {open:?}");
 }
 
-/// Single sign-on is turned off, and no list says any more who is one's own.
+/// Its name in DNS proved whose it is, and who pauses the login of its people may mean to hide who is outside.
+#[tokio::test(start_paused = true)]
+async fn a_domain_whose_single_sign_on_is_paused_is_ones_own_still() {
+    let deployment = Deployment::start().await;
+    let cloudflare = &deployment.cloudflare;
+    let admin = cloudflare.permission_group("admin").unwrap().id;
+    let add = |domain: &str| {
+        let policy = PolicySpec::allow(&admin, cloudflare.account_resource_group());
+        cloudflare.add_member(&format!("jane@{domain}"), vec![policy]);
+    };
+    let (outside, sister, later) = ("elsewhere.example", "sister.example", "later.example");
+    [outside, sister].into_iter().for_each(add);
+    let found = async || {
+        let open = open_of(&deployment, &["privileged-outside-domains"]).await;
+        [outside, sister, later].map(|domain| open.iter().any(|(_, evidence)| evidence.contains(domain)))
+    };
+    for (one, other) in [(true, true), (true, false), (false, true), (false, false)] {
+        cloudflare.set_sso_domain("example.com", "verified", one);
+        cloudflare.set_sso_domain(sister, "verified", other);
+        assert_eq!(found().await, [true, false, false], "in use: {one}, {other}");
+    }
+    add(later);
+    assert_eq!(found().await, [true, false, true], "both are paused");
+    // The control: one that nobody proved is no more one's own than any other.
+    cloudflare.set_sso_domain(sister, "pending", true);
+    assert_eq!(found().await, [true; 3]);
+}
+
+/// The proof is gone, and no list says any more who is one's own.
 #[tokio::test(start_paused = true)]
 async fn who_was_outside_of_the_domains_stays_found_where_none_is_known_any_more() {
     let deployment = Deployment::start().await;
@@ -585,7 +699,7 @@ async fn who_was_outside_of_the_domains_stays_found_where_none_is_known_any_more
     let open = open_of(&deployment, &rules).await;
     let is_found = |id: &String| open.iter().any(|(found, _)| found == id);
     assert!(is_found(&jane.1) && is_found(&ann.1), "{open:?}");
-    cloudflare.set_sso_domain("example.com", "verified", false);
+    cloudflare.set_sso_domain("example.com", "pending", true);
     add("joe@third.example");
     assert_eq!(open_of(&deployment, &rules).await, open, "neither over nor more");
     // What they hold is known all the same.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use serde_json::{Value, json};
-use sim::cloudflare::{Cloudflare, Fault, Route};
+use sim::cloudflare::{Access, Cloudflare, Fault, PolicySpec, Route};
 use sim::conductorone::{Person, Task};
 
 use crate::deployment::Deployment;
@@ -295,9 +295,9 @@ async fn ambiguous_member_is_also_who_had_the_address_before_all_that_the_ledger
     const LATER: &str = "jane.married@example.com";
     let jane = Box::pin(Jane::holding(2)).await;
     let deployment = &jane.deployment;
-    deployment.set_var("JOURNAL_DAYS", "1");
+    deployment.set_var("JOURNAL_DAYS", "9");
     deployment.cloudflare.change_email(&jane.member, LATER);
-    for hours in [1, 48] {
+    for hours in [1, 10 * 24] {
         deployment.wait(Duration::from_hours(hours)).await;
         deployment.sync().await;
     }
@@ -637,6 +637,36 @@ async fn who_asks_again_for_changes_is_told_their_authors_that_are_known_by_then
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.text().contains("somebody.else@example.com"), "{path}: {}", answer.text());
     }
+}
+
+/// No operation takes off what a policy denies.
+#[tokio::test(start_paused = true)]
+async fn what_is_no_grant_is_not_ours_though_the_log_tells_of_nobody_else_yet() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "on")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let known = roles(&cloudflare);
+    let held = [0, 1].map(|role: usize| holds(&cloudflare, &known[role]));
+    let denies = PolicySpec { access: Access::Deny, ..holds(&cloudflare, &known[2]) };
+    let jane = cloudflare.add_member("jane@example.com", vec![held[0].clone(), denies]);
+    let user = cloudflare.membership(&jane).unwrap().user_id.unwrap();
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(30)).await;
+    cloudflare.set_log_delay(0);
+    let path = format!("/v1/roles/{}/members/{user}", known[1].governed_as());
+    assert_eq!(deployment.request("PUT", &path, &[], None).await.status, 200);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    cloudflare.set_log_delay(600);
+    cloudflare.set_policies(&jane, held.to_vec());
+    deployment.sync().await;
+    let told = async || {
+        let changes = items(&deployment, "/v1/changes?limit=1000").await;
+        let newest = changes.into_iter().find(|change| change["key"] == format!("user:{user}")).unwrap();
+        [newest["fields"].clone(), newest["by"][0]["cause"].clone(), newest["by"][0]["by"]["who"].clone()]
+    };
+    assert_eq!(told().await, [json!(["atoms"]), json!("unknown"), json!("unknown")]);
+    deployment.wait(Duration::from_mins(40)).await;
+    assert_eq!(told().await, [json!(["atoms"]), json!("foreign"), json!("somebody.else@example.com")], "the control");
 }
 
 /// Somebody whom the connector invited five minutes ago: the membership.

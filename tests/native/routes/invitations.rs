@@ -62,14 +62,16 @@ async fn an_invitation_that_was_accepted_is_not_cancelled_and_its_person_stays()
             if synced {
                 deployment.sync().await;
             }
-            let path = format!("/v1/accounts/invitation:{invitation}");
-            let answer = call(&deployment, "DELETE", &path, None).await;
-            assert_refused(&answer, 409, "not_pending");
-            assert!(answer.text().contains("listed among the users"), "{}", answer.text());
-            assert_eq!(cloudflare.member_atoms(&member), held, "renewed: {renewed}, synced: {synced}");
+            for id in [format!("invitation:{invitation}"), member.clone()] {
+                let answer = call(&deployment, "DELETE", &format!("/v1/accounts/{id}"), None).await;
+                assert_refused(&answer, 409, "not_pending");
+                assert!(answer.text().contains("listed among the users"), "{}", answer.text());
+                assert_eq!(cloudflare.member_atoms(&member), held, "{id}, renewed: {renewed}, synced: {synced}");
+            }
         }
         // As a user they are removed.
-        assert_effect(&call(&deployment, "DELETE", &format!("/v1/accounts/user:{user}"), None).await, "removed");
+        let user = if renewed { format!("user:{user}") } else { user };
+        assert_effect(&call(&deployment, "DELETE", &format!("/v1/accounts/{user}"), None).await, "removed");
         assert!(cloudflare.membership(&member).is_none());
     }
     // The control: an invitation that is one.

@@ -12,7 +12,16 @@ use crate::looks::small;
 
 #[tokio::test(start_paused = true)]
 async fn journal_days_that_cannot_be_read_make_nothing_be_forgotten_that_they_may_be_meant_to_keep() {
-    for (days, is_kept) in [("for ever", true), ("4000", true), ("3650d", true), ("", false), ("548", false)] {
+    for (days, is_kept) in [
+        ("for ever", true),
+        ("4000", true),
+        ("3650d", true),
+        // What is promised for eight days would be forgotten before.
+        ("8", true),
+        ("9", false),
+        ("", false),
+        ("548", false),
+    ] {
         let jane = Jane::start().await;
         jane.deployment.set_var("JOURNAL_DAYS", days);
         assert_eq!(jane.call("PUT", &jane.lacks).await.status, 200);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sim::client::Answer;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use crate::access::{AUDIENCE, TEAM, claims, token};
+use crate::calls::NEWCOMER;
 use crate::deployment::Deployment;
 use crate::looks::small;
 
@@ -61,17 +62,57 @@ async fn whom_access_lets_in_looks_an_editor_changes_access_and_the_journal_says
     assert_eq!(connector.raw("PUT", &path, &page, None).await.json()["status"], "granted");
     let origin = connector.json("/v1/operations?limit=1").await["items"][0]["request"]["origin"].clone();
     assert_eq!((&origin["by"], &origin["requester"]), (&json!("page"), &json!(EDITOR)));
+    // So it does of a sync, which may accept removals.
+    assert_eq!(connector.raw("POST", "/v1/sync", &page, None).await.status, 202);
+    assert_eq!(connector.json("/v1/status").await["running"]["by"], EDITOR);
     // The token's end is the session's.
     let ends = connector.raw("GET", "/session", &page, None).await.json()["ends_at"].clone();
     connector.wait(Duration::from_secs(901)).await;
     assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 401, "{ends}");
 }
 
+/// A session is taken wherever a token is.
+#[tokio::test(start_paused = true)]
+async fn what_an_editor_changes_by_scim_has_their_name_in_the_journal_and_what_a_program_does_has_none() {
+    let connector = behind_access().await;
+    let people = connector.list("/v1/users", 100).await;
+    let lacks =
+        |person: &&Value, role: &Value| !person["entitlements"].as_array().unwrap().contains(&role["entitlement_id"]);
+    let roles = connector.list("/v1/roles", 100).await.into_iter().filter(|role| role["grantable"] == true);
+    let mut lacking = roles.map(|role| (people.iter().filter(|person| lacks(person, &role)).collect::<Vec<_>>(), role));
+    let (lacking, role) = lacking.find(|(lacking, _)| lacking.len() > 1).unwrap();
+    let group = format!("/scim/v2/Groups/role-{}", role["id"].as_str().unwrap());
+    let cookie = signed_in(&connector, EDITOR).await;
+    let bearer = format!("Bearer {CONNECTOR_TOKEN}");
+    let by_page = [("x-connector-page", "1"), ("cookie", cookie.as_str())];
+    let by_program = [("authorization", bearer.as_str())];
+    for (headers, who, person) in
+        [(&by_page[..], json!(EDITOR), lacking[0]), (&by_program[..], Value::Null, lacking[1])]
+    {
+        let ask = async |method: &str, path: &str, body: Value| {
+            let body = (!body.is_null()).then(|| body.to_string().into_bytes());
+            let answer = connector.raw(method, path, headers, body).await;
+            assert!(answer.status < 300, "{method} {path}: {}", answer.text());
+            let origin = connector.json("/v1/operations?limit=1").await["items"][0]["request"]["origin"].clone();
+            assert_eq!((&origin["by"], &origin["requester"]), (&json!("scim"), &who), "{method} {path}");
+        };
+        let add = json!({
+            "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+            "Operations": [{ "op": "add", "path": "members", "value": [{ "value": person["id"] }] }],
+        });
+        ask("PATCH", &group, add).await;
+        ask("POST", "/scim/v2/Users", json!({ "userName": NEWCOMER })).await;
+        let invited = connector.cloudflare.membership_of(NEWCOMER).unwrap().id;
+        ask("DELETE", &format!("/scim/v2/Users/invitation-{invited}"), Value::Null).await;
+        assert!(connector.cloudflare.membership_of(NEWCOMER).is_none());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_has_no_token_of_this_team_and_application_is_let_in_nowhere_and_counted() {
     let connector = behind_access().await;
     let now = connector.now();
-    let with = |name: &str, value: serde_json::Value| {
+    let with = |name: &str, value: Value| {
         let mut claims = claims(OTHER, now);
         claims[name] = value;
         token(&connector.team.key(), &claims)

@@ -12,7 +12,8 @@ use sim::stores::s3::{self, S3};
 use sim::stores::{Front, StoreFault};
 
 use crate::deployment::Deployment;
-use crate::looks::small;
+use crate::jane::EMAIL;
+use crate::looks::{holds, roles, small};
 
 const BUCKET: &str = "governance";
 
@@ -141,12 +142,83 @@ async fn a_generation_that_kv_does_not_show_yet_is_pushed_all_the_same() {
     assert_eq!(front.count("PUT"), 2, "{}", deployment.json("/v1/status").await["jobs"]);
 }
 
+/// C1's app, and its connector.
+const APP: &str = "2aPPapp000000000000000000001";
+const CONNECTOR: &str = "2coNNector00000000000000001";
+
+/// C1 takes for gone what it was told is done and does not find in the file.
+#[tokio::test(start_paused = true)]
+async fn what_was_granted_a_moment_before_a_publication_is_in_the_file_that_c1_is_told_to_sync() {
+    let key = ConductorOne::new().credential("connector");
+    for grants in [1, 2] {
+        let store = S3::with_buckets(&[BUCKET]).unwrap();
+        let host = (format!("{BUCKET}.{}", s3::HOST), Front::new(store.clone()).handler());
+        let change = |options: Options| {
+            let options = into_bucket(options).var("PUSH_FILE", "grants.csv").var("AUDIT_FEED", "on");
+            let options = options.var("PROVISIONING", "on").var("C1_APP_ID", APP).var("C1_CONNECTOR_ID", CONNECTOR);
+            options.var("C1_CLIENT_ID", &key.client_id).var("C1_CLIENT_SECRET", &key.client_secret)
+        };
+        let deployment = Deployment::beside_host(small(), change, Some(host)).await;
+        deployment.c1.credential("connector");
+        deployment.c1.add_connector(APP, CONNECTOR);
+        let cloudflare = &deployment.cloudflare;
+        let known = roles(cloudflare);
+        let member = cloudflare.add_member(EMAIL, vec![holds(cloudflare, &known[0])]);
+        let user = cloudflare.membership(&member).unwrap().user_id.unwrap();
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(4)).await;
+        let (told, began) = (deployment.c1.forced_syncs(CONNECTOR), deployment.now());
+        for role in &known[1..=grants] {
+            let path = format!("/v1/roles/{}/members/{user}", role.governed_as());
+            assert_eq!(deployment.request("PUT", &path, &[], None).await.status, 200);
+            deployment.wait(Duration::from_secs(if role.id == known[grants].id { 0 } else { 10 })).await;
+        }
+        while deployment.c1.forced_syncs(CONNECTOR) == told {
+            deployment.wait(Duration::from_millis(500)).await;
+            assert!(
+                deployment.now() - began < 300,
+                "{grants}: {} one is there as soon as it always was",
+                deployment.now() - began
+            );
+        }
+        let file = String::from_utf8(store.object(BUCKET, "grants.csv").unwrap()).unwrap();
+        let hers = file.lines().filter(|line| line.contains(EMAIL)).count();
+        assert_eq!(hers, 1 + grants, "{file}");
+    }
+}
+
+/// A key that is refused is mended by somebody who need not know that the push is to be asked for.
+#[tokio::test(start_paused = true)]
+async fn a_push_that_was_given_up_is_tried_again_an_hour_later_though_nothing_changed() {
+    let store = S3::with_buckets(&[BUCKET]).unwrap();
+    let front = Front::new(store.clone());
+    let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
+    let deployment = Deployment::beside_host(small(), into_bucket, Some(host)).await;
+    let tried = || front.seen().iter().filter(|seen| seen.route.starts_with("PUT")).count();
+    let synced = async |minutes: u64| {
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(minutes)).await;
+        let jobs = deployment.json("/v1/status").await["jobs"].clone();
+        jobs.as_array().unwrap().iter().find(|job| job["kind"] == "push").unwrap().clone()
+    };
+    let denied = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+    front.fail("PUT", StoreFault::Reply(http::Reply::text(403, "application/xml", denied)), 1);
+    for _ in 0..4 {
+        let job = synced(13).await;
+        assert_eq!((&job["state"], tried()), (&json!("failed"), 1), "within the hour it is left alone: {job}");
+    }
+    let mut job = json!(null);
+    for _ in 0..5 {
+        job = synced(15).await;
+    }
+    assert_eq!((&job["state"], tried()), (&json!("done"), 2), "{job}");
+    assert!(store.object(BUCKET, "sync.c1z").is_some());
+}
+
 /// What C1 reads of this Worker comes out of KV, which may show the generation before for a minute: C1 would sync that, and it would be said to have
 /// synced.
 #[tokio::test(start_paused = true)]
 async fn without_a_bucket_c1_is_told_to_sync_once_kv_shows_everywhere_what_was_published() {
-    const APP: &str = "2aPPapp000000000000000000001";
-    const CONNECTOR: &str = "2coNNector00000000000000001";
     // The same name is the same key in any tenant of this host.
     let key = ConductorOne::new().credential("connector");
     for has_bucket in [true, false] {

@@ -1,6 +1,9 @@
 //! `/scim/v2/Users`: removing within the guards, and errors.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use sim::conductorone::{Entitlement, Person, Task};
 
 use super::scim::assert_error;
 use crate::deployment::Deployment;
@@ -201,4 +204,32 @@ async fn that_somebody_is_active_is_no_operation() {
     let active = json!({ "userName": "jane@example.com", "active": true });
     assert_eq!(deployment.request("PUT", &format!("/scim/v2/Users/{user}"), &[], Some(&active)).await.status, 200);
     assert!(deployment.json("/v1/operations").await["items"].as_array().unwrap().is_empty());
+}
+
+/// It is told that nothing was changed, so that what was asked for before goes on.
+#[tokio::test(start_paused = true)]
+async fn a_user_who_is_not_created_since_they_are_there_is_removed_all_the_same_once_there_is_room() {
+    for (path, name, status) in [("/scim/v2/Users", "userName", 409), ("/v1/accounts", "email", 200)] {
+        let deployment = Deployment::start().await;
+        let role = crate::looks::roles(&deployment.cloudflare)[0].clone();
+        let members = ["one@example.com", "two@example.com"].map(|email| {
+            let policy = crate::looks::holds(&deployment.cloudflare, &role);
+            let id = deployment.cloudflare.add_member(email, vec![policy]);
+            deployment.cloudflare.membership(&id).unwrap()
+        });
+        deployment.set_var("MAX_REMOVALS_PER_HOUR", "1");
+        let deployment = deployment.synced().await;
+        for member in &members {
+            let person = Person::member(&member.email, member.user_id.as_deref().unwrap(), &member.id);
+            let removal = deployment.c1.task(&Task::revoke(Entitlement::access(), person));
+            deployment.send_as(&removal, &member.id).await;
+        }
+        let are_there = || members.each_ref().map(|member| deployment.cloudflare.membership(&member.id).is_some());
+        assert_eq!(are_there(), [false, true], "the second waits");
+        let answer = deployment.request("POST", path, &[], Some(&json!({ name: members[1].email }))).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        deployment.wait(Duration::from_hours(2)).await;
+        // The control: whom REST says that it has granted the account to keeps it.
+        assert_eq!(are_there(), [false, status == 200], "{}", deployment.json("/v1/operations").await);
+    }
 }

@@ -121,6 +121,47 @@ async fn what_c1_could_not_take_for_a_while_comes_later_in_order_and_once() {
     }
 }
 
+/// Who looks at the metrics alone is to see that C1 takes nothing, though each sync asks for the job anew.
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_takes_nothing_for_days_is_in_the_metrics_and_what_was_given_up_is_told_afterwards() {
+    let desk = SignalCase::with(|options| signalling(options, "access_changed")).await;
+    let deployment = &desk.deployment;
+    let stands = async || {
+        let metrics = deployment.get("/metrics").await.text();
+        let of_signals = "connector_jobs{kind=\"signal\",state=\"";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(of_signals)).unwrap();
+        line.split('"').next().unwrap().to_owned()
+    };
+    deployment.c1.fail_inbound(InboundFault::Reset, u32::MAX);
+    desk.given(&desk.roles[1]);
+    for run in 0..8 {
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(stands().await, if run == 0 { "due" } else { "failing" }, "a minute after run {run}");
+        let job = desk.job(|job| !job.is_null()).await;
+        assert!(job["message"].as_str().unwrap().contains("could not be reached"), "{job}");
+        deployment.wait(Duration::from_mins(14)).await;
+    }
+    let doctor = deployment.json("/v1/doctor").await;
+    let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "SIGNAL_URL").unwrap();
+    assert_eq!(check["ok"], false, "{check}");
+    for _ in 0..8 * 6 {
+        deployment.wait(Duration::from_hours(4)).await;
+        desk.synced().await;
+    }
+    deployment.c1.heal_inbound();
+    // What was given up is told while it is news, and no longer; the first is what follows at once.
+    let lost = "Signals given up in the last seven days, since ConductorOne took none in time: 1.";
+    for (role, told) in [(2, format!("Sent a signal. {lost}")), (3, "Sent a signal.".to_owned())] {
+        desk.given(&desk.roles[role]);
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(2)).await;
+        assert_eq!((&desk.done().await["message"], stands().await), (&json!(told), "done".to_owned()));
+        deployment.wait(Duration::from_hours(8 * 24)).await;
+    }
+    assert_eq!(desk.events(), ["access_changed"; 2]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_c1_refuses_is_told_with_what_to_do() {
     let desk = SignalCase::start().await;

@@ -195,6 +195,39 @@ async fn too_few_super_administrators_and_what_a_group_gives_are_foreseen() {
     assert_eq!(lost, BTreeSet::from(["Platform", jane.lacks.name.as_str()]), "{told}");
 }
 
+/// As the revoke itself counts them.
+#[tokio::test(start_paused = true)]
+async fn who_is_denied_super_administrator_is_none_of_those_who_are_left() {
+    for (denied, code, status) in [("super_admin", json!("min_super_admins"), 409), ("admin", Value::Null, 200)] {
+        let jane = Jane::holding(2).await;
+        let cloudflare = &jane.deployment.cloudflare;
+        let (admin, whole) = (cloudflare.permission_group("super_admin").unwrap(), cloudflare.account_resource_group());
+        let may = |id: &str| PolicySpec::allow(id, &whole);
+        let others: Vec<String> = cloudflare
+            .memberships()
+            .into_iter()
+            .filter(|one| one.id != jane.member && one.status == "accepted")
+            .map(|one| one.id)
+            .collect();
+        for one in cloudflare.memberships() {
+            let held = if one.id == jane.member {
+                vec![may(&admin.id), may(&jane.has.id)]
+            } else if others[..2].contains(&one.id) {
+                let denies = may(&cloudflare.permission_group(denied).unwrap().id);
+                vec![may(&admin.id), PolicySpec { access: Access::Deny, ..denies }]
+            } else {
+                vec![may(&jane.lacks.id)]
+            };
+            cloudflare.set_policies(&one.id, held);
+        }
+        jane.deployment.sync().await;
+        let told = ask(&jane, "revoke", &entitlement(&admin)).await;
+        assert_eq!(told["refused_by"]["code"], code, "{denied}: {told}");
+        let done = jane.call("DELETE", &admin).await;
+        assert_eq!(done.status, status, "{denied}: {}", done.text());
+    }
+}
+
 /// It is worked out where grants and revokes have their turn.
 #[tokio::test(start_paused = true)]
 async fn one_question_is_answered_at_a_time_and_after_one_that_took_long_none_for_a_while() {

@@ -430,15 +430,17 @@ async fn the_members_of_a_user_group_that_is_refused_are_accepted_however_anothe
     }
 }
 
-/// Be the other one empty all of a sudden, or cut short for the first time.
+/// Be the other one empty all of a sudden, or cut short for the first time, and be it told that it failed, or nothing.
 #[tokio::test]
 async fn who_accepts_what_the_members_list_of_one_user_group_gives_accepts_that_of_no_other() {
     const COUNTS_THREE: Change = |told| told["result_info"]["total_count"] = json!(3);
     const EMPTY: Change = |told| *told = json!({ "success": true, "errors": [], "messages": [], "result": [] });
-    for (left, other) in [(0, EMPTY), (1, CUT_SHORT)] {
+    const NOBODY: Change = |told| told["result"] = json!([]);
+    let cases = [(0, FINE, EMPTY), (1, FINE, CUT_SHORT), (0, UNREADABLE, NOBODY), (1, UNREADABLE, CUT_SHORT)];
+    for (left, before, other) in cases {
         let (world, groups, member) = with_members(3).await;
         world.cloudflare.leave_group(&groups[0], &member);
-        bend_members(&world, &[(&groups[0], COUNTS_THREE)]);
+        bend_members(&world, &[(&groups[0], COUNTS_THREE), (&groups[1], before)]);
         world.sync().await;
         assert_eq!(members_of(&world, &groups).await, [3, 3, 3], "{left}: told");
         bend_members(&world, &[(&groups[0], COUNTS_THREE), (&groups[1], other)]);
@@ -547,6 +549,29 @@ async fn most_user_groups_that_are_gone_at_once_are_held_back_until_somebody_acc
         let truth = still_offering(world.cloudflare.truth(), &before);
         assert_same(&published(&world).await, &truth, &format!("{count}"));
     }
+}
+
+/// A list with a record on it is not empty, whether that one can be read or not.
+#[tokio::test]
+async fn most_user_groups_that_are_gone_at_once_are_held_back_also_where_the_only_one_left_cannot_be_read() {
+    let (world, groups) = with_groups(4).await;
+    let before = published(&world).await;
+    *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+        if asked.contains("/iam/user_groups?") {
+            told["result"].as_array_mut().unwrap().truncate(1);
+            told["result"][0]["name"] = json!(7);
+            for total in ["count", "total_count", "total_pages"] {
+                told["result_info"][total] = json!(1);
+            }
+        }
+    }));
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Held, "{}", run.message);
+    assert!(run.message.starts_with("all own grants of 3 of 4 user groups"), "{}", run.message);
+    assert_same(&published(&world).await, &before, "held");
+    assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Published);
+    let left: Vec<String> = published(&world).await.groups.into_keys().collect();
+    assert_eq!(left, groups[..1], "accepted, and the one is as it was");
 }
 
 /// The list of user groups counts so many, whatever it gives.

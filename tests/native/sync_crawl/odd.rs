@@ -1,16 +1,18 @@
 //! Records that are not as the contract has them: what is absent is unknown and not empty, and one odd record stops nobody else.
 
+use std::collections::BTreeSet;
+
 use c1_cloudflare::account::inherited;
 use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::snapshot::{self, Capability};
 use c1_cloudflare::sync::{self, RunOutcome, Trigger};
-use serde_json::json;
+use serde_json::{Value, json};
 use sim::cloudflare::{
     Access, Atom, Behaviour, Fault, Membership, Oddity, On, Permission, PolicySpec, Route, Spec, Truth,
 };
 
 use super::account;
-use super::oracle::{assert_same, manifest, published};
+use super::oracle::{assert_same, manifest, published, still_offering};
 use crate::support::World;
 
 /// An account that was synced once, and what it was then.
@@ -118,6 +120,97 @@ async fn the_second_factor_of_somebody_whose_login_is_not_told_is_as_it_was_know
         assert_eq!(told().await, Some(is_on), "it is kept");
         world.cloudflare.make_even();
     }
+}
+
+/// The policy that makes Super Administrator.
+fn super_administrator(world: &World) -> PolicySpec {
+    let role = world.cloudflare.permission_group("super_admin").unwrap();
+    PolicySpec::allow(role.id, world.cloudflare.account_resource_group())
+}
+
+/// A member's policy, or the member's status, or that a group's policies lack an id, hides nothing that is told beside it.
+#[tokio::test]
+async fn what_is_given_to_whom_cannot_be_read_in_full_is_shown_beside_what_was_known() {
+    for is_one_policy in [true, false] {
+        let world = World::new(account(60));
+        let whole = world.cloudflare.account_resource_group();
+        let gives = PolicySpec::allow(world.cloudflare.ordinary_roles().remove(0).id, whole);
+        let group = world.cloudflare.add_group("Few", vec![gives.clone()]);
+        world.sync().await;
+        let before = published(&world).await;
+        let admin = super_administrator(&world);
+        let is_other =
+            |atoms: &BTreeSet<Atom>| atoms.len() > 1 && atoms.iter().all(|atom| atom.1 != admin.permission_groups[0]);
+        let mut all = world.cloudflare.memberships().into_iter().filter(|member| member.status == "accepted");
+        let member = all.find(|member| is_other(&world.cloudflare.member_atoms(&member.id))).expect("somebody else");
+        if is_one_policy {
+            let id = member.id.clone();
+            *world.bends.borrow_mut() = Some(Box::new(move |_, told| {
+                let records = match &mut told["result"] {
+                    Value::Array(records) => records.as_mut_slice(),
+                    one => std::slice::from_mut(one),
+                };
+                for record in records.iter_mut().filter(|record| record["id"] == json!(id)) {
+                    if let Some(groups) = record.pointer_mut("/policies/0/permission_groups") {
+                        *groups = Value::Null;
+                    }
+                }
+            }));
+        } else {
+            world.cloudflare.make_odd(On::Reads, &member.id, Oddity::Text("status", "suspended"));
+        }
+        world.cloudflare.make_odd(On::Reads, &group, Oddity::NullInPolicies("id"));
+        world.sync().await;
+        assert_same(&published(&world).await, &before, "kept");
+        world.cloudflare.add_policy(&member.id, admin.clone());
+        world.cloudflare.set_group_policies(&group, vec![gives.clone(), admin]);
+        for _ in 0..2 {
+            world.sync().await;
+            assert_same(&published(&world).await, &world.cloudflare.truth(), &format!("given, {is_one_policy}"));
+            assert!(unreadable(&world, "members").await.is_some() && unreadable(&world, "user_groups").await.is_some());
+        }
+        if !is_one_policy {
+            // The control: what is told no more may be what is not told.
+            let before = published(&world).await;
+            world.cloudflare.set_policies(&member.id, vec![]);
+            world.cloudflare.set_group_policies(&group, vec![gives]);
+            world.sync().await;
+            assert_same(&published(&world).await, &before, "taken");
+        }
+        *world.bends.borrow_mut() = None;
+        world.cloudflare.make_even();
+        world.sync().await;
+        let truth = still_offering(world.cloudflare.truth(), &before);
+        assert_same(&published(&world).await, &truth, "told again");
+    }
+}
+
+/// Whoever may write groups may name one so.
+#[tokio::test]
+async fn a_user_group_without_a_name_is_shown_with_all_that_it_gives() {
+    let world = World::new(Spec { groups: 0, ..account(60) });
+    let whole = world.cloudflare.account_resource_group();
+    let gives = PolicySpec::allow(world.cloudflare.ordinary_roles().remove(0).id, whole);
+    let known = world.cloudflare.add_group("Known", vec![gives.clone()]);
+    world.sync().await;
+    let admin = super_administrator(&world);
+    let new = world.cloudflare.add_group("New", vec![admin.clone()]);
+    world.cloudflare.set_group_policies(&known, vec![gives, admin]);
+    for group in [&known, &new] {
+        world.cloudflare.make_odd(On::Reads, group, Oddity::Text("name", " "));
+    }
+    let mut expected = world.cloudflare.truth();
+    expected.groups.insert(new.clone(), new);
+    for _ in 0..2 {
+        world.sync().await;
+        assert_same(&published(&world).await, &expected, "the one by its id, the other by the name that it had");
+        assert_eq!(unreadable(&world, "user_groups").await.unwrap().0, 2, "they are named");
+    }
+    // The control.
+    world.cloudflare.make_even();
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "told again");
+    assert_eq!(unreadable(&world, "user_groups").await, None);
 }
 
 #[tokio::test]
@@ -421,7 +514,7 @@ async fn a_member_who_holds_more_than_is_told_does_not_lose_it_for_good() {
     // What changes meanwhile is seen once Cloudflare tells it.
     let role = world.cloudflare.permission_group("super_admin").unwrap();
     let whole = world.cloudflare.account_resource_group();
-    world.cloudflare.add_policy(&member.id, PolicySpec::allow(role.id.clone(), whole.clone()));
+    world.cloudflare.add_policy(&member.id, super_administrator(&world));
     world.sync().await;
     world.cloudflare.make_even();
     world.sync().await;

@@ -17,7 +17,7 @@ const LISTS: [&str; 4] = ["/members?", "/tokens?", "/roles?", "/iam/permission_g
 type Change = fn(&mut Value);
 
 /// What a page says of its list.
-const TOLD: [(&str, Change); 6] = [
+const TOLD: [(&str, Change); 7] = [
     ("nothing at all", |told| drop(told.as_object_mut().unwrap().remove("result_info"))),
     ("null", |told| told["result_info"] = Value::Null),
     ("no totals", |told| {
@@ -33,12 +33,18 @@ const TOLD: [(&str, Change); 6] = [
         told["result_info"]["total_count"] = json!(3);
         told["result_info"].as_object_mut().unwrap().remove("total_pages");
     }),
+    ("fewer than its full pages have", counts_ninety),
     ("numbers as texts", |told| {
         for name in ["total_count", "total_pages", "per_page", "count"] {
             told["result_info"][name] = json!(told["result_info"][name].to_string());
         }
     }),
 ];
+
+fn counts_ninety(told: &mut Value) {
+    told["result_info"]["total_count"] = json!(90);
+    told["result_info"].as_object_mut().unwrap().remove("total_pages");
+}
 
 #[tokio::test]
 async fn whatever_a_page_says_of_its_list_nothing_is_published_as_gone() {
@@ -74,6 +80,22 @@ async fn whatever_a_page_says_of_its_list_nothing_is_published_as_gone() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Nobody who is known stands behind the pages that it tells of.
+#[tokio::test]
+async fn a_new_member_at_the_end_of_a_list_that_counts_too_few_is_published() {
+    let world = World::new(Spec { members: 100, ..Spec::default() });
+    world.sync().await;
+    *world.bends.borrow_mut() = Some(Box::new(|asked, told| {
+        if asked.contains("/members?") && !asked.contains("/user_groups/") {
+            counts_ninety(told);
+        }
+    }));
+    let new = world.cloudflare.add_member("zzz@example.com", vec![]);
+    world.sync().await;
+    let user = world.cloudflare.membership(&new).unwrap().user_id.unwrap();
+    assert!(published(&world).await.users.contains(&user));
 }
 
 /// An account with 20 tokens and 40 members, synced before its list of tokens is another.

@@ -582,6 +582,68 @@ async fn a_mass_disappearance_among_our_own_changes_is_left_to_a_sweep() {
     }
 }
 
+/// What C1 is told to sync has what it was told is done a moment before. A list may not show that yet, so it stays in force; and an invitation that
+/// is renewed is gone for a moment.
+#[tokio::test]
+async fn what_is_too_young_to_be_published_by_itself_goes_along_and_stays_in_force_but_for_who_is_gone() {
+    // Beside another's change that is old enough, beside what was read again, or by itself.
+    for (is_gone, is_first, is_more) in
+        [(false, true, false), (true, true, false), (false, false, true), (false, false, false)]
+    {
+        let what = format!("gone: {is_gone}, beside another: {is_first}, beside what was read: {is_more}");
+        let world = World::new(Spec { members: 40, groups: 0, roles: 8, ..Spec::default() });
+        let account = &world.cloudflare;
+        let accepted: Vec<_> = account.memberships().into_iter().filter(|member| member.status == "accepted").collect();
+        let (first, second) = (&accepted[5], &accepted[6]);
+        let [one, other] = [0, 1].map(|place| {
+            PolicySpec::allow(account.ordinary_roles()[place].id.clone(), account.account_resource_group())
+        });
+        account.set_policies(&second.id, vec![one.clone()]);
+        world.sync().await;
+        world.advance(900);
+        let changed = async |id: &str| {
+            account.set_policies(id, vec![one.clone(), other.clone()]);
+            note(&world, &read(&world, id).await.unwrap(), false, None).await;
+        };
+        if is_first {
+            changed(&first.id).await;
+        }
+        world.advance(20);
+        if is_gone {
+            let record = read(&world, &second.id).await.unwrap();
+            account.remove_member(&second.id);
+            note(&world, &record, true, None).await;
+        } else {
+            changed(&second.id).await;
+        }
+        let stands = async |first_grants: usize, second_grants: usize, open: i64, when: &str| {
+            let grants = published(&world).await.grants;
+            let of = |one: &sim::cloudflare::Membership| {
+                let user = one.user_id.clone().unwrap();
+                grants.iter().filter(|grant| grant.contains(&user)).count()
+            };
+            let held = (of(first), of(second));
+            let left = world.one("SELECT COUNT(*) FROM overlay WHERE generation IS NULL", &[]).unwrap().unwrap();
+            assert_eq!((held.1, left.integer()), (second_grants, Some(open)), "{what}, {when}");
+            assert!(!is_first || held.0 == first_grants, "{what}, {when}");
+        };
+        let mut more = BTreeMap::new();
+        if is_more {
+            more.insert(format!("api_token:{:032x}", 1), None);
+        }
+        let came = if is_first || is_more { refresh::Outcome::Published } else { refresh::Outcome::NotNow };
+        assert_eq!(refresh::publish(&world, Plan::Paid, more).await.unwrap(), came, "{what}");
+        let is_along = (is_first || is_more) && !is_gone;
+        stands(2, if is_along { 2 } else { 1 }, 1, "at first").await;
+        let newest = manifest(&world).await.generation;
+        world.advance(60);
+        let came = refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap();
+        assert_eq!(came, refresh::Outcome::Published, "{what}");
+        stands(2, if is_gone { 0 } else { 2 }, 0, "later").await;
+        assert_eq!(manifest(&world).await.generation == newest, is_along, "{what}: it is there already");
+    }
+}
+
 /// Somebody who is in a user group, and two more groups; synced once.
 async fn in_a_group() -> (World, sim::cloudflare::Membership, [String; 3]) {
     let mut world = World::new(Spec { members: 40, groups: 0, roles: 8, ..Spec::default() });

@@ -261,6 +261,34 @@ async fn a_token_that_another_token_of_the_same_persons_is_not_shown_is_gone() {
     }
 }
 
+/// What the one was shown would count as what the other is shown.
+#[tokio::test]
+async fn a_sync_in_the_middle_of_which_the_connectors_token_is_replaced_starts_over() {
+    for is_replaced in [true, false] {
+        let mut world = world();
+        let all: Vec<String> =
+            (0..5).map(|n| world.cloudflare.add_token(&format!("ci {n}"), None, &json!({}))).collect();
+        world.sync().await;
+        world.limits.pages = 1;
+        let trigger = Trigger { by: "test".to_owned(), accept_removals: false };
+        sync::begin(&world, &world.config.cloudflare, trigger).unwrap();
+        while sync::status(&world).unwrap().running.unwrap().phase != sync::Phase::Members {
+            sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+        }
+        world.cloudflare.reset_log();
+        if is_replaced {
+            world.config.cloudflare.token = Secret::new(world.cloudflare.user_token());
+            let shown = all[..3].to_vec();
+            world.cloudflare.configure(|behaviour| behaviour.lists_tokens_made = Some(shown));
+        }
+        world.finish().await;
+        assert_eq!(world.cloudflare.requests(Route::ListTokens) > 0, is_replaced, "read once more");
+        world.sync().await;
+        let told = sync::status(&world).unwrap().capabilities["tokens"].clone();
+        assert_eq!((told.on, tokens(&world).await.len()), (!is_replaced, 6), "{told:?}");
+    }
+}
+
 #[tokio::test]
 async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_read() {
     let world = world();

@@ -124,6 +124,10 @@ async fn app_not_allowed_is_foretold_by_the_doctor_of_an_app_that_is_connected_a
         assert!(refused.errored().is_some_and(|said| said.contains("ALLOWED_APPS")), "{refused:?}");
         connected.set_var("ALLOWED_APPS", &format!("{},{}", connected.app.id, twin.id));
         assert_eq!(told().await, None, "both are pinned");
+        connected.set_var("ALLOWED_APPS", "2other");
+        assert!(told().await.is_some());
+        assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done");
+        assert_eq!(told().await, None, "none is connected any more");
     }
 }
 
@@ -147,6 +151,49 @@ async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
     assert!(message.contains("every Cloudflare account") && message.contains(&another.id), "{message}");
     assert_eq!(connected.writes(), writes, "nothing is changed on a guess");
     assert_eq!(connected.run(json!({ "app_id": connected.app.id })).await["state"], "done");
+}
+
+/// Whoever owns an app may give an entitlement the id of one of this account's user groups, and this account's own app may have none.
+#[tokio::test(start_paused = true)]
+async fn where_the_api_key_may_not_list_an_apps_accounts_no_other_one_is_taken_for_this_accounts() {
+    for (is_seen, beside, said) in [
+        (false, "group", "Several apps"),
+        (false, "role", "may stand for this account"),
+        (false, "nothing", "may stand for this account"),
+        // The controls: its accounts tell, and what is another account's beside it is no question.
+        (true, "group", "Several apps"),
+        (true, "role", ""),
+        (true, "nothing", ""),
+    ] {
+        let what = format!("{is_seen} {beside}");
+        let connected = prepared(|options| options).await;
+        let group = connected.roles.last().unwrap();
+        connected.c1.remove_entitlement(&group.id);
+        let jane = connected.cloudflare.memberships().remove(0);
+        let jane = Person::member(&jane.email, jane.user_id.as_deref().unwrap_or_default(), &jane.id);
+        connected.c1.add_account(&connected.app, &jane);
+        let other = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Cloudflare (another)".into() };
+        let of = if beside == "group" { group } else { &connected.roles[0] };
+        let theirs = Entitlement { id: "2Theirs".into(), ..of.clone() };
+        if beside != "nothing" {
+            connected.c1.add_app(&other, std::slice::from_ref(&theirs));
+        }
+        if !is_seen {
+            connected.c1.forbid_api(&format!("GET /api/v1/apps/{}/app_users", connected.app.id));
+        }
+        let report = connected.run(json!({})).await;
+        if said.is_empty() {
+            assert_eq!((&report["state"], &report["app"]["id"]), (&json!("done"), &json!(connected.app.id)), "{what}");
+            continue;
+        }
+        assert_eq!(report["state"], "failed", "{what}: {report}");
+        let message = report["message"].as_str().unwrap();
+        assert!(message.contains(said) && message.contains(&connected.app.id), "{what}: {message}");
+        assert_eq!(message.contains(&other.id), beside != "nothing", "{what}: {message}");
+        assert_eq!((connected.writes(), connected.c1.webhooks().len()), (0, 0), "{what}: nothing on a guess");
+        let report = connected.run(json!({ "app_id": connected.app.id })).await;
+        assert_eq!(report["state"], "done", "{what}: whoever says which one it is has it connected: {report}");
+    }
 }
 
 /// Role ids are the same in every account, so whoever names an app may name another account's.

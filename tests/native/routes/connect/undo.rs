@@ -1,9 +1,9 @@
 //! Putting back what was there before.
 
 use serde_json::{Value, json};
-use sim::conductorone::{ApiFault, App, Entitlement, Person, Task};
+use sim::conductorone::{ApiFault, App, Entitlement, Outcome, Person, Task};
 
-use crate::connected::{lines, prepared};
+use crate::connected::{Connected, lines, prepared};
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_changed_since_is_left_alone_and_said() {
@@ -74,11 +74,17 @@ async fn a_webhook_is_deleted_where_somebody_elses_steps_lead_to_another_one() {
     assert_eq!(left, [theirs], "{undo}");
 }
 
-/// An app that nobody connected from here may use the webhook as well.
+async fn grant_of(connected: &Connected, app: &App, email: &str) -> Outcome {
+    let task = Task::grant(connected.roles[0].clone(), Person::newcomer(email)).app(app.clone());
+    Box::pin(connected.deliver(&connected.c1.task(&task))).await
+}
+
+/// An app that nobody connected from here may use the webhook as well. What it asks for is carried out neither before the undo nor after it.
 #[tokio::test(start_paused = true)]
 async fn a_webhook_that_another_app_uses_or_may_use_stays() {
     for is_seen in [true, false] {
         let connected = prepared(|options| options).await;
+        connected.unset_var("ALLOWED_APPS");
         assert_eq!(connected.run(json!({})).await["state"], "done");
         let policy = json!({ "webhook": { "webhookId": connected.webhook() } });
         let (app, theirs) = (
@@ -99,7 +105,33 @@ async fn a_webhook_that_another_app_uses_or_may_use_stays() {
         let why =
             if is_seen { "\"Sandbox Role\" was pointed at it" } else { "may not see whether \"Sandbox\" uses it" };
         assert!(lines(&undo, "left").join("\n").contains(why), "{undo}");
+        let refused = grant_of(&connected, &app, "one@example.com").await;
+        assert!(refused.errored().is_some_and(|said| said.contains("ALLOWED_APPS")), "{refused:?}");
+        // The controls: the app that was connected, should somebody wire it by hand, and another one once it is named.
+        let taken = grant_of(&connected, &connected.app, "two@example.com").await;
+        assert!(taken.completed().is_some(), "{taken:?}");
+        connected.set_var("ALLOWED_APPS", &app.id);
+        let taken = grant_of(&connected, &app, "three@example.com").await;
+        assert!(taken.completed().is_some(), "{taken:?}");
     }
+}
+
+/// The tasks of those that were put back are taken until then, since nobody else's are to be.
+#[tokio::test(start_paused = true)]
+async fn an_app_that_was_connected_by_mistake_is_let_go_once_another_one_is_connected_after_the_undo() {
+    let connected = prepared(|options| options).await;
+    connected.unset_var("ALLOWED_APPS");
+    let twin = App { id: "2TwinTwinTwinTwinTwinTwinTw".into(), display_name: "Cloudflare (old)".into() };
+    let group = Entitlement { id: "2TwinGroup".into(), ..connected.roles.last().unwrap().clone() };
+    connected.c1.add_app(&twin, &[group]);
+    let is_taken = async |app: &App, email: &str| grant_of(&connected, app, email).await.completed().is_some();
+    assert_eq!(connected.run(json!({ "app_id": twin.id })).await["state"], "done");
+    for _ in 0..2 {
+        assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done");
+    }
+    assert!(is_taken(&twin, "one@example.com").await && !is_taken(&connected.app, "two@example.com").await);
+    assert_eq!(connected.run(json!({ "app_id": connected.app.id })).await["state"], "done");
+    assert!(is_taken(&connected.app, "three@example.com").await && !is_taken(&twin, "four@example.com").await);
 }
 
 #[tokio::test(start_paused = true)]

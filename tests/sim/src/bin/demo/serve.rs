@@ -28,12 +28,17 @@ pub(crate) async fn stay(terminal: &mut Terminal, stage: &Stage) -> Result<(), S
     terminal.line("");
     let url = stage.world.worker.url();
     let grant = format!("/v1/roles/{}/members/{}", cast.role.governed_as(), cast.user_id);
+    // In front of them: an interactive zsh takes a comment behind a command for words of that command.
+    terminal.line(&format!(
+        "  Some lines to try; the PUT grants {} to {}, and the DELETE takes it away again:",
+        cast.role.name, cast.member.email
+    ));
     for line in [
         format!("URL={url} AUTH='Authorization: Bearer {CONNECTOR_TOKEN}'"),
         "curl -sH \"$AUTH\" $URL/v1/status".to_owned(),
         "curl -sH \"$AUTH\" $URL/v1/doctor".to_owned(),
         "curl -sH \"$AUTH\" \"$URL/v1/grants?limit=5\"".to_owned(),
-        format!("curl -sH \"$AUTH\" -X PUT $URL{grant}       # grants {} to {}", cast.role.name, cast.member.email),
+        format!("curl -sH \"$AUTH\" -X PUT $URL{grant}"),
         "curl -sH \"$AUTH\" -X POST $URL/v1/sync".to_owned(),
         "curl -sH \"$AUTH\" $URL/v1/changes".to_owned(),
         "curl -sOJH \"$AUTH\" $URL/v1/export/sync.c1z".to_owned(),
