@@ -453,7 +453,7 @@ const paths = {
   "/v1/connect": {
     post: route("Points ConductorOne's entitlements at this Worker, or back.", {
       answers: { 200: json(ref("Connection"), "It has ended, well or not."), 202: json(ref("Connection"), "It goes on.") },
-      codes: ["connect_not_configured", "connect_running"],
+      codes: ["connect_not_configured", "connect_running", "rest_provisioning_off"],
       body: { required: false, schema: object({ "app_id?": maybe(string), "dry_run?": boolean, "undo?": boolean, "overwrite?": boolean }) },
       right: "full",
     }),

@@ -551,13 +551,14 @@ await run("up", async () => {
   const goes = await mustKeepDomains(api, settings, account, name, url);
   // One that was deployed without its address has learned it.
   mustKeepWorkersDev(settings, url, isFirst ? "" : before.get("PUBLIC_URL")?.text || undefined);
-  const mustBeOff = () => (isFirst ? undefined : mustStayOff(api, account, name, settings));
+  const has = (secret) => before?.get(secret)?.type === "secret_text";
+  // One without this secret was never put up to the end: a first run that was ended may have uploaded it, and not switched its address on yet.
+  const mustBeOff = () => (isFirst || !has(FULL) ? undefined : mustStayOff(api, account, name, settings));
   await mustBeOff();
   await tellRoute(api, settings, account, name, url, before);
   // A Worker that was deployed without it has learned it, and may have learned another one.
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
 
-  const has = (secret) => before?.get(secret)?.type === "secret_text";
   const token = await apiToken(piped[API_TOKEN], has(API_TOKEN), account, provisioning, given["no-open"], provisioning === "on" && before?.get("PROVISIONING")?.text !== "on");
   const tokens = await connectorTokens(piped, has, given["new-tokens"], given.reach ?? (before?.get("PUBLIC_URL")?.text || url));
   const made = Object.entries(tokens).filter(([, { isMade }]) => isMade);

@@ -99,7 +99,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
                 OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
                 AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant')) \
             AND json_extract(request, '$.target') IS NOT 'renewal' \
-            AND json_extract(request, '$.origin.by') || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted'",
+            AND CASE WHEN key LIKE '%/%/%' THEN 'scim' ELSE json_extract(request, '$.origin.by') END || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted'",
         &[id.0.into()],
     )?;
     let Some([action, email, member, entitlement, secs, effect, is_done, extends]) = rows.first().map(Vec::as_slice)
@@ -111,7 +111,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         &format!(
             "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
-            AND json_extract(request, '$.origin.by') || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
+            AND CASE WHEN key LIKE '%/%/%' THEN 'scim' ELSE json_extract(request, '$.origin.by') END || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
         ),
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
@@ -653,14 +653,19 @@ mod tests {
 
     /// It was told that the account is there, and that nothing was changed.
     #[test]
-    fn a_scim_client_that_asks_for_an_account_once_more_leaves_its_end() {
+    fn who_asks_for_an_account_once_more_by_scim_or_before_something_else_leaves_its_end() {
         const ROLE: &str = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
-        for (by, what, effect, ends) in [
-            ("scim", "account", "already_granted", true),
+        for (by, key, what, effect, ends) in [
+            ("scim", "", "account", "already_granted", true),
+            // The account that a task about something else makes first.
+            ("webhook", "t/s/e2", "account", "already_granted", true),
             // The controls: another way, something else, and an account that was not there.
-            ("rest", "account", "already_granted", false),
-            ("scim", ROLE, "already_granted", false),
-            ("scim", "account", "invited", false),
+            ("rest", "", "account", "already_granted", false),
+            ("webhook", "t/s", "account", "already_granted", false),
+            ("webhook", "t/s/e2", ROLE, "already_granted", false),
+            ("webhook", "t/s/e2", "account", "invited", false),
+            ("scim", "", ROLE, "already_granted", false),
+            ("scim", "", "account", "invited", false),
         ] {
             // The grant for a time is done before it is asked for once more, or comes to be done after that.
             for order in [[1, 2], [2, 1]] {
@@ -671,10 +676,10 @@ mod tests {
                     if number == 1 {
                         settled(&desk, 1, &for_secs(3_600), what, DONE, None, 1);
                     } else {
-                        settled(&desk, 2, &again, what, &there, None, 0);
+                        settled(&desk, 2, &again, what, &there, Some(key), 0);
                     }
                 }
-                assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{by} {what} {effect} {order:?}");
+                assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{by} {key} {what} {effect} {order:?}");
             }
         }
     }

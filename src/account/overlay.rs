@@ -73,24 +73,31 @@ pub async fn note<P: KeyValue + Sql>(
     let id = left.member.id;
     // Who declined is no member, in every generation.
     let is_gone = left.gone || !left.member.status.is_member();
-    let (known, mut groups, is_seen, is_sure) = loop {
+    let (known, mut groups, was_gone, is_seen, is_sure) = loop {
         let last = last_published(ports)?;
-        match latest(ports, id)? {
-            Some((kept, None)) => break (kept.member, kept.groups, true, kept.key.is_some()),
-            taken_in => {
-                let taken_in = taken_in.and_then(|(kept, _)| kept.key.and(kept.member));
-                let Newest { known, is_seen, is_sure } =
-                    Newest::published(ports, snapshot, taken_in, left.member).await?;
-                // One that was published meanwhile may know more of the member, which would be undone by what is laid over it.
-                if last_published(ports)? == last {
-                    break (known, BTreeMap::new(), is_seen && is_sure, is_sure);
-                }
+        let (taken_in, groups, was_gone) = match latest(ports, id)? {
+            Some((kept, None)) if kept.member.is_some() => {
+                break (kept.member, kept.groups, false, true, kept.key.is_some());
             }
+            // No membership comes back under its id: who is there after all was not found by a read that was behind, and has what the generation
+            // knows of them, and the groups that operations were about since.
+            Some((kept, None)) => (None, kept.groups, true),
+            taken_in => (taken_in.and_then(|(kept, _)| kept.key.and(kept.member)), BTreeMap::new(), false),
+        };
+        let Newest { known, is_seen, is_sure } = Newest::published(ports, snapshot, taken_in, left.member).await?;
+        // One that was published meanwhile may know more of the member, which would be undone by what is laid over it.
+        if last_published(ports)? == last {
+            break (known, groups, was_gone, was_gone || (is_seen && is_sure), is_sure);
         }
     };
     let mut in_groups: BTreeSet<UserGroupId> = known.iter().flat_map(|member| member.groups.iter().copied()).collect();
     if let Some((group, is_in)) = left.group {
         groups.insert(group, (is_in, now));
+    }
+    for (&group, &(is_in, _)) in &groups {
+        if !was_gone && left.group != Some((group, is_in)) {
+            continue;
+        }
         if is_in {
             in_groups.insert(group)
         } else {
@@ -100,7 +107,8 @@ pub async fn note<P: KeyValue + Sql>(
     let member = (!is_gone).then(|| member(left.member, in_groups, known.as_ref()));
     // What a sync under way has read may be another, and so may what one that begins now is shown.
     let is_syncing = || ports.one("SELECT 1 FROM sync_state WHERE name = ?", &[state::CURSOR.into()]);
-    if is_seen && member == known && !left.is_fresh && is_syncing()?.is_none() {
+    let is_same = if was_gone { is_gone } else { member == known };
+    if is_seen && is_same && !left.is_fresh && is_syncing()?.is_none() {
         return Ok(());
     }
     let key = is_sure.then(|| left.member.principal().to_string());

@@ -37,6 +37,11 @@ const LONGEST_SECS: i64 = 6 * 60 * 60;
 /// What was read longer ago says nothing of who is idle any more: somebody may have logged in since.
 const BELIEVED_SECS: i64 = 3 * DAY_SECS;
 
+/// What is told of a list that came.
+const ALL: &str = "The list of the people whom Access knows can be read: their last logins are in it.";
+const FEWER: &str =
+    "The list of the people whom Access knows can be read, and has nobody on it, or fewer than it tells of.";
+
 /// The audit log of version 1 is read this far back at first.
 const BACK_SECS: i64 = 90 * DAY_SECS;
 
@@ -147,11 +152,19 @@ pub async fn read_on<P: Http + Clock + Sql>(
             client.access_users_page(reading.page).await
         };
         let is_over = match page {
-            // One that was cut short takes the place of none that is believed until the next reading, and one that ends with nobody of none at all.
+            // One that was cut short takes the place of none that is believed until the next reading, and one with nobody on it of none at all.
             Ok(page) => {
-                let ends_empty = state.read_at.is_some() && page.items.is_empty();
-                let is_believed = ends_empty || state.is_believed(now.plus_secs(DAY_SECS));
-                reading.take(ports, &page, now)?.map(|is_whole| is_whole || !is_believed)
+                let is_empty = state.read_at.is_some() && reading.page == 1 && page.items.is_empty();
+                let is_believed = is_empty || state.is_believed(now.plus_secs(DAY_SECS));
+                let read = reading.take(ports, &page, now)?;
+                if let Some(is_whole) = read
+                    && !reading.of_log
+                {
+                    state.readable = true;
+                    let told = if is_whole { ALL } else { FEWER };
+                    told.clone_into(&mut state.message);
+                }
+                read.map(|is_whole| is_whole || !is_believed)
             }
             Err(error) if reading.of_log => state.fail_log(&error, &reading, ports.now()),
             Err(error) => state.fail(&error, &reading, ports.now()),
@@ -164,7 +177,7 @@ pub async fn read_on<P: Http + Clock + Sql>(
         };
         if !reading.of_log {
             if is_whole {
-                state.believe(&reading);
+                state.read_at = Some(reading.began_at);
             }
             if state.in_audit_log != Some(false) && state.shown != now.date() {
                 reading = Reading::begin(now, true);
@@ -260,13 +273,6 @@ impl Logins {
 
     fn log_since(&self, now: Timestamp) -> Timestamp {
         self.log_read_until.unwrap_or_else(|| now.plus_secs(DAY_SECS - BACK_SECS)).plus_secs(-DAY_SECS)
-    }
-
-    /// The list was read to its end: it takes the place of the one before.
-    fn believe(&mut self, reading: &Reading) {
-        (self.readable, self.read_at) = (true, Some(reading.began_at));
-        "The list of the people whom Access knows can be read: their last logins are in it."
-            .clone_into(&mut self.message);
     }
 
     /// Access's list did not come: whether that ends the reading.

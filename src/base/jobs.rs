@@ -70,7 +70,7 @@ pub struct Job {
     pub attempts: i64,
     /// What the last attempt said.
     pub message: Option<String>,
-    /// When it was asked for.
+    /// When it was last asked for.
     pub wanted_at: Timestamp,
     /// When it is tried next.
     pub due_at: Option<Timestamp>,
@@ -119,8 +119,9 @@ pub const BY_STATE: &str = "SELECT kind, CASE WHEN state = 'due' AND attempts > 
     COUNT(*) FROM job GROUP BY 1, 2";
 
 /// Asks for a job about a subject. One that is asked for already, done or given up stays as it is, unless `again`: then it is done
-/// once more, or, where it waits for its time, that is now. One that was given up is begun anew an hour later, since what it was about may be
-/// put right by then; not the wiring, whose runs are asked for by somebody or by a publication.
+/// once more, or, where it waits for its time, that is now, or, where it is under way, it is due once more should it be given up. One that
+/// was given up is begun anew an hour later, since what it was about may be put right by then; not the wiring, whose runs are asked for by
+/// somebody or by a publication.
 ///
 /// A newer subject is tried at once, and takes over how often the one before failed in a row, as far as it tells that nothing works: who
 /// is asked for something new every few minutes would never be seen to fail. Its next tries are 16 minutes and more apart.
@@ -134,7 +135,8 @@ pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Times
     )?;
     if again {
         sql.query(
-            "UPDATE job SET due_at = MIN(due_at, ?) WHERE kind = ? AND state = 'due' AND begun_at IS NULL",
+            "UPDATE job SET wanted_at = ?1, due_at = CASE WHEN begun_at IS NULL THEN MIN(due_at, ?1) ELSE due_at END \
+             WHERE kind = ?2 AND state = 'due'",
             &[now.into(), kind.as_str().into()],
         )?;
     }
@@ -167,7 +169,8 @@ pub fn begin(sql: &dyn Sql, job: &Job, now: Timestamp) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Notes what an attempt came to. Where the subject is another by now, that one stays due.
+/// Notes what an attempt came to. Where the subject is another by now, that one stays due; and so does what is given up though it was asked for
+/// once more since the attempt began.
 pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Result<(), SqlError> {
     let mut left = Value::Null;
     let (state, attempts, due_at, message) = match attempt {
@@ -185,7 +188,9 @@ pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Resul
         Attempt::Again(message) | Attempt::GivenUp(message) => (State::Failed, job.attempts + 1, None, Some(message)),
     };
     sql.query(
-        "UPDATE job SET state = ?, attempts = ?, due_at = ?, message = COALESCE(?, message), left_over = ?, ended_at = ?, \
+        "UPDATE job SET state = CASE WHEN ?1 = 'failed' AND wanted_at > begun_at THEN 'due' ELSE ?1 END, attempts = ?, \
+            due_at = CASE WHEN ?1 = 'failed' AND wanted_at > begun_at THEN wanted_at ELSE ? END, \
+            message = COALESCE(?, message), left_over = ?, ended_at = ?, \
             last_done_at = CASE WHEN ?1 = 'done' THEN ?6 ELSE last_done_at END, begun_at = NULL \
          WHERE kind = ? AND subject = ?",
         &[
@@ -316,6 +321,32 @@ mod tests {
         begin(&desk, &job, desk.now()).unwrap();
         want(&desk, JobKind::Push, "g1", true, desk.now()).unwrap();
         assert!(due(&desk, desk.now()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_asked_for_again_while_the_attempt_is_under_way_that_gives_it_up_is_due_once_more() {
+        let given_up = || Attempt::GivenUp("The key is refused.".into());
+        for (attempt, is_asked, is_due) in
+            [(given_up(), true, true), (given_up(), false, false), (Attempt::Done("Pushed.".into()), true, false)]
+        {
+            let desk = desk();
+            want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
+            let job = one(&desk);
+            begin(&desk, &job, desk.now()).unwrap();
+            desk.advance(1);
+            if is_asked {
+                want(&desk, JobKind::Push, "g1", true, desk.now()).unwrap();
+            }
+            end(&desk, &job, &attempt, desk.now()).unwrap();
+            let again = due(&desk, desk.now()).unwrap();
+            assert_eq!(again.len(), usize::from(is_due), "{attempt:?} {is_asked}");
+            // Once, and no more.
+            for job in again {
+                begin(&desk, &job, desk.now()).unwrap();
+                end(&desk, &job, &attempt, desk.now()).unwrap();
+            }
+            assert!(due(&desk, desk.now().plus_secs(LEASE_SECS)).unwrap().is_empty(), "{attempt:?} {is_asked}");
+        }
     }
 
     #[test]

@@ -6,7 +6,6 @@
 //! asked for.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -32,7 +31,7 @@ pub struct Seats(Rc<RefCell<SeatTable>>);
 struct SeatTable {
     since: BTreeMap<u64, Timestamp>,
     number: u64,
-    waiting: VecDeque<oneshot::Sender<Seat>>,
+    waiting: Vec<oneshot::Sender<Seat>>,
 }
 
 /// A seat, until it is dropped.
@@ -54,7 +53,7 @@ impl Seats {
                 return Some(self.seat(&mut taken, now));
             }
             let (sender, given) = oneshot::channel();
-            taken.waiting.push_back(sender);
+            taken.waiting.push(sender);
             given
         };
         // Seats of the dead may be free although others wait.
@@ -76,10 +75,10 @@ impl Seats {
         loop {
             let (next, seat) = {
                 let mut taken = self.0.borrow_mut();
-                if taken.since.len() >= SEATS {
+                if taken.since.len() >= SEATS || taken.waiting.is_empty() {
                     return;
                 }
-                let Some(next) = taken.waiting.pop_front() else { return };
+                let next = taken.waiting.remove(0);
                 let seat = self.seat(&mut taken, now);
                 (next, seat)
             };

@@ -1,7 +1,6 @@
 //! Values that never change, kept in memory from one request to the next: they need not be read again, and what was checked of them need
 //! not be checked again. Lost with the isolate: only ever a saving.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// This many bytes at most: the table of contents of a large account and a dozen chunks of 130 KB, of an isolate's 128 MB.
@@ -11,7 +10,7 @@ const MOST: usize = 2 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub struct Shelf {
     /// The one that was used last is at the end.
-    values: VecDeque<(String, Rc<[u8]>)>,
+    values: Vec<(String, Rc<[u8]>)>,
     bytes: usize,
 }
 
@@ -27,18 +26,16 @@ impl Shelf {
     pub fn keep(&mut self, key: &str, value: &Rc<[u8]>) {
         self.take(key);
         self.bytes += value.len();
-        self.values.push_back((key.to_owned(), Rc::clone(value)));
-        while self.bytes > MOST
-            && let Some((_, dropped)) = self.values.pop_front()
-        {
-            self.bytes -= dropped.len();
+        self.values.push((key.to_owned(), Rc::clone(value)));
+        while self.bytes > MOST && !self.values.is_empty() {
+            self.bytes -= self.values.remove(0).1.len();
         }
     }
 
     /// Takes a value out, as one that is gone from where it was read.
     pub fn take(&mut self, key: &str) -> Option<Rc<[u8]>> {
         let place = self.values.iter().position(|(known, _)| known == key)?;
-        let (_, value) = self.values.remove(place)?;
+        let (_, value) = self.values.remove(place);
         self.bytes -= value.len();
         Some(value)
     }

@@ -75,7 +75,8 @@ pub struct TaskStep {
     pub task_id: String,
     /// The number people see.
     pub task_number: Option<String>,
-    /// The step's id; with the task's id it identifies the operation, however often it is delivered.
+    /// The step's id, with the entitlement's behind it where that is another than the task's; with the task's id it identifies the operation, however often
+    /// it is delivered.
     pub step_id: Option<String>,
     /// Whether the task is still open and this step waits for us; if not, why not.
     pub actionable: Result<(), String>,
@@ -156,6 +157,14 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
     };
     let mut target = current.provision.unwrap_or_default().provision.provision_target;
     let (action, mut named) = action(&task.r#type)?;
+    let (mut step_id, mut is_delegated) = (current.id, false);
+    // One step of a policy may have several of its own, each of another entitlement, as the account before the role.
+    if let (Some(of), Some(at)) = (&named.app_entitlement_id, &target.app_entitlement_id)
+        && of != at
+    {
+        is_delegated = true;
+        step_id = step_id.map(|step| [step.as_str(), at.as_str()].join("/"));
+    }
     // A task of another app, of which one step is of this one, names its own entitlement and the account that the person has in that app.
     let is_of_another = named.app_id.is_some() && target.app_id.is_some() && named.app_id != target.app_id;
     if is_of_another {
@@ -165,16 +174,18 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
             *at = [of.as_str(), at.as_str()].join(" ");
         }
     }
-    // A step of another entitlement of this app, as of the account before the role, has no end but its own.
-    if let (Some(of), Some(at)) = (&named.app_entitlement_id, &target.app_entitlement_id)
-        && of != at
-    {
-        (named.grant_duration, named.source) = (None, Value::Null);
-    }
 
     let entitlement_id = target.app_entitlement_id.or(named.app_entitlement_id);
     let app_user_id = target.app_user_id.or(named.app_user_id);
     let expanded = Expansions(raw.expanded);
+    let entitlement = match entitlement_id {
+        None if is_of_another => EntitlementRef::default(),
+        id => expanded.entitlement(id),
+    };
+    // The account that a task about something else of this app makes first has no end but its own.
+    if is_delegated && !is_of_another && entitlement.builtin {
+        (named.grant_duration, named.source) = (None, Value::Null);
+    }
     let app_user = app_user_id.as_deref().and_then(|id| expanded.find("AppUser", Some(id)));
     let identity =
         named.identity_user_id.or_else(|| app_user.and_then(|user| text(user, "identityUserId"))).or(task.user_id);
@@ -201,14 +212,11 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         },
-        step_id: current.id,
+        step_id,
         actionable,
         action,
         app_id: target.app_id.or(named.app_id),
-        entitlement: match entitlement_id {
-            None if is_of_another => EntitlementRef::default(),
-            id => expanded.entitlement(id),
-        },
+        entitlement,
         subject,
         ends_with_username,
         requester: task.created_by_user_id.map(|id| expanded.person(id)),
@@ -508,20 +516,28 @@ mod tests {
         }
     }
 
-    /// One step of a task about a role is to be provisioned by another entitlement, as the account.
+    /// One step of a task about a role is to be provisioned by another entitlement: the account, which is made first, or what gives the role.
     #[test]
-    fn how_long_a_task_is_for_says_nothing_of_a_step_of_another_entitlement_of_the_same_app() {
-        for (app, at, own, secs, is_extension) in [
-            ("app1", json!("e2"), Value::Null, None, false),
-            ("app1", json!("e2"), json!("0s"), None, false),
-            ("app1", json!("e2"), json!("3600s"), Some(3_600), false),
-            // The controls: the same one, one that is not told, and a task of another app.
-            ("app1", json!("e1"), Value::Null, Some(28_800), true),
-            ("app1", json!("e1"), json!("3600s"), Some(3_600), true),
-            ("app1", Value::Null, Value::Null, Some(28_800), true),
-            ("app0", json!("e2"), Value::Null, Some(28_800), true),
+    fn how_long_a_task_is_for_says_nothing_of_the_account_that_is_made_first() {
+        for (app, at, is_account, own, secs, is_extension) in [
+            ("app1", json!("e2"), true, Value::Null, None, false),
+            ("app1", json!("e2"), true, json!("0s"), None, false),
+            ("app1", json!("e2"), true, json!("3600s"), Some(3_600), false),
+            // The controls: a user group, the same one, one that is not told, and a task of another app.
+            ("app1", json!("e2"), false, Value::Null, Some(28_800), true),
+            ("app1", json!("e2"), false, json!("3600s"), Some(3_600), true),
+            ("app1", json!("e1"), false, Value::Null, Some(28_800), true),
+            ("app1", json!("e1"), false, json!("3600s"), Some(3_600), true),
+            ("app1", json!("e1"), true, Value::Null, Some(28_800), true),
+            ("app1", Value::Null, false, Value::Null, Some(28_800), true),
+            ("app0", json!("e2"), true, Value::Null, Some(28_800), true),
         ] {
             let mut body = grant();
+            let expanded = body["payload"]["expanded"].as_array_mut().unwrap();
+            expanded.push(json!({ "@type": "type.googleapis.com/c1.api.app.v1.AppEntitlement", "id": "e2" }));
+            for entitlement in &mut expanded[4..] {
+                entitlement["systemBuiltin"] = json!(is_account);
+            }
             let task = &mut body["payload"]["taskView"]["task"];
             let named = &mut task["type"]["grant"];
             (named["appId"], named["grantDuration"]) = (json!(app), json!("28800s"));
@@ -529,7 +545,27 @@ mod tests {
             let target = &mut task["policy"]["current"]["provision"]["provision"]["provisionTarget"];
             (target["appEntitlementId"], target["grantDuration"]) = (at.clone(), own.clone());
             let told = step(&body);
-            assert_eq!((told.duration_secs, told.is_extension), (secs, is_extension), "{app} {at} {own}");
+            assert_eq!((told.duration_secs, told.is_extension), (secs, is_extension), "{app} {at} {is_account} {own}");
+        }
+    }
+
+    #[test]
+    fn a_step_of_another_entitlement_than_the_tasks_has_that_ones_id_behind_its_own() {
+        for (app, at, told) in [
+            ("app1", json!("e2"), Some("step1/e2")),
+            ("app0", json!("e2"), Some("step1/e2")),
+            // The controls: the same one, and one that is not told.
+            ("app1", json!("e1"), Some("step1")),
+            ("app0", json!("e1"), Some("step1")),
+            ("app1", Value::Null, Some("step1")),
+        ] {
+            let mut body = grant();
+            let task = &mut body["payload"]["taskView"]["task"];
+            task["type"]["grant"]["appId"] = json!(app);
+            task["policy"]["current"]["provision"]["provision"]["provisionTarget"]["appEntitlementId"] = at.clone();
+            assert_eq!(step(&body).step_id.as_deref(), told, "{app} {at}");
+            body["payload"]["taskView"]["task"]["policy"]["current"]["id"] = Value::Null;
+            assert_eq!(step(&body).step_id, None, "{app} {at}");
         }
     }
 

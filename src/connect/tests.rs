@@ -196,6 +196,27 @@ async fn undo_leaves_a_webhook_that_was_there_before_or_is_used_by_somebody_else
     }
 }
 
+#[tokio::test]
+async fn undo_leaves_a_webhook_that_approvals_began_to_come_by_while_it_looked_who_else_uses_it() {
+    for serves in [true, false] {
+        let world = ConnectCase::new();
+        run(&world, Options::default(), u32::MAX, Cut::Before).await;
+        begin(&world.ports, Options { undo: true, ..Options::default() }, "api").unwrap().unwrap();
+        let tokens = Tokens::default();
+        while !matches!(running(&world.ports.desk).unwrap().unwrap().phase, Phase::Delete) {
+            drive(&world.ports, &world.settings, &tokens, world.within(1)).await.unwrap();
+        }
+        if serves {
+            super::came_by(&world.ports.desk, "approvals").unwrap();
+        }
+        assert!(!world.carry_on().await);
+        let told = report(&world.ports.desk, 0).unwrap().unwrap();
+        assert_eq!(told.state, RunState::Done, "{told:?}");
+        assert_eq!(world.ports.c1.webhooks().is_empty(), !serves, "{told:?}");
+        assert_eq!(told.lines.iter().any(|line| line.text.contains("approvals came by it")), serves, "{told:?}");
+    }
+}
+
 /// Each address that the Worker is reached at has a webhook of its own.
 #[tokio::test]
 async fn undo_takes_away_every_webhook_that_was_created_here_wherever_the_worker_was_reached() {

@@ -115,13 +115,6 @@ impl<P: Ports> Step<'_, '_, P> {
             }
             _ => {}
         }
-        if let Some(what) = connection.serves {
-            for id in &created {
-                let text = format!("The webhook {id} stays: {what} came by it, which somebody set up in ConductorOne.");
-                self.say(What::Left, None, text)?;
-            }
-            return self.disconnected();
-        }
         journal::connect(self.ports, |connection| connection.made = created)?;
         self.next_webhook()
     }
@@ -131,7 +124,16 @@ impl<P: Ports> Step<'_, '_, P> {
         let Some(id) = journal::connection(self.ports)?.made.into_iter().next() else { return self.disconnected() };
         self.run.webhook = Some(id);
         self.run.phase = Phase::Used { page: None };
+        self.left_where_it_serves()?;
         Ok(())
+    }
+
+    /// Leaves the webhook where anything else came by it: it is not this connector's alone to take away. Whether it did.
+    fn left_where_it_serves(&mut self) -> Result<bool, Trouble> {
+        let Some(what) = journal::connection(self.ports)?.serves else { return Ok(false) };
+        let id = self.run.webhook.clone().unwrap_or_default();
+        self.left(None, format!("The webhook {id} stays: {what} came by it, which somebody set up in ConductorOne."))?;
+        Ok(true)
     }
 
     /// This one is dealt with.
@@ -182,6 +184,10 @@ impl<P: Ports> Step<'_, '_, P> {
 
     /// Deletes the webhook that this connector created.
     pub(super) async fn delete(&mut self) -> Result<(), Trouble> {
+        // Approvals or automations may have begun to come since it was looked whether anything leads to it.
+        if self.left_where_it_serves()? {
+            return Ok(());
+        }
         let id = self.run.webhook.clone().unwrap_or_default();
         match self.client.delete_webhook(&id).await {
             Ok(()) | Err(ApiError::NotFound { .. }) => {

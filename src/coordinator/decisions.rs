@@ -27,7 +27,7 @@ pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &
 }
 
 /// The facts, which were gathered since `began`, with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for
-/// it; and with what is on its way to whoever has one of these addresses. And whether it is a grant for somebody who is to be removed from the account.
+/// it; and with what is on its way to whoever has one of these addresses. And whether that one is to be removed from the account, whatever else is known.
 fn with_findings<P: Ports>(
     ports: &P,
     settings: &Settings,
@@ -36,7 +36,21 @@ fn with_findings<P: Ports>(
     began: Timestamp,
 ) -> Result<(Facts, bool), SqlError> {
     let asks = settings.rules.as_ref().is_ok_and(Rules::asks_for_findings);
-    let Facts::Known(mut known) = facts else { return Ok((facts, false)) };
+    let (own, key) = match &facts {
+        Facts::Known(known) => (known.person.email.clone(), known.person.key),
+        Facts::Unknown(_) => (None, None),
+    };
+    let (mut all, mut is_whole, mut is_leaving) = (Vec::new(), true, false);
+    let is_new = |own: &&String| !emails.iter().any(|email| address::same(email, own));
+    for email in emails.iter().chain(own.iter().filter(is_new)) {
+        let (more, is_clear, leaves) = coming(ports, &address::folded(email), key.map(Principal::id), began)?;
+        is_leaving |= leaves;
+        // What cannot be told may be anything.
+        is_whole &= is_clear;
+        all.extend(more);
+    }
+    let Facts::Known(mut known) = facts else { return Ok((facts, is_leaving)) };
+    known.person.is_whole &= is_whole;
     // Those of a generation before say nothing of this one.
     if asks && findings::looked_at(ports)?.as_ref() >= Some(&known.generation) {
         let about = known.person.key.map(|key| key.to_string()).unwrap_or_default();
@@ -49,16 +63,6 @@ fn with_findings<P: Ports>(
         let silence = Watch::load(ports, ports.now())?.silence(user, email);
         // Of whom no login is known may read every day: changes alone decide nothing.
         known.idle_days = silence.since_login.and(silence.days(ports.now()));
-    }
-    let (mut all, mut is_leaving) = (Vec::new(), false);
-    let is_new = |own: &&String| !emails.iter().any(|email| address::same(email, own));
-    for email in emails.iter().chain(known.person.email.iter().filter(is_new)) {
-        let key = known.person.key.map(Principal::id);
-        let (more, is_clear, leaves) = coming(ports, &address::folded(email), key, began)?;
-        is_leaving |= leaves && known.action == Action::Grant;
-        // What cannot be told may be anything.
-        known.person.is_whole &= is_clear;
-        all.extend(more);
     }
     // What was asked for before a role's own id was learned names its permission group.
     for it in all.iter_mut().flatten() {
@@ -79,11 +83,12 @@ fn with_findings<P: Ports>(
     Ok((Facts::Known(known), is_leaving))
 }
 
-/// Why nothing is approved for somebody who is to be removed from the account.
-const LEAVING: &str = "The person is to be removed from the account, and a grant would void that, so no rule decides; ask again once it is over.";
+/// Why nothing is approved for somebody who is to be removed from the account, and what whoever is asked instead has to know.
+const LEAVING: &str = "The person is to be removed from the account, and a grant would void that, so no rule approves it; ask again once it is over.";
 
 /// What was approved or left to people counts as on its way for so long: other steps of the task may come after this one, and nothing tells when people
-/// decide, and how. It does no more once a grant of the task was settled before the facts were gathered, which show it for as long as it is held.
+/// decide, and how. It does no more once a grant of the task was settled before the facts were gathered, which show it for as long as it is held; nor once
+/// the ledger has, for a minute, that it was given since, and not by this connector: what another task brought says nothing of this one.
 const COMING_MILLIS: i64 = 8 * 24 * 60 * 60 * 1_000;
 
 /// What asks for [`coming`]. Decisions go by the index of what was not denied, which is in the order of time: however much else was decided, and however
@@ -94,7 +99,8 @@ fn statement() -> String {
             WHEN json_extract(outcome, '$.effect') IS NOT 'renewed' AND id NOT IN (SELECT operation FROM renewal) THEN entitlement END \
          FROM (SELECT * FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL \
             UNION ALL SELECT * FROM operation WHERE settled_at >= ?3) \
-         WHERE (json_extract(request, '$.action') = 'grant' OR entitlement = 'account' AND outcome IS NULL) \
+         WHERE (json_extract(request, '$.action') = 'grant' OR outcome IS NULL AND COALESCE(entitlement = 'account', \
+                json_extract(request, '$.target') = 'account' OR json_extract(request, '$.target.named.builtin'))) \
             AND (email = ?1 OR email IS NULL AND {} \
                 OR ?4 IN (json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.member_id'))) \
          UNION SELECT json_extract(record, '$.entitlement') FROM decision \
@@ -104,7 +110,10 @@ fn statement() -> String {
             AND json_extract(record, '$.action') = 'grant' AND json_extract(record, '$.entitlement') IS NOT NULL \
             AND NOT EXISTS (SELECT 1 FROM operation WHERE +settled_at BETWEEN at AND ?3 - 1 \
                 AND operation.key BETWEEN json_extract(record, '$.origin.task') || '/' AND json_extract(record, '$.origin.task') || '0' \
-                AND COALESCE(entitlement = json_extract(record, '$.entitlement'), 1))",
+                AND COALESCE(entitlement = json_extract(record, '$.entitlement'), 1)) \
+            AND NOT EXISTS (SELECT 1 FROM ledger WHERE name = json_extract(record, '$.email') AND version = 1 AND gained = 1 \
+                AND cause IN ('foreign', 'unknown') \
+                AND +entitlement = json_extract(record, '$.entitlement') AND ledger.at BETWEEN decision.at AND ?3 - 60000)",
         journal::names_by("request", "?1"),
         journal::names_by("json_extract(record, '$.asked')", "?1")
     )
@@ -171,8 +180,15 @@ async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) 
     // From here on nothing is awaited: two that are asked for in the same moment know of each other.
     let (facts, is_leaving) = with_findings(ports, settings, facts, &question.subject.emails, began)?;
     let mut decision = decide::decide(&settings.rules, &facts, &question.parties);
-    if is_leaving && decision.verdict == Verdict::Approve {
-        decision = decide::decide(&settings.rules, &Facts::Unknown(LEAVING.to_owned()), &question.parties);
+    if is_leaving && is_admitted && matches!(question.action, Ok(Action::Grant)) {
+        match decision.verdict {
+            Verdict::Approve => {
+                decision = decide::decide(&settings.rules, &Facts::Unknown(LEAVING.to_owned()), &question.parties);
+            }
+            // Whoever approves it in the connector's place would void the removal unawares.
+            Verdict::Reassign => decision.reason = [LEAVING, decision.reason.as_str()].join(" "),
+            Verdict::Deny => {}
+        }
     }
     let mut record = Record::new(question, &facts, &decision, ports.now());
     // A grant of it would be refused, whatever people decide: else whoever owns another app could keep from somebody what must not come with it.
@@ -298,6 +314,48 @@ mod tests {
     }
 
     #[test]
+    fn what_was_approved_comes_no_more_once_a_sync_found_it_given_since() {
+        const HOUR: i64 = 60 * 60 * 1_000;
+        let (rest, other) = (Some(r#"{"through":"rest","task":null}"#), Some(r#"{"through":"webhook","task":"t2"}"#));
+        for (name, what, gained, at, cause, by, count) in [
+            (JANE, ROLE, true, -24 * HOUR, "unknown", None, 0),
+            (JANE, ROLE, true, -24 * HOUR, "foreign", Some("{}"), 0),
+            // The controls: another task gave it, or brought it, or may have, so that this one may still come.
+            (JANE, ROLE, true, -24 * HOUR, "operation", rest, 1),
+            (JANE, ROLE, true, -24 * HOUR, "operation", other, 1),
+            (JANE, ROLE, true, -24 * HOUR, "accepted", rest, 1),
+            (JANE, ROLE, true, -24 * HOUR, "first_seen", None, 1),
+            (JANE, ROLE, true, -24 * HOUR, "", None, 1),
+            (JANE, ROLE, true, -24 * HOUR, "?foreign", Some("{}"), 1),
+            // It was found before this was asked, or is not everywhere yet; a loss alone; somebody else's, and another role.
+            (JANE, ROLE, true, -72 * HOUR, "unknown", None, 1),
+            (JANE, ROLE, true, -30_000, "unknown", None, 1),
+            (JANE, ROLE, false, -24 * HOUR, "unknown", None, 1),
+            ("joe@example.com", ROLE, true, -24 * HOUR, "unknown", None, 1),
+            (JANE, "role:5f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member", true, -24 * HOUR, "unknown", None, 1),
+        ] {
+            let desk = Desk::new();
+            init(&desk).unwrap();
+            let record = format!(
+                r#"{{"email":"{JANE}","verdict":"approve","action":"grant","entitlement":"{ROLE}","origin":{{"task":"t1"}}}}"#
+            );
+            let asked_at = desk.now().plus_millis(-48 * HOUR);
+            let decision = "INSERT INTO decision (key, at, record) VALUES ('t1/1', ?, ?)";
+            desk.query(decision, &[asked_at.into(), record.into()]).unwrap();
+            for (is_gain, after) in [(gained, 0), (false, 1)] {
+                let at = desk.now().plus_millis(at + after);
+                desk.query(
+                    "INSERT INTO ledger (at, generation, gained, principal, name, entitlement, cause, by) VALUES (?, 'g', ?, 'user:x', ?, ?, ?, ?)",
+                    &[at.into(), i64::from(is_gain).into(), name.into(), what.into(), cause.into(), by.into()],
+                )
+                .unwrap();
+            }
+            let (known, is_clear, _) = coming(&desk, JANE, None, desk.now()).unwrap();
+            assert_eq!((known.len(), is_clear), (count, true), "{name} {what} {gained} {at} {cause} {by:?}");
+        }
+    }
+
+    #[test]
     fn whom_a_grant_names_by_an_id_alone_has_no_address_yet() {
         for (name, id, count) in
             [("user_id", HER_ID, 1), ("member_id", HER_ID, 1), ("user_id", "2950eaac6afff7eeb3d21899eb1b7c9a", 0)]
@@ -315,7 +373,13 @@ mod tests {
             (revoke, Some("jane.doe@example.com"), "account", HER_ID, "SELECT 1", true),
             (revoke, Some("jane.doe@example.com"), "account", other, "SELECT 1", false),
             (r#""action":"revoke","folded":["jane@example.com"]"#, None, "account", "", "SELECT 1", true),
+            // It was not tried yet, so that no more than what was asked is known.
+            (r#""action":"revoke","target":"account""#, Some(JANE), "", "", "SELECT 1", true),
+            (r#""action":"revoke","target":{"named":{"builtin":true}}"#, None, "", HER_ID, "SELECT 1", true),
             // The controls: somebody else's, a role's, one that is over, and one that a grant has voided since.
+            (r#""action":"revoke","target":{"named":{"builtin":false}}"#, Some(JANE), "", "", "SELECT 1", false),
+            (r#""action":"revoke","target":{"id":"role:x"}"#, Some(JANE), "", "", "SELECT 1", false),
+            (r#""action":"revoke","target":"account""#, Some("joe@example.com"), "", "", "SELECT 1", false),
             (revoke, Some("joe@example.com"), "account", "", "SELECT 1", false),
             (revoke, Some(JANE), ROLE, "", "SELECT 1", false),
             (r#""action":"grant""#, Some(JANE), "account", "", "SELECT 1", false),
@@ -342,7 +406,7 @@ mod tests {
             let request = format!(r#"{{{asked},"subject":{{"emails":[],"user_id":"{user}"}}}}"#);
             desk.query(
                 "INSERT INTO operation (id, key, state, request, email, entitlement, received_at, due_at) \
-                 VALUES (7, 't/7', 'put_off', ?, ?, ?, 0, ?)",
+                 VALUES (7, 't/7', 'put_off', ?, ?, NULLIF(?, ''), 0, ?)",
                 &[request.as_str().into(), email.into(), what.into(), desk.now().plus_secs(60).into()],
             )
             .unwrap();

@@ -203,7 +203,8 @@ async fn explain<P: Ports>(
             Ours::CameBack | Ours::Unclear => continue,
             Ours::Unknown | Ours::IsNot => {}
         }
-        let of_group = |id: &str| id.strip_prefix("group:").map(|id| id.trim_end_matches(":member").to_owned());
+        let of_group =
+            |id: &str| id.strip_prefix("group:").map(|id| id.strip_suffix(":member").unwrap_or(id).to_owned());
         let group = of_group(principal).or_else(|| of_group(entitlement));
         let may_come = *at > told_until;
         let since = record::changed_since(ports, (principal, entitlement), *at)?;

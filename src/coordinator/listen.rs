@@ -202,7 +202,8 @@ impl Coordinator {
         if gone.is_empty() || gone.len() > refresh::MOST_GONE {
             return;
         }
-        if let Err(error) = heard::note_gone(ports, &self.locks, &gone).await {
+        let with = Some((&settings.cloudflare, &settings.provision));
+        if let Err(error) = heard::note_gone(ports, with, &self.locks, &gone).await {
             came.fail(ports, "members who are gone", &gone.len(), &error.to_string());
         }
     }

@@ -511,6 +511,8 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         timeout_millis: 15_000,
         max_bytes: 64 * 1024,
     };
+    // Whoever sends it may be gone when the answer comes, and C1 has the outcome.
+    callback::failed(ports, callback, true, ports.now())?;
     match ports.send(request).await {
         Ok(response) if (200..300).contains(&response.status) => callback::told(ports, operation, ports.now()),
         // Delivered before, or expired: C1 says 400 to both, and 410 says that for good by its own meaning. What it answered otherwise it does not have.

@@ -43,7 +43,7 @@ pub struct Settings {
 /// As long as Cloudflare keeps its own audit log (`reference/cloudflare.md` 1.7): 18 months.
 const JOURNAL_DAYS: i64 = 548;
 const MOST_JOURNAL_DAYS: i64 = 3650;
-/// More than the eight days for which what was left to people counts, and what was done here explains what a sync finds.
+/// More than the eight days for which what was left to people counts, and what was done here explains what a sync finds. Fewer count as these.
 const LEAST_JOURNAL_DAYS: i64 = 9;
 
 impl Settings {
@@ -82,8 +82,7 @@ impl Settings {
         let push = push::Settings::read(reader, conductorone.as_ref());
         // What is forgotten cannot be had again, so that of days that cannot be read as many are kept as can be set.
         let unread = if reader.text("JOURNAL_DAYS").is_none() { JOURNAL_DAYS } else { MOST_JOURNAL_DAYS };
-        let journal_days =
-            reader.optional("JOURNAL_DAYS", number(LEAST_JOURNAL_DAYS, MOST_JOURNAL_DAYS)).unwrap_or(unread);
+        let journal_days = reader.optional("JOURNAL_DAYS", number(1, MOST_JOURNAL_DAYS)).unwrap_or(unread);
         let audit = audit::Settings::read(reader);
         let sweep_minutes = reader.or("SWEEP_MINUTES", number(0, 1_440), 0);
         let auto_wire = reader.optional("AUTO_WIRE", switch).unwrap_or(false);
@@ -97,7 +96,7 @@ impl Settings {
             push,
             findings,
             plan,
-            journal_days,
+            journal_days: journal_days.max(LEAST_JOURNAL_DAYS),
             audit,
             overdue_minutes,
             enforce_expiry,

@@ -2,7 +2,6 @@
 //! have reached this place yet.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 
 use crate::base::ports::{Clock, KeyValue};
 use crate::base::tree::BTreeMap;
@@ -30,7 +29,7 @@ pub(super) struct Chunks<P> {
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     chunk: usize,
-    rows: VecDeque<Row>,
+    rows: std::vec::IntoIter<Row>,
 }
 
 impl Cursor {
@@ -41,7 +40,7 @@ impl Cursor {
         kinds: &[Kind],
     ) -> Result<Option<Row>, SnapshotError> {
         loop {
-            while let Some(row) = self.rows.pop_front() {
+            for row in self.rows.by_ref() {
                 if kinds.contains(&row.kind()) {
                     return Ok(Some(row));
                 }
@@ -49,7 +48,7 @@ impl Cursor {
             let rest = &mut chunks.manifest().chunks.iter().enumerate().skip(self.chunk);
             let found = rest.find(|(_, chunk)| kinds.iter().any(|kind| chunk.may_have(*kind)));
             let Some((at, chunk)) = found else { return Ok(None) };
-            self.rows = chunks.rows(chunk).await?.into();
+            self.rows = chunks.rows(chunk).await?.into_iter();
             self.chunk = at + 1;
         }
     }

@@ -126,7 +126,9 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// What was not closed when the evidence of a generation was first asked for, that which matters most first; and before it when that was, how many
 /// more there were, and how far the ledger went then: the same as long as the generation is kept.
 pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timestamp) -> Result<Vec<Value>, SqlError> {
-    let known = sql.one("SELECT findings FROM finding_cut WHERE generation = ?", &[generation.into()])?;
+    // A row of version 1 has neither states nor what was accepted, and is of the file's format 1.
+    let known =
+        sql.one("SELECT findings FROM finding_cut WHERE generation = ? AND version = 2", &[generation.into()])?;
     if let Some(known) = known.as_ref().and_then(SqlValue::text).and_then(|text| crate::base::json::read_str(text).ok())
     {
         return Ok(known);
@@ -144,7 +146,7 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timesta
         cut.push(finding);
     }
     sql.query(
-        "INSERT OR REPLACE INTO finding_cut (generation, findings) VALUES (?, ?)",
+        "INSERT OR REPLACE INTO finding_cut (generation, version, findings) VALUES (?, 2, ?)",
         &[generation.into(), serde_json::to_string(&cut)?.into()],
     )?;
     Ok(cut)
@@ -157,7 +159,7 @@ pub const BEGINS_AT: &str = "ledger_begins_at";
 pub fn told_since(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     sql.query(&format!("DELETE FROM finding_cut WHERE generation NOT IN ({KEPT})"), &[])?;
     let rows = sql
-        .query("SELECT json_extract(findings, '$[0].' || ?) FROM finding_cut WHERE version = 1", &[BEGINS_AT.into()])?;
+        .query("SELECT json_extract(findings, '$[0].' || ?) FROM finding_cut WHERE version < 3", &[BEGINS_AT.into()])?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).filter_map(Timestamp::parse).min())
 }
 
@@ -577,6 +579,32 @@ mod tests {
         assert_eq!(told[2]["accepted"], accepted);
         accept(&desk, &Acceptance { id: "b".to_owned(), ..agreed() }, at(3)).unwrap();
         assert_eq!(cut(&desk, &generation, &Reach::default(), at(2_000)).unwrap(), told);
+    }
+
+    #[test]
+    fn what_evidence_of_another_format_told_is_not_told_again_and_the_ledger_is_kept_for_it_all_the_same() {
+        let desk = Desk::new();
+        init(&desk).unwrap();
+        crate::snapshot::init(&desk).unwrap();
+        note(&desk, &found("a", "x"), true, at(0)).unwrap();
+        accept(&desk, &agreed(), at(1)).unwrap();
+        let generation = GenerationId::new(at(0), "12345678");
+        desk.query("INSERT INTO generation VALUES (?, 0, '[]')", &[(&generation).into()]).unwrap();
+        // As the version before wrote it: what was accepted is left out.
+        let before = json!([{ "as_of": at(2), BEGINS_AT: at(-1_000), "gaps": [], "left_out": 0 }]).to_string();
+        desk.query(
+            "INSERT INTO finding_cut (generation, findings) VALUES (?, ?)",
+            &[(&generation).into(), before.as_str().into()],
+        )
+        .unwrap();
+        assert_eq!(told_since(&desk).unwrap(), Some(at(-1_000)));
+        let reach = Reach { begins_at: Some(at(-500)), ..Reach::default() };
+        let told = cut(&desk, &generation, &reach, at(3)).unwrap();
+        assert_eq!((told.len(), &told[1]["state"], &told[0]["as_of"]), (2, &json!("accepted"), &json!(at(3))));
+        // The control: what is of this format is told again.
+        note(&desk, &found("b", "x"), true, at(4)).unwrap();
+        assert_eq!(cut(&desk, &generation, &reach, at(5)).unwrap(), told);
+        assert_eq!(told_since(&desk).unwrap(), Some(at(-500)));
     }
 
     #[test]

@@ -347,7 +347,7 @@ pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
 }
 
 /// Changes after one whose cause is not settled yet, the oldest first. Of those that somebody else did so far, there is nothing new before the log is told
-/// in full, which it is until a time.
+/// in full, which it is until a time. The mark before a change is found by the order of generations, however many there are.
 pub fn unexplained(
     sql: &dyn Sql,
     told_until: Timestamp,
@@ -356,8 +356,9 @@ pub fn unexplained(
 ) -> Result<Vec<UnexplainedChange>, SqlError> {
     let rows = sql.query(
         &format!(
-            "SELECT id, gained, principal, member, name, entitlement, at, COALESCE((SELECT MAX(mark.at) FROM ledger_mark AS mark \
-                WHERE mark.at < ledger.at AND mark.kind <> 'horizon'), 0), generation, cause \
+            "SELECT id, gained, principal, member, name, entitlement, at, COALESCE((SELECT mark.at FROM ledger_mark AS mark \
+                WHERE mark.generation < ledger.generation AND mark.kind <> 'horizon' ORDER BY mark.generation DESC LIMIT 1), 0), \
+                generation, cause \
              FROM ledger WHERE {UNSETTLED} AND version = 1 AND (cause <> ? OR at <= ?) AND id > ? ORDER BY id LIMIT {limit}"
         ),
         &[FOREIGN_SO_FAR.into(), told_until.into(), after.into()],

@@ -26,6 +26,9 @@ use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Target};
 use crate::model::resource::{MemberStatus, Row};
 
+/// The end of what is told of a grant to somebody who has not accepted the invitation.
+pub(super) const ONCE_ACCEPTED: &str = "; it is effective once the invitation is accepted.";
+
 /// What is told of a revoke by an id that is nobody's any more, of somebody who is there under another one: what they hold by that was not asked for,
 /// and they do not hold nothing.
 pub(super) fn there_anew(subject: &Subject, found: &MemberRecord) -> Outcome {
@@ -136,7 +139,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     // Whoever waits for another's turn sits on no seat.
                     self.client.rest();
                     // Where the generation cannot be read, readers see it with the next sync.
-                    drop(heard::note_gone(self.ports, self.locks, &[gone]).await);
+                    drop(heard::note_gone(self.ports, None, self.locks, &[gone]).await);
                 }
                 self.proven(done(Effect::Removed, format!("Removed {who} from the account.")), None)
             }
@@ -298,13 +301,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Counterpart::Account => {
                 done(Effect::Invited, format!("Invited {email}; the account is there once the invitation is accepted."))
             }
-            _ => done(
-                Effect::Granted,
-                format!(
-                    "Invited {email} with {name}{}; it is effective once the invitation is accepted.",
-                    self.with_first_role()
-                ),
-            ),
+            _ => done(Effect::Granted, format!("Invited {email} with {name}{}{ONCE_ACCEPTED}", self.with_first_role())),
         };
         Ok(outcome.to_account(|| member.account()))
     }

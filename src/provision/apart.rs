@@ -69,7 +69,6 @@ pub(super) async fn note<P: Http + KeyValue + Clock + Sql>(
     if let UserGroups::Hidden(error) = &*groups {
         return if inherited::shows_inherited(ports)?.is_none() { Ok(None) } else { Err(error.clone().into()) };
     }
-    let mut theirs = inherited::group_policies(ports)?;
     for group in groups.listed() {
         // What a group gives that does not tell it may be shown by its members alone.
         if let Err(what) = group.policies.all()
@@ -78,8 +77,10 @@ pub(super) async fn note<P: Http + KeyValue + Clock + Sql>(
             let of = format!("the user group {}", group.name);
             return Err(ApiError::Unreadable { of, what: what.to_owned() }.into());
         }
-        theirs.extend(inherited::policy_ids(group).cloned());
     }
+    // Others may have noted more while it was asked who is in a group.
+    let mut theirs = inherited::group_policies(ports)?;
+    theirs.extend(groups.listed().iter().flat_map(inherited::policy_ids).cloned());
     // The next sync forgets those that are gone.
     inherited::note_group_policies(ports, &theirs)?;
     // What the member had before the groups were read, and they did not have, is no group's.

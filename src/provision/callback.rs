@@ -115,14 +115,16 @@ pub fn done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Notes that C1 did not take it, or that it is not known whether C1 did; returns when the callback will be tried again.
+/// Notes that C1 did not take it, or that it is not known whether C1 did; returns when the callback will be tried again. Whoever sends it notes the
+/// latter before, and may be gone when the answer comes. It counts from what was read, so that an answer takes that note back, and no earlier try's.
 pub fn failed(sql: &dyn Sql, callback: &Callback, may_be_told: bool, now: Timestamp) -> Result<Timestamp, SqlError> {
     let doublings = u32::try_from((callback.attempts / 2).clamp(0, 20)).unwrap_or(0);
     let wait = FIRST_WAIT_SECS.saturating_mul(1_i64 << doublings).min(LONGEST_WAIT_SECS);
     let due_at = now.plus_secs(wait);
+    let attempts = (callback.attempts + 2) | i64::from(may_be_told);
     sql.query(
-        "UPDATE callback SET attempts = attempts + 2 | ?, due_at = ? WHERE operation = ?",
-        &[i64::from(may_be_told).into(), due_at.into(), callback.operation.0.into()],
+        "UPDATE callback SET attempts = ?, due_at = ? WHERE operation = ?",
+        &[attempts.into(), due_at.into(), callback.operation.0.into()],
     )?;
     Ok(due_at)
 }
@@ -241,6 +243,26 @@ mod tests {
             let ends: Vec<_> = ends.iter().map(|row| row[0].integer()).collect();
             let expected = [6, 1].map(|hours| Some(settled_at.plus_secs(hours * 3_600).millis()));
             assert_eq!(ends, expected, "{hours}");
+        }
+    }
+
+    #[test]
+    fn a_try_whose_end_nobody_noted_may_have_told_it_and_one_that_was_refused_takes_back_no_more_than_its_own_note() {
+        let desk = desk();
+        want(&desk, EntryId(1), "https://acme/cb/1", desk.now()).unwrap();
+        settled(&desk, EntryId(1), desk.now()).unwrap();
+        let read = || due(&desk, desk.now().plus_secs(9_999), 10).unwrap().remove(0);
+        let mut before = read();
+        assert!(before.is_first() && !before.may_be_told());
+        let mut may_be_told = false;
+        for got_no_answer in [false, true, false] {
+            let noted = failed(&desk, &before, true, desk.now()).unwrap();
+            assert!(read().may_be_told(), "it may be cut off from here");
+            assert_eq!(failed(&desk, &before, got_no_answer, desk.now()).unwrap(), noted, "one try is one");
+            may_be_told |= got_no_answer;
+            before = read();
+            assert!(!before.is_first());
+            assert_eq!(before.may_be_told(), may_be_told);
         }
     }
 

@@ -38,12 +38,23 @@ pub enum Look {
 /// Reads a member again, under the member's lock.
 pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
-    (cloudflare, settings): (&cloudflare::Settings, &Settings),
+    with: (&cloudflare::Settings, &Settings),
     locks: &Locks,
     id: MemberId,
     group: Option<UserGroupId>,
 ) -> Result<Look, Stopped> {
     let _turn = locks.acquire(&id.to_string(), || ports.now()).await;
+    look(ports, with, locks, id, group).await
+}
+
+/// The same, where the caller has the member's lock.
+async fn look<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    (cloudflare, settings): (&cloudflare::Settings, &Settings),
+    locks: &Locks,
+    id: MemberId,
+    group: Option<UserGroupId>,
+) -> Result<Look, Stopped> {
     let client = Client::new(ports, cloudflare, Purpose::Sync).seated(locks.seats());
     let newest = newest(ports).await?;
     let snapshot = newest.last()?;
@@ -51,6 +62,10 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
         Ok(record) if !record.status.is_member() => return Ok(Look::Gone),
         Ok(record) if record.unread().is_some() => return Ok(Look::Sweep),
         Ok(record) => record,
+        // Whom we wrote to a moment ago a read that is behind may not find yet.
+        Err(ApiError::NotFound(_)) if last_writes::is_fresh(ports, id, group, ports.now())? => {
+            return Ok(Look::Doubtful);
+        }
         Err(ApiError::NotFound(_)) => return Ok(Look::Gone),
         Err(error) => return Err(error.into()),
     };
@@ -102,8 +117,14 @@ pub async fn look_again<P: Http + KeyValue + Clock + Sql>(
 }
 
 /// Notes that memberships are gone. Whose they were is looked for once for all of them: a person's row stands under the user, and what
-/// is gone tells its membership alone.
-pub async fn note_gone<P: KeyValue + Clock + Sql>(ports: &P, locks: &Locks, ids: &[MemberId]) -> Result<(), Stopped> {
+/// is gone tells its membership alone. Where that was seen before the members' locks were had, each is read once more, `with` these settings: an
+/// operation may have been at work on the member meanwhile.
+pub async fn note_gone<P: Http + KeyValue + Clock + Sql>(
+    ports: &P,
+    with: Option<(&cloudflare::Settings, &Settings)>,
+    locks: &Locks,
+    ids: &[MemberId],
+) -> Result<(), Stopped> {
     let newest = newest(ports).await?;
     let snapshot = newest.last()?;
     let over = overlay::over(ports, &snapshot.manifest().generation, None)?;
@@ -137,6 +158,13 @@ pub async fn note_gone<P: KeyValue + Clock + Sql>(ports: &P, locks: &Locks, ids:
     }
     for member in &known {
         let _turn = locks.acquire(&member.member_id.to_string(), || ports.now()).await;
+        if let Some(with) = with {
+            match look(ports, with, locks, member.member_id, None).await? {
+                Look::Gone => {}
+                Look::Noted => continue,
+                Look::Doubtful | Look::Sweep => return Err(Stopped::NotNow("they were not gone for sure".to_owned())),
+            }
+        }
         let left = Aftermath { member: &stub(member), gone: true, group: None, is_fresh: false };
         overlay::note(ports, Some(snapshot), left, ports.now()).await?;
     }

@@ -249,7 +249,7 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action') \
             AND json_extract(newer.request, '$.target') <> 'renewal' \
             AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done') \
-            AND json_extract(newer.request, '$.origin.by') || newer.entitlement || json_extract(newer.outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
+            AND CASE WHEN newer.key LIKE '%/%/%' THEN 'scim' ELSE json_extract(newer.request, '$.origin.by') END || newer.entitlement || json_extract(newer.outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
             AND (newer.entitlement = older.entitlement \
                 OR (?2 IN (older.entitlement, CASE WHEN ?3 THEN newer.entitlement END) AND json_extract(older.request, '$.action') = 'revoke' \
                     AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT (EXISTS ( \
@@ -1091,6 +1091,20 @@ mod tests {
                 assert_eq!(superseded_by(&desk, ends).unwrap().is_some(), stays, "{meanwhile}");
                 purge(&desk, desk.now().plus_secs(1)).unwrap();
             }
+        }
+    }
+
+    #[test]
+    fn a_removal_that_waits_is_not_void_since_a_task_about_something_else_found_the_account_there() {
+        for (key, is_void) in [("t/s/e2", false), ("t/s", true)] {
+            let desk = desk();
+            let removal = new(&desk, Some("t0/s"), Action::Revoke);
+            let found = new(&desk, Some(key), Action::Grant);
+            for id in [removal, found] {
+                resolved(&desk, id, "m1", "jane@example.com", Holding::Account).unwrap();
+            }
+            settle(&desk, found, &done(Effect::AlreadyGranted), desk.now()).unwrap();
+            assert_eq!(superseded_by(&desk, removal).unwrap(), is_void.then_some(found), "{key}");
         }
     }
 

@@ -2,7 +2,6 @@
 //! version, so two that overlap lose one of them.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -50,7 +49,7 @@ impl Drop for InLine<'_> {
 struct MemberLock {
     since: Timestamp,
     turn: u64,
-    waiting: VecDeque<oneshot::Sender<Guard>>,
+    waiting: Vec<oneshot::Sender<Guard>>,
 }
 
 /// The right to work on a member, until it is dropped.
@@ -102,7 +101,7 @@ impl Locks {
                 let mut held = self.held.borrow_mut();
                 match held.get_mut(name) {
                     None => {
-                        held.insert(name.to_owned(), MemberLock { since: now(), turn: 0, waiting: VecDeque::new() });
+                        held.insert(name.to_owned(), MemberLock { since: now(), turn: 0, waiting: Vec::new() });
                         break Guard { locks: self.clone(), name: name.to_owned(), turn: 0 };
                     }
                     Some(lock) if now().since(lock.since) > LEASE_MILLIS => {
@@ -112,7 +111,7 @@ impl Locks {
                     }
                     Some(lock) => {
                         let (sender, receiver) = oneshot::channel();
-                        lock.waiting.push_back(sender);
+                        lock.waiting.push(sender);
                         receiver
                     }
                 }
@@ -137,11 +136,11 @@ impl Locks {
             lock.turn += 1;
             // One who gave up waiting is passed over.
             lock.waiting.retain(|waiting| !waiting.is_canceled());
-            let Some(next) = lock.waiting.pop_front() else {
+            if lock.waiting.is_empty() {
                 held.remove(name);
                 return;
-            };
-            (next, Guard { locks: self.clone(), name: name.to_owned(), turn: lock.turn })
+            }
+            (lock.waiting.remove(0), Guard { locks: self.clone(), name: name.to_owned(), turn: lock.turn })
         };
         // It is the guard itself that is handed over: one who is cut off before it is looked at drops it, and the next one has the lock.
         drop(next.send(guard));

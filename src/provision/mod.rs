@@ -50,6 +50,7 @@ use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
 use crate::model::operation::{Effect, Outcome, Refusal, Request, Target};
+use crate::model::resource::MemberStatus;
 use come_back::InvitationAccess;
 use execute::Edit;
 use journal::EntryId;
@@ -337,9 +338,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         self.request.subject.member_id.filter(|_| is_end)
     }
 
-    /// The subject's membership, where it is not in the list, which may be behind what we did a moment ago.
+    /// The subject's membership, where it is not in the list, which may be behind what we did a moment ago, and may not have who declined our invitation: they
+    /// can be invited anew only once that is taken away.
     async fn unlisted(&self) -> Result<Meant<MemberRecord>, Stopped> {
-        let since = self.ports.now().plus_millis(-late::STALE_MILLIS);
+        let is_of_account = self.request.action == Action::Grant || self.what.access == Counterpart::Account;
+        let since = if is_of_account { 0 } else { self.ports.now().plus_millis(-late::STALE_MILLIS).millis() };
+        let since = Timestamp::from_millis(since);
         let mut candidates = Candidates::of(&self.request.subject);
         for id in journal::members_under(self.ports, &self.request.subject.emails, since)? {
             let Some(found) = read::present(read::member(self.ports, &self.client, id).await)? else { continue };
@@ -400,7 +404,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             return self.renew(member).await;
         }
         let told = member.clone();
-        let outcome = match (self.what.access, self.request.action) {
+        let mut outcome = match (self.what.access, self.request.action) {
             (Counterpart::Atom(atom), _) => self.unless_moot(self.change(member, atom).await, &told),
             (Counterpart::Group(group), _) => {
                 member.can_be_kept()?;
@@ -410,7 +414,17 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             (Counterpart::Account, Action::Revoke) => self.remove(&member).await,
         }?;
         match self.request.action {
-            Action::Grant => Ok(outcome.to_account(|| told.account())),
+            Action::Grant => {
+                // Of an account its own sentences say so.
+                if let Outcome::Done { message, .. } = &mut outcome
+                    && told.status == MemberStatus::Pending
+                    && self.what.access != Counterpart::Account
+                {
+                    message.pop();
+                    message.push_str(accounts::ONCE_ACCEPTED);
+                }
+                Ok(outcome.to_account(|| told.account()))
+            }
             Action::Revoke => self.proven(outcome, Some(&told)),
         }
     }

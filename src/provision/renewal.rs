@@ -51,8 +51,11 @@ const REMEMBERED_SECS: i64 = 3_651 * 24 * 60 * 60;
 
 /// Notes when we invited somebody, and `with` what: Cloudflare does not tell an invitation's age, and a read that is behind shows it without that.
 pub(super) fn invited(sql: &dyn Sql, member: MemberId, with: &BTreeSet<Atom>, now: Timestamp) -> Result<(), SqlError> {
-    last_writes::note(sql, member, &BTreeSet::new(), now)?;
-    last_writes::note(sql, member, with, now)?;
+    // Whoever came upon it before it was answered has noted that, and may have changed it since.
+    if invited_at(sql, member)?.is_none() {
+        last_writes::note(sql, member, &BTreeSet::new(), now)?;
+        last_writes::note(sql, member, with, now)?;
+    }
     sql.query("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
     sql.query("INSERT OR REPLACE INTO invited (member, at) VALUES (?, ?)", &[member.to_string().into(), now.into()])?;
     Ok(())
@@ -307,12 +310,17 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         };
         // Others may have come upon the new membership first, and what they were told of it stays so.
         let _turn = self.lock(&member.id.to_string()).await;
+        let before = &held.policies;
         let mut held = self.still_held()?;
         let member = if is_there && held.made.is_none_or(|made| made != member.id) {
             match self.complete(&held, member.id).await? {
                 Ok(member) => member,
                 Err(not_now) => return Ok(not_now),
             }
+        } else if held.policies != *before {
+            // What was told of it before it was changed under its lock is not what it holds.
+            let fresh = read::member(self.ports, &self.client, member.id).await?;
+            execute::believable(self.ports, &self.client, fresh, None).await?
         } else {
             member
         };

@@ -100,17 +100,17 @@ pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -
     snapshot.each(ports, &[Kind::Group], see).await.map_err(paging::unreadable)?;
     let reaching = Reaching { roles, groups };
     let see = |row: &Row, snapshot: &Snapshot| match row.as_token() {
-        Some(token) => by_token(token, row.kind(), &key),
+        Some(token) => by_token(token, row.kind(), &key, snapshot.manifest()),
         None => items(row, held_by(snapshot.manifest(), row), &reaching, &key),
     };
     listing.rows(Kind::ACTING, None, see).await
 }
 
 /// What a token can do there: an item for each of its policies that reach it. What another of its policies denies stands beside.
-fn by_token(token: &Token, kind: Kind, key: &str) -> Vec<Value> {
+fn by_token(token: &Token, kind: Kind, key: &str, manifest: &Manifest) -> Vec<Value> {
+    let is_all_known = token.unlisted == 0 && !manifest.is_told_in_part("tokens", &token.id.to_string());
     let active = token.policies.iter().filter(|_| token.is_active());
     let item = |policy: &TokenPolicy| {
-        let is_all_known = token.unlisted == 0 && token.unread.is_none();
         let by = policy.scope.0.keys().find(|held| covers(held, key)).map(String::as_str);
         let by = by.or_else(|| (!is_all_known).then_some(PERHAPS))?;
         let names: Vec<&str> = policy.names().take(TOLD).collect();

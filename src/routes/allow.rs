@@ -18,11 +18,16 @@ pub(super) fn allow(settings: &Settings, route: &Route, request: &Incoming, now:
     if settings.rest_provisioning || !route.changes_access() {
         return Ok(right);
     }
-    Err(Problem::new(
+    Err(off())
+}
+
+/// Why access is not changed otherwise, nor an app taken whose owner could change it.
+pub(super) fn off() -> Problem {
+    Problem::new(
         403,
         "rest_provisioning_off",
         "REST_PROVISIONING is off, so access is changed by ConductorOne's webhooks alone; ask for it in ConductorOne, or set REST_PROVISIONING to on and deploy",
-    ))
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Connecting to C1, and what became of it.
 
+use super::allow;
 use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::settings::Settings;
@@ -12,6 +13,10 @@ use crate::coordinator::{Command, Reply};
 /// Begins a run: 200 with its report where it ended within the time of a request, well or not; 202 where it goes on.
 pub(super) async fn begin<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
     let options = options(request)?;
+    // The tasks of an app that is named here would be taken from then on, whoever its owner is.
+    if options.app_id.is_some() && !settings.rest_provisioning {
+        return Err(allow::off());
+    }
     if settings.coordinator.conductorone.credentials.is_none() {
         return Err(Problem::new(
             409,

@@ -21,7 +21,7 @@ use crate::model::kind::Kind;
 use crate::signal;
 use crate::snapshot::{Catalogue, Snapshot};
 
-/// The version of what the file says.
+/// The version of what the file says. Its findings are kept as the version of their row says.
 const FORMAT: u32 = 2;
 
 /// People and groups that one page of grants is of.

@@ -37,7 +37,13 @@ pub(super) async fn receive<P: Ports>(ports: &P, settings: &Settings, request: &
         Problem::new(400, "invalid_webhook", error.to_string())
     })?;
     let delivery = webhook.callback_url.clone();
-    let callback_url = webhook.callback_url.filter(|url| is_of_tenant(settings, url));
+    let callback_url = webhook.callback_url.filter(|url| {
+        let is_ours = is_of_tenant(settings, url);
+        if !is_ours {
+            ports.log(Level::Warn, "a callback URL of another host is not used", serde_json::json!({}));
+        }
+        is_ours
+    });
     if is_used(ports, &claims).await? {
         ports.log(Level::Warn, "webhook token used again", serde_json::json!({}));
         return answer_again(ports, webhook.event, delivery.as_deref()).await;
@@ -172,15 +178,19 @@ fn is_of_tenant(settings: &Settings, url: &str) -> bool {
 /// The operation that a step asks for, or the sentence that says why it asks for none.
 fn read(step: TaskStep, delivery: Option<&str>) -> Result<Request, String> {
     let (key, origin) = (key(&step, delivery), origin(&step));
-    step.actionable.map_err(|why| format!("Nothing was done, because {why}."))?;
+    // An earlier one may have been carried out.
+    step.actionable.map_err(|why| {
+        format!("Nothing was done for this delivery, because {why}; GET /v1/operations tells what was done for an earlier one of this task.")
+    })?;
     let action = step.action.map_err(|kind| {
         format!("This connector grants and revokes; a task of the kind \"{kind}\" is to be provisioned in another way.")
     })?;
     Ok(Request { key, action, target: Target::Named(step.entitlement), subject: step.subject, origin })
 }
 
-/// What identifies an operation or a question however often it is delivered: C1's task and step. Should a step have no id, the callback
-/// URL is one delivery's own (`reference/conductorone.md` 1.2); it is a capability, so its digest stands for it.
+/// What identifies an operation or a question however often it is delivered: C1's task and step, which has the entitlement's id behind it where that is
+/// another than the task's. Should a step have no id, the callback URL is one delivery's own (`reference/conductorone.md` 1.2); it is a capability, so
+/// its digest stands for it.
 fn key(step: &TaskStep, delivery: Option<&str>) -> Option<String> {
     match (&step.step_id, delivery) {
         (Some(id), _) => Some(format!("{}/{id}", step.task_id)),

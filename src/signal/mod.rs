@@ -30,7 +30,7 @@ use crate::base::jobs::Attempt;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::ledger::record;
-use crate::snapshot::{self, Catalogue, Manifest, RunId, RunRecord, Snapshot, SnapshotError};
+use crate::snapshot::{self, Capability, Catalogue, Manifest, RunId, RunRecord, Snapshot, SnapshotError};
 use compose::Changes;
 use deliver::DeliveryOutcome;
 use outbox::{Waiting, event_id};
@@ -269,10 +269,14 @@ async fn read<P: KeyValue>(kv: &P, run: &RunRecord) -> Result<Option<Read>, Snap
     let Some(previous) = &new.manifest().previous else { return Ok(None) };
     let old = Snapshot::open(kv, previous).await?;
     let catalogue = Catalogue::load(kv, &new).await?;
-    // Of a list that cannot be read any more what was known is kept, so that no row says that nobody watches it now.
-    let is_off = |list: &String| new.manifest().capabilities.get(list).is_some_and(|now| !now.on);
+    // Of a list that cannot be read any more what was known is kept, so that no row says that nobody watches it now. One that was off for another reason
+    // may have been watched in part.
+    let is_off = |list: &String, before: Option<&str>| {
+        let now = new.manifest().capabilities.get(list).and_then(Capability::lasting);
+        now.is_some() && now != before
+    };
     let posture = old.manifest().posture != new.manifest().posture
-        || old.manifest().capabilities.iter().any(|(list, before)| before.on && is_off(list));
+        || old.manifest().capabilities.iter().any(|(list, before)| is_off(list, before.lasting()));
     let mut changes = Changes { posture, ..Changes::default() };
     let mut after: Option<String> = None;
     loop {

@@ -312,6 +312,8 @@ struct Account {
     groups_can_be_read: bool,
     /// Where they cannot be read, what was known of them is kept.
     groups_are_kept: bool,
+    /// Why not, as the manifest has it.
+    groups_are_off_for: Option<String>,
     token_used: Option<String>,
     /// Jane's last login.
     login: Option<String>,
@@ -330,6 +332,7 @@ impl Account {
             naming: vec![SUPER, MINIMAL, DNS],
             groups_can_be_read: true,
             groups_are_kept: false,
+            groups_are_off_for: None,
             token_used: None,
             login: None,
             enforces: None,
@@ -390,7 +393,8 @@ impl Account {
     fn publish_with(&self, desk: &Desk, previous: Option<Manifest>, more: Vec<Row>) -> Manifest {
         desk.advance(900);
         let kept_from = previous.as_ref().filter(|_| self.groups_are_kept).map(|it| it.generation.clone());
-        let groups = Capability { on: self.groups_can_be_read, message: None, kept_from, unreadable: None };
+        let message = self.groups_are_off_for.clone();
+        let groups = Capability { on: self.groups_can_be_read, message, kept_from, unreadable: None };
         let draft = Draft {
             account_id: by(&DEFAULT).account_id,
             started_at: desk.now(),
@@ -1179,6 +1183,58 @@ fn that_a_list_cannot_be_read_any_more_is_told_once_though_no_row_is_another() {
     assert_eq!(texts(&desk, &third, SignalKind::AccessChanged), Vec::<Value>::new());
     let fourth = Account::new().publish(&desk, Some(third));
     assert_eq!(texts(&desk, &fourth, SignalKind::AccessChanged), Vec::<Value>::new());
+}
+
+#[test]
+fn that_a_list_cannot_be_read_for_another_reason_is_told_once_and_what_may_pass_by_itself_is_not() {
+    let desk = desk();
+    let off = |why: &str| Account {
+        groups_can_be_read: false,
+        groups_are_kept: true,
+        groups_are_off_for: Some(format!("{why}; what generation {} says of them is kept", desk.now())),
+        ..Account::new()
+    };
+    let refused = |said: &str| off(&format!("the API token may not read the user groups (HTTP 403, code 1: {said})"));
+    let absent = |said: &str| off(&format!("{} user groups (HTTP 404, code 1: {said})", snapshot::ABSENT));
+    let failing = format!("{} the user groups again and again (HTTP 503: down); tried again", snapshot::FAILED);
+    let emptied = format!("Cloudflare tells of no user groups, and told of some before: {}", snapshot::TAKEN_LATER);
+    // No sync mends what is counted wrong.
+    let counted = format!(
+        "{} the user groups again and again (the list tells of more than it gives; where what it gives is right, accept that)",
+        snapshot::FAILED
+    );
+    // The members of one user group are refused, with what else is told of others.
+    let one = |also: &str| off(&format!("the members of user group a cannot be read (HTTP 400, code 1: odd); {also}"));
+    let beside = format!("the members of user group b cannot be read ({} it again and again)", snapshot::FAILED);
+    let more = off("the members of user group a, user group c cannot be read (HTTP 400, code 1: odd)");
+    let mut last = Account::new().publish(&desk, None);
+    for (n, (account, is_told)) in [
+        (off(&emptied), false),
+        (off(&failing), false),
+        (refused("this"), true),
+        (refused("this"), false),
+        (refused("that"), false),
+        (absent("this"), true),
+        (absent("that"), false),
+        (off(&counted), true),
+        (off(&counted), false),
+        (off(&failing), false),
+        (Account::new(), false),
+        (off(&failing), false),
+        (one(&beside), true),
+        (one("those known before are kept"), false),
+        (one(&beside), false),
+        (more, true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let new = account.publish(&desk, Some(last));
+        let told = texts(&desk, &new, SignalKind::AccessChanged);
+        assert_eq!(told.len(), usize::from(is_told), "{n}: {told:?}");
+        assert!(told.iter().all(|told| told["posture_changed"] == true && told["changes"] == json!([])), "{told:?}");
+        last = new;
+    }
 }
 
 /// The grants are the same, by the same ids, and give something else.

@@ -1,7 +1,7 @@
 //! What changed between two generations: only the chunks that one has and the other has not are read, and of each side one
 //! chunk is in memory at a time.
 
-use std::collections::VecDeque;
+use std::vec::IntoIter;
 
 use serde::Serialize;
 
@@ -89,14 +89,14 @@ pub async fn diff<P: KeyValue>(
     loop {
         before.fill(kv).await?;
         now.fill(kv).await?;
-        let order = match (before.rows.front(), now.rows.front()) {
+        let order = match (before.rows.as_slice().first(), now.rows.as_slice().first()) {
             (None, None) => return Ok(changes),
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
             (Some((left, _)), Some((right, _))) => left.cmp(right),
         };
-        let left = if order.is_le() { before.rows.pop_front() } else { None };
-        let right = if order.is_ge() { now.rows.pop_front() } else { None };
+        let left = if order.is_le() { before.rows.next() } else { None };
+        let right = if order.is_ge() { now.rows.next() } else { None };
         let change = match (&left, &right) {
             (Some((_, left)), Some((_, right))) if left == right && old.naming == new.naming => None,
             (left, right) => compare(left.as_ref().map(|(_, row)| row), right.as_ref().map(|(_, row)| row), old, new),
@@ -113,8 +113,8 @@ pub async fn diff<P: KeyValue>(
 
 /// The rows of one generation that are not in a chunk of both.
 struct Side<'a> {
-    chunks: VecDeque<&'a ChunkRef>,
-    rows: VecDeque<(String, Row)>,
+    chunks: IntoIter<&'a ChunkRef>,
+    rows: IntoIter<(String, Row)>,
     after: Option<&'a str>,
 }
 
@@ -128,15 +128,17 @@ impl<'a> Side<'a> {
             .iter()
             .filter(|chunk| renamed || !shared.contains(chunk.hash.as_str()))
             .filter(|chunk| after.is_none_or(|after| chunk.last_key.as_str() > after))
-            .collect();
-        Self { chunks, rows: VecDeque::new(), after }
+            .collect::<Vec<_>>()
+            .into_iter();
+        Self { chunks, rows: IntoIter::default(), after }
     }
 
     async fn fill<P: KeyValue>(&mut self, kv: &P) -> Result<(), SnapshotError> {
-        while self.rows.is_empty() {
-            let Some(chunk) = self.chunks.pop_front() else { return Ok(()) };
+        while self.rows.as_slice().is_empty() {
+            let Some(chunk) = self.chunks.next() else { return Ok(()) };
             let rows = read::rows(kv, chunk).await?.into_iter().map(|row| (row.key(), row));
-            self.rows = rows.filter(|(key, _)| self.after.is_none_or(|after| key.as_str() > after)).collect();
+            let rows = rows.filter(|(key, _)| self.after.is_none_or(|after| key.as_str() > after));
+            self.rows = rows.collect::<Vec<_>>().into_iter();
         }
         Ok(())
     }

@@ -219,7 +219,22 @@ pub struct Capability {
 /// How the message begins of a list that an account does not have.
 pub const ABSENT: &str = "this account does not have";
 
+/// How it begins what is told of a list, or a part of one, that Cloudflare failed to tell: the next sync tries it again.
+pub const FAILED: &str = "Cloudflare failed to tell";
+
+/// What becomes of a list that is empty all of a sudden.
+pub const TAKEN_LATER: &str = "a sync ten minutes later takes it as it is then";
+
 impl Capability {
+    /// Why it is off for good, without Cloudflare's own words, what may pass beside that, and what is kept; `None` where it is on, or what is wrong may pass
+    /// by itself. What a list counts may be wrong until somebody accepts what it gives.
+    pub fn lasting(&self) -> Option<&str> {
+        let message = self.message.as_deref().unwrap_or_default();
+        let why = message.split([':', ';']).next().unwrap_or_default();
+        let passes = why.contains(FAILED) && !why.contains("tells of more") || message.contains(TAKEN_LATER);
+        (!self.on && !passes).then_some(why)
+    }
+
     /// Whether it was read to its end, be it that there is nothing.
     fn is_read(&self) -> bool {
         (self.on || self.is_absent()) && self.kept_from.is_none()
@@ -398,6 +413,12 @@ impl Manifest {
         let is_another =
             |told: &Capability| told.is_read() && told.unreadable.as_ref().is_some_and(|odd| odd.are(is_other));
         self.is_whole(list) || self.capabilities.get(list).is_some_and(is_another)
+    }
+
+    /// Whether a record of a list could not be read in full, or may be one of those.
+    pub fn is_told_in_part(&self, list: &str, id: &str) -> bool {
+        let odd = self.capabilities.get(list).and_then(|told| told.unreadable.as_ref());
+        odd.is_some_and(|odd| !odd.are(&|other| other != id))
     }
 
     /// What the person or group of a row holds; see [`Naming::grants_of`].

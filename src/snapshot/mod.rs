@@ -28,7 +28,9 @@ pub use amend::{AmendError, amend};
 pub use catalogue::{Catalogue, CatalogueEntry};
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub(crate) use legacy::{account_of, leave_at_the_root};
-pub use manifest::{ABSENT, Capability, ChunkRef, Counts, GenerationId, Manifest, Naming, Posture, Unreadable};
+pub use manifest::{
+    ABSENT, Capability, ChunkRef, Counts, FAILED, GenerationId, Manifest, Naming, Posture, TAKEN_LATER, Unreadable,
+};
 pub use overlay::Overlay;
 pub use publish::{Draft, KEPT, Publication, PublishError, init, is_kept, publish, sweep};
 pub(crate) use publish::{forget, last_published, repoint};

@@ -16,6 +16,7 @@ use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, Odd, PER_PAGE};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::scope::ObjectKind;
+use crate::snapshot::FAILED;
 
 /// A list of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -226,7 +227,7 @@ impl Off {
     /// published.
     pub(super) fn why(&self) -> String {
         if self.passing {
-            format!("Cloudflare failed to tell it again and again ({}); {TRIED_AGAIN}", self.told(false))
+            format!("{FAILED} it again and again ({}); {TRIED_AGAIN}", self.told(false))
         } else {
             self.told(true)
         }

@@ -21,7 +21,7 @@ use crate::model::resource::{Group, Member, MemberStatus, OauthClient, Role, Row
 use crate::model::scope::{ObjectKind, Scope};
 use crate::model::signs::Signs;
 use crate::model::super_administrator;
-use crate::snapshot::{ABSENT, Capability, GenerationId, Posture, Unreadable};
+use crate::snapshot::{ABSENT, Capability, FAILED, GenerationId, Posture, TAKEN_LATER, Unreadable};
 
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
@@ -403,11 +403,25 @@ impl<'a> Builder<'a> {
             }
             if let Some(why) = token.unread.take() {
                 self.name_one("tokens", &token.id.to_string(), &why);
-                // What is not told of the token is as it was.
+                // What is not told of the token is as it was, beside what is told.
                 if let Some(was) = was {
-                    token.policies.clone_from(&was.policies);
-                    token.ending.clone_from(&was.ending);
-                    token.unlisted = was.unlisted;
+                    let mut policies = std::mem::take(&mut token.policies);
+                    policies.append(&mut was.policies.clone());
+                    let mut room = Token::MAX;
+                    for mut policy in policies {
+                        // What was known has names already, and by these is the same as what is told.
+                        objects.name(&mut policy.scope, names_in_use);
+                        if room > 0 && !token.policies.contains(&policy) {
+                            room = room.saturating_sub(policy.groups.len() + policy.scope.0.len());
+                            token.policies.push(policy);
+                        }
+                    }
+                    for (name, end) in &was.ending {
+                        if !token.ending.contains_key(name.as_str()) {
+                            token.ending.insert(name.clone(), end.clone());
+                        }
+                    }
+                    token.unlisted = token.unlisted.max(was.unlisted);
                 }
             }
             for field in &token.untold {
@@ -1020,12 +1034,12 @@ fn explain(list: &str, off: &Off, kept_from: Option<&GenerationId>) -> String {
                 "permission_groups" | "resource_groups" => {
                     "which is not believed; where it is right, accept it with POST /v1/sync and {\"accept_removals\": true}"
                 }
-                _ => "a sync ten minutes later takes it as it is then",
+                _ => TAKEN_LATER,
             };
             format!("Cloudflare tells of no {what}, and told of some before: {then}{kept}")
         }
         _ if off.passing => {
-            format!("Cloudflare failed to tell the {what} again and again ({why}); {TRIED_AGAIN}{kept}")
+            format!("{FAILED} the {what} again and again ({why}); {TRIED_AGAIN}{kept}")
         }
         Some(404 | 410) if list == "roles" => {
             format!("Cloudflare no longer offers the {what} ({why}); permission groups take its place")

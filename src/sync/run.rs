@@ -167,7 +167,8 @@ impl Cursor {
         self.v != FORMAT || self.cfg_hash != cfg_hash(settings) || now.since(self.started_at) > MAX_AGE_MILLIS
     }
 
-    /// The cursor of the same run from its beginning.
+    /// The cursor of the same run from its beginning. It accepts no removals any more: another token may be shown less, and hours later more is gone,
+    /// than was told to whoever accepted.
     pub(super) fn restarted(self, settings: &Settings, now: Timestamp) -> Self {
         Self {
             restarts: self.restarts + 1,
@@ -175,7 +176,7 @@ impl Cursor {
             copied_at: self.copied_at,
             progress: self.progress + 1,
             further: Further { names: self.further.names, ..Further::default() },
-            ..Self::new(self.run, self.trigger, settings, now)
+            ..Self::new(self.run, Trigger { accept_removals: false, ..self.trigger }, settings, now)
         }
     }
 

@@ -325,7 +325,7 @@ async fn a_long_list_is_read_whole_through_kills_failures_and_moves_or_not_belie
 }
 
 #[tokio::test]
-async fn a_list_that_ends_with_nobody_takes_the_place_of_none() {
+async fn a_list_that_ends_with_nobody_takes_the_place_of_one_that_is_not_believed_and_one_with_nobody_of_none() {
     type Cut = fn(&mut serde_json::Value);
     let cuts: [(&str, &str, Cut); 3] = [
         ("the second page is empty", "page=2&", |told| told["result"] = json!([])),
@@ -352,11 +352,24 @@ async fn a_list_that_ends_with_nobody_takes_the_place_of_none() {
                 cut(told);
             }
         }));
-        for _ in 0..5 {
+        let has_nobody = page == "page=1&";
+        let message = || logins::state(&world).unwrap().unwrap().message;
+        let mut newer = String::new();
+        for days in 1..=5 {
+            if days == 3 {
+                newer = day(&world, 0);
+                world.cloudflare.set_access_user(&first, Some(&world.now().to_string()));
+            }
             tomorrow(&world).await;
             world.sync().await;
-            assert_eq!(login(&world, &first).await.as_deref(), Some("2026-12-01"), "{what}");
-            assert_eq!(login(&world, &last).await.as_deref(), Some("2026-12-03"), "{what}");
+            if has_nobody || days == 1 {
+                assert_eq!(login(&world, &first).await.as_deref(), Some("2026-12-01"), "{what}: {days}");
+                assert_eq!(login(&world, &last).await.as_deref(), Some("2026-12-03"), "{what}: {days}");
+            }
+            assert!(message().contains("nobody on it, or fewer"), "{what}: {}", message());
+        }
+        if !has_nobody {
+            assert_eq!(login(&world, &first).await, Some(newer), "{what}");
         }
         // The control: a whole one takes its place.
         *world.bends.borrow_mut() = None;
@@ -365,6 +378,7 @@ async fn a_list_that_ends_with_nobody_takes_the_place_of_none() {
         tomorrow(&world).await;
         world.sync().await;
         assert_eq!(login(&world, &last).await, Some(today), "{what}");
+        assert!(message().contains("their last logins are in it"), "{what}: {}", message());
     }
 }
 

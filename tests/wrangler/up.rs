@@ -1123,10 +1123,13 @@ async fn another_worker_of_the_name_is_left_alone(project: &Project, secrets: &s
         project.configure(&pristine);
         assert_eq!(project.hosting.changes(), Vec::<String>::new());
     }
-    // The controls: this connector, and one whose secrets somebody set before it was deployed for the first time.
+    // The controls: this connector, one that a first run uploaded which was ended then, before its address was switched on and its secrets were set,
+    // and one whose secrets somebody set before it was deployed for the first time.
     let classes = text(&[("COORDINATOR", "Coordinator")]);
+    let uploaded = Deployed { bindings: object(), classes, ..Deployed::default() };
     let ours = [
-        Deployed { bindings: object(), classes, on_workers_dev: true, ..Deployed::default() },
+        Deployed { on_workers_dev: true, ..uploaded.clone() },
+        uploaded,
         Deployed { secrets: text(&[("CONNECTOR_TOKEN", FULL)]), ..Deployed::default() },
     ];
     for ours in ours {

@@ -8,7 +8,7 @@ mod sync_id;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::vec::IntoIter;
 
 use super::chunks::{Chunks, Cursor};
 use super::directory::Directory;
@@ -31,7 +31,7 @@ pub(super) struct C1z<F> {
     frame: F,
     stage: Stage,
     /// What was made already and is not sent yet.
-    held: VecDeque<Vec<u8>>,
+    held: IntoIter<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +66,18 @@ impl<F: ZstdFrame> C1z<F> {
             frame: chunks.ports().frame(layout.bytes())?,
             layout,
             stage: Stage::Begin,
-            held: VecDeque::new(),
+            held: IntoIter::default(),
         };
-        let mut length = 0;
+        let (mut length, mut made) = (0, Vec::new());
         while let Some(piece) = c1z.make(chunks).await? {
             length += piece.len();
             if length <= held {
-                c1z.held.push_back(piece);
+                made.push(piece);
             } else {
-                c1z.held.clear();
+                made.clear();
             }
         }
+        c1z.held = made.into_iter();
         if length > held {
             c1z.cursor = Cursor::default();
             c1z.writer = Writer::writing(&TABLES, c1z.layout.clone())?;
@@ -91,7 +92,7 @@ impl<F: ZstdFrame> C1z<F> {
         &mut self,
         chunks: &Chunks<P>,
     ) -> Result<Option<Vec<u8>>, ExportError> {
-        match self.held.pop_front() {
+        match self.held.next() {
             Some(piece) => Ok(Some(piece)),
             None => self.make(chunks).await,
         }

@@ -3,7 +3,7 @@
 use c1_cloudflare::account::inherited;
 use c1_cloudflare::model::ask::Action;
 use c1_cloudflare::model::operation::{Effect, Outcome, Refusal};
-use c1_cloudflare::provision::LastRole;
+use c1_cloudflare::provision::{LastRole, heard};
 use futures::future::join_all;
 use sim::cloudflare::{Cloudflare, Fault, Latency, Oddity, On, Route};
 use std::time::Duration;
@@ -365,6 +365,48 @@ async fn what_a_group_gives_that_only_the_list_tells_without_policies_is_held_th
         assert_eq!(account.requests(Route::GetUserGroup), account.requests(Route::ListUserGroups));
         assert_eq!(bench.atoms(&jane), before);
     }
+}
+
+#[tokio::test]
+async fn what_two_learn_at_once_of_what_user_groups_give_is_all_kept() {
+    let prepare = |account: &Cloudflare| {
+        without_groups(account);
+        showing(account);
+        giving(account);
+        // Whoever learns it has to ask who is in this one.
+        let silent = account.add_group("Silent", vec![holds(account, &roles(account)[6])]);
+        account.make_odd(On::Reads, &silent, Oddity::NullInPolicies("permission_groups"));
+        for email in [JANE, NEW] {
+            account.add_member(email, vec![holds(account, &roles(account)[0])]);
+        }
+    };
+    let bench = Bench::with(prepare, |_| {}).await;
+    let account = bench.account();
+    let known = roles(account);
+    let [jane, joe] = [JANE, NEW].map(|email| account.membership_of(email).unwrap().id);
+    for id in [&jane, &joe] {
+        account.add_policy(id, holds(account, &known[4]));
+    }
+    let (locks, config) = (bench.locks.borrow().clone(), &bench.world.config);
+    let look = async |id: &str| {
+        let with = (&config.cloudflare, &config.provision);
+        Box::pin(heard::look_again(&bench.world, with, &locks, id.parse().unwrap(), None)).await.unwrap()
+    };
+    let learned = || inherited::group_policies(&bench.world).unwrap();
+    let before = learned();
+    account.reset_log();
+    account.fail_next(Route::GetUserGroupMember, 1, Fault::Delay(Duration::from_millis(500)));
+    let (first, meanwhile) = tokio::join!(look(&jane), async {
+        while account.requests(Route::GetUserGroupMember) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        account.add_group("New", vec![holds(account, &known[5])]);
+        assert_eq!(look(&joe).await, heard::Look::Noted);
+        learned()
+    });
+    assert_eq!(first, heard::Look::Noted);
+    assert_eq!(meanwhile.difference(&before).count(), 1);
+    assert_eq!(learned(), meanwhile);
 }
 
 /// Who came into such a group a moment ago may not be found in it yet, and its policy is not theirs.

@@ -33,6 +33,28 @@ async fn an_invitation_can_be_in_a_group() {
 }
 
 #[tokio::test]
+async fn a_grant_to_whom_is_invited_is_told_to_be_effective_once_that_is_accepted_and_nothing_else_is() {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    let known = roles(account);
+    let invitation = account.invite(super::NEW, vec![holds(account, &known[0])]);
+    for (whom, is_invited) in [(&invitation, true), (&jane, false)] {
+        for what in [super::target(&known[2]), group_target(&group)] {
+            for (action, effect) in [
+                (Action::Grant, Effect::Granted),
+                (Action::Grant, Effect::AlreadyGranted),
+                (Action::Revoke, Effect::Revoked),
+            ] {
+                let outcome = bench.operate(action, what.clone(), member(whom)).await;
+                assert_done(&outcome, effect);
+                let is_told = outcome.message().ends_with("; it is effective once the invitation is accepted.");
+                assert_eq!(is_told, is_invited && action == Action::Grant, "{outcome:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_was_begun_by_a_name_is_carried_to_its_end_though_something_else_has_the_name_by_then() {
     let (bench, jane, group) = jane().await;
     let account = bench.account();
@@ -448,4 +470,79 @@ async fn nobody_is_heard_to_leave_a_group_that_is_not_there_for_a_moment() {
     account.clear_faults();
     account.leave_group(&group, &jane);
     assert_eq!(look().await.unwrap(), heard::Look::Noted);
+}
+
+/// Jane in one group as the last sync has it, and in another by a grant since, with a role that was granted to her; and her id.
+async fn in_two_groups() -> (Bench, String) {
+    let (bench, jane, group) = jane().await;
+    let account = bench.account();
+    account.join_group(&group, &jane);
+    let other = account.add_group("Others", vec![holds(account, &roles(account)[2])]);
+    bench.world.sync().await;
+    let role = super::target(&roles(account)[3]);
+    for what in [group_target(&other), role] {
+        assert_done(&bench.operate(Action::Grant, what, member(&jane)).await, Effect::Granted);
+    }
+    let held = bench.laid_over(&jane).await.unwrap().unwrap();
+    assert_eq!((held.groups.len(), held.atoms.len()), (2, 2));
+    (bench, jane)
+}
+
+/// Looks at her as whoever the audit log names is looked at.
+async fn look(bench: &Bench, jane: &str) -> heard::Look {
+    let (locks, config) = (bench.locks.borrow().clone(), &bench.world.config);
+    let with = (&config.cloudflare, &config.provision);
+    Box::pin(heard::look_again(&bench.world, with, &locks, jane.parse().unwrap(), None)).await.unwrap()
+}
+
+async fn note_gone(bench: &Bench, jane: &str) -> Result<(), String> {
+    let (locks, config) = (bench.locks.borrow().clone(), &bench.world.config);
+    let with = Some((&config.cloudflare, &config.provision));
+    let noted = Box::pin(heard::note_gone(&bench.world, with, &locks, &[jane.parse().unwrap()])).await;
+    noted.map_err(|why| why.to_string())
+}
+
+/// The next reads of members find nobody.
+fn not_found(bench: &Bench, times: usize) {
+    bench.account().fail_next(Route::GetMember, times, Fault::status(404, 1003));
+}
+
+#[tokio::test]
+async fn who_was_not_found_before_an_operation_was_at_work_on_them_is_not_gone_after_it() {
+    let (bench, jane) = in_two_groups().await;
+    // Right after our own write a read that is behind tells nothing.
+    not_found(&bench, 1);
+    assert_eq!(look(&bench, &jane).await, heard::Look::Doubtful);
+    bench.world.advance(20);
+    not_found(&bench, 1);
+    assert_eq!(look(&bench, &jane).await, heard::Look::Gone);
+    let role = super::target(&roles(bench.account())[4]);
+    assert_done(&bench.operate(Action::Grant, role, member(&jane)).await, Effect::Granted);
+    let held = bench.laid_over(&jane).await;
+    note_gone(&bench, &jane).await.unwrap();
+    assert_eq!(bench.laid_over(&jane).await, held);
+    // Where even that look tells nothing, she is looked at again later.
+    not_found(&bench, 1);
+    assert!(note_gone(&bench, &jane).await.is_err());
+    assert_eq!(bench.laid_over(&jane).await, held);
+    assert_eq!(held.unwrap().unwrap().atoms.len(), 3);
+    // The control.
+    bench.account().remove_member(&jane);
+    bench.world.advance(20);
+    assert_eq!(look(&bench, &jane).await, heard::Look::Gone);
+    note_gone(&bench, &jane).await.unwrap();
+    assert_eq!(bench.laid_over(&jane).await, Some(None));
+}
+
+#[tokio::test]
+async fn who_is_found_again_has_the_user_groups_that_they_had() {
+    let (bench, jane) = in_two_groups().await;
+    let held = bench.laid_over(&jane).await;
+    bench.world.advance(20);
+    not_found(&bench, 2);
+    assert_eq!(look(&bench, &jane).await, heard::Look::Gone);
+    note_gone(&bench, &jane).await.unwrap();
+    assert_eq!(bench.laid_over(&jane).await, Some(None));
+    assert_eq!(look(&bench, &jane).await, heard::Look::Noted);
+    assert_eq!(bench.laid_over(&jane).await, held);
 }

@@ -19,7 +19,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use c1_cloudflare::account::apps::WEBHOOK;
-use c1_cloudflare::account::identity;
+use c1_cloudflare::account::{identity, overlay};
 use c1_cloudflare::audit::feed;
 use c1_cloudflare::base::ports::Clock as _;
 use c1_cloudflare::cloudflare::{Client, Purpose};
@@ -27,9 +27,11 @@ use c1_cloudflare::connect;
 use c1_cloudflare::coordinator::Settings;
 use c1_cloudflare::model::ask::{Action, Subject};
 use c1_cloudflare::model::operation::{Effect, Origin, Outcome, Refusal, Request, Target};
+use c1_cloudflare::model::resource::Member;
 use c1_cloudflare::provision::journal::{self, Arrival, Entry, EntryId};
 use c1_cloudflare::provision::lock::Locks;
 use c1_cloudflare::provision::{self, aftercare, incident};
+use c1_cloudflare::snapshot;
 use sim::cloudflare::{Atom, Cloudflare, KnownPermissionGroup, Spec};
 
 use crate::looks::{atom, holds, roles};
@@ -126,6 +128,13 @@ impl Bench {
 
     fn atoms(&self, member: &str) -> BTreeSet<Atom> {
         self.account().member_atoms(member)
+    }
+
+    /// What readers see of a member in the place of the generation's row: nobody where they are gone. Nothing where that one counts.
+    async fn laid_over(&self, member: &str) -> Option<Option<Member>> {
+        let snapshot = snapshot::latest(&self.world).await.unwrap().unwrap();
+        let over = overlay::over(&self.world, &snapshot.manifest().generation, None).unwrap();
+        over.members.into_iter().find(|(id, _)| id.to_string() == member).map(|(_, row)| row)
     }
 
     /// Lets time pass, and lets the alarm do what is due.

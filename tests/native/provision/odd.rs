@@ -267,3 +267,29 @@ async fn declined_is_no_member_to_grant_to_and_the_account_can_be_revoked() {
         assert_eq!(account.membership_of("declined@example.com").unwrap().status, "pending");
     }
 }
+
+/// ConductorOne has no account of theirs any more, and asks for them by their address.
+#[tokio::test]
+async fn who_declined_our_invitation_and_is_in_no_list_is_told_to_have_declined_and_can_be_taken_away_by_their_address()
+{
+    let bench = Bench::start().await;
+    let account = bench.account();
+    account.configure(|behaviour| behaviour.hides_rejected = true);
+    let (first, wanted) = (roles(account)[0].clone(), roles(account)[5].clone());
+    let whom = person("declined@example.com");
+    assert_done(&bench.operate(Action::Grant, target(&first), whom.clone()).await, Effect::Granted);
+    account.set_status(&account.membership_of("declined@example.com").unwrap().id, "rejected");
+    bench.world.advance(2 * 60 * 60);
+    bench.world.sync().await;
+    let before = writes(&bench);
+    let refused = bench.operate(Action::Grant, target(&wanted), whom.clone()).await;
+    assert_refused(&refused, Refusal::Declined, "grant it once more");
+    assert_eq!(writes(&bench), before, "nobody is invited again and again");
+    assert_done(&bench.operate(Action::Revoke, Target::Account, whom.clone()).await, Effect::Removed);
+    assert_done(&bench.operate(Action::Grant, target(&wanted), whom.clone()).await, Effect::Granted);
+    // The control: who was removed in the dashboard is invited again.
+    account.remove_member(&account.membership_of("declined@example.com").unwrap().id);
+    bench.world.advance(2 * 60 * 60);
+    assert_done(&bench.operate(Action::Grant, target(&wanted), whom).await, Effect::Granted);
+    assert_eq!(account.membership_of("declined@example.com").unwrap().status, "pending");
+}

@@ -224,17 +224,26 @@ async fn who_accepts_an_invitation_whose_answer_was_lost_before_it_is_looked_at_
 }
 
 #[tokio::test]
-async fn who_was_invited_by_us_long_ago_is_not_invited_by_a_grant_whose_first_look_missed_them() {
-    let bench = Bench::start().await;
-    let account = bench.account();
-    assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
-    assert!(account.accept_invitation(&account.membership_of(NEW).unwrap().id).is_some());
-    bench.world.advance(24 * 60 * 60);
-    account.configure(|behaviour| behaviour.unlisted.push(NEW.to_owned()));
-    let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
-    assert_not_now(&bench.attempt(grant).await, "is a member already, and not in the list yet");
-    account.configure(|behaviour| behaviour.unlisted.clear());
-    assert_done(&bench.attempt(grant).await, Effect::AlreadyGranted);
+async fn who_was_invited_long_ago_is_not_invited_by_a_grant_whose_first_look_missed_them() {
+    for is_by_us in [true, false] {
+        let bench = Bench::start().await;
+        let account = bench.account();
+        if is_by_us {
+            assert_done(&bench.operate(Action::Grant, Target::Account, person(NEW)).await, Effect::Invited);
+        } else {
+            account.invite(NEW, vec![]);
+        }
+        assert!(account.accept_invitation(&account.membership_of(NEW).unwrap().id).is_some());
+        bench.world.advance(24 * 60 * 60);
+        account.configure(|behaviour| behaviour.unlisted.push(NEW.to_owned()));
+        let grant = bench.arrive(Action::Grant, Target::Account, person(NEW));
+        // Whom we invited is known by their membership.
+        if !is_by_us {
+            assert_not_now(&bench.attempt(grant).await, "is a member already, and not in the list yet");
+            account.configure(|behaviour| behaviour.unlisted.clear());
+        }
+        assert_done(&bench.attempt(grant).await, Effect::AlreadyGranted);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Invitations that are made again.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
     member, person, roles, target,
 };
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
+use serde_json::json;
 use sim::cloudflare::{Access, Collation, Fault, Latency, Oddity, PolicySpec, Route};
 
 /// An invitation with two policies, one of them denied, in a group; and the group.
@@ -604,6 +606,44 @@ async fn a_group_that_the_new_invitation_is_told_not_to_be_in_is_not_joined_agai
     assert_done(&revoked, Effect::AlreadyRevoked);
     assert_done(&renewed, Effect::Renewed);
     assert!(account.membership_of(NEW).unwrap().groups.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_revoked_from_the_new_invitation_before_the_renewal_hears_of_it_is_not_shown_by_it() {
+    let (bench, old, _) = invited().await;
+    let account = bench.account();
+    let known = roles(account);
+    account.set_route_latency(Route::CreateMember, Latency::of(Duration::from_secs(2)));
+    let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
+    let (renewed, revoked) = tokio::join!(bench.attempt(renewal), async {
+        while account.membership_of(NEW).is_none_or(|found| found.id == old) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let new = account.membership_of(NEW).unwrap().id;
+        let revoked = bench.attempt(bench.arrive(Action::Revoke, target(&known[1]), member(&new))).await;
+        // And the next read is behind.
+        let (role, was_asked) = (known[1].id.clone(), Cell::new(false));
+        *bench.world.bends.borrow_mut() = Some(Box::new(move |asked, body| {
+            if asked.starts_with("GET") && asked.ends_with(&new) && !was_asked.replace(true) {
+                let policies = body["result"]["policies"].as_array_mut().unwrap();
+                let mut former = policies[0].clone();
+                former["id"] = json!("f".repeat(32));
+                former["permission_groups"] = json!([{ "id": role, "name": "Former" }]);
+                policies.push(former);
+            }
+        }));
+        revoked
+    });
+    assert_done(&revoked, Effect::Revoked);
+    assert_done(&renewed, Effect::Renewed);
+    let new = account.membership_of(NEW).unwrap().id;
+    assert!(!bench.atoms(&new).contains(&atom(account, &known[1])));
+    let shown = bench.laid_over(&new).await.unwrap().unwrap();
+    let has = |place: usize| shown.atoms.iter().any(|atom| atom.permission_group.to_string() == known[place].id);
+    assert!(has(0) && !has(1), "{shown:?}");
+    // Nor is what it holds taken for what it held before.
+    let grant = bench.arrive(Action::Grant, target(&known[5]), member(&new));
+    assert_done(&bench.attempt(grant).await, Effect::Granted);
 }
 
 #[tokio::test]

@@ -325,10 +325,13 @@ async fn what_was_asked_for_somebody_counts_also_under_another_address_of_theirs
 /// Any grant that is carried out voids a removal that waits, so that whoever waits to be removed could stay by asking for a role of low risk.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_approved_for_whoever_waits_to_be_removed_from_the_account() {
-    let other = roles(&Cloudflare::new(small())).remove(1);
+    const OWNER: &str = "2oWNeRQ8tYJxV9u8d1wupBMeXZ45";
+    let known = roles(&Cloudflare::new(small()));
     let desk = ApprovalCase::start(|low| {
-        let never = json!({ "name": "never", "when": { "roles": [other.name] }, "then": "deny" });
-        json!({ "low_risk_roles": [low.name], "reassign_to": [BOSS], "rules": [never] }).to_string()
+        let never = json!({ "name": "never", "when": { "roles": [known[1].name] }, "then": "deny" });
+        let when = json!({ "roles": [known[5].name] });
+        let asks = json!({ "name": "asks", "when": when, "then": "reassign", "reassign_to": [OWNER] });
+        json!({ "low_risk_roles": [low.name], "reassign_to": [BOSS], "rules": [never, asks] }).to_string()
     })
     .await;
     let (deployment, cloudflare) = (&desk.deployment, &desk.deployment.cloudflare);
@@ -353,10 +356,29 @@ async fn nothing_is_approved_for_whoever_waits_to_be_removed_from_the_account() 
     assert!(comment(&told, "reassign").contains("to be removed from the account"), "{told}");
     let told = Box::pin(desk.decided(&desk.asks(&desk.other).id("2task6"))).await;
     assert!(comment(&told, "deny").contains("never"), "what is strict stays so: {told}");
+    // Whoever is asked is told, by a rule or without one, and of what no sync has listed.
+    let unlisted = Task::grant(dns_on_a_new_domain(cloudflare), desk.jane.clone()).awaiting_approval();
+    for (task, asked, user, why) in [
+        ("2task7", desk.asks(&known[4]), BOSS, "No rule of the connector decides"),
+        ("2task8", desk.asks(&known[5]), OWNER, "leaves"),
+        ("2task9", unlisted, BOSS, "did not find"),
+    ] {
+        let told = Box::pin(desk.decided(&asked.id(task))).await;
+        let said = comment(&told, "reassign");
+        assert!(said.contains("to be removed from the account") && said.contains(why), "{told}");
+        assert_eq!(told["reassign"]["newStepUserIds"], json!([user]), "{told}");
+    }
+    // The controls: somebody else, and the owner of an app whose tasks are not taken, who learns nothing of her.
+    let somebody = grant_to("new.hire@example.com", &known[5]).id("2task10").awaiting_approval();
+    let elsewhere = App { id: "2other".to_owned(), ..App::default() };
+    for asked in [somebody, desk.asks(&known[4]).id("2task11").app(elsewhere)] {
+        let told = Box::pin(desk.decided(&asked)).await;
+        assert!(!comment(&told, "reassign").contains("to be removed"), "{told}");
+    }
     // The controls: a revoke voids nothing, somebody else, and Jane once she is gone.
     let back = Task::revoke(Entitlement::role(desk.low.governed_as(), &desk.low.name), desk.jane.clone()).id("2task3");
     let told = Box::pin(desk.decided(&back.awaiting_approval())).await;
-    assert!(comment(&told, "reassign").contains("No rule of the connector decides"), "{told}");
+    assert!(comment(&told, "reassign").starts_with("No rule of the connector decides"), "{told}");
     comment(&asked(&Person::newcomer("new.hire@example.com"), "2task4").await, "approve");
     deployment.wait(Duration::from_hours(2)).await;
     assert!(!is_there(&desk.member), "there was room for it");

@@ -282,6 +282,36 @@ async fn who_asks_again_and_is_answered_is_not_called_back_as_well() {
     assert!(!deployment.logs().iter().any(|line| line.contains("callback given up")));
 }
 
+/// It is sent once more, and C1 says that it waits for nothing.
+#[tokio::test(start_paused = true)]
+async fn an_outcome_that_c1_took_from_a_worker_that_was_lost_before_it_could_note_that_is_not_called_given_up() {
+    let jane = Box::pin(Jane::start()).await;
+    let deployment = &jane.deployment;
+    let delivery = put_off(&jane, 1).await;
+    let world = deployment.world();
+    let keeps = "CREATE TRIGGER keeps BEFORE DELETE ON callback BEGIN INSERT INTO kept SELECT * FROM callback; END";
+    for statement in ["CREATE TABLE kept AS SELECT * FROM callback WHERE 0", keeps] {
+        world.query(statement, &[]).unwrap();
+    }
+    deployment.callback(&delivery).await;
+    deployment.wait(Duration::from_secs(1)).await;
+    assert_eq!(callbacks_waiting(&jane).await, 0);
+    // As it was on disk when C1 answered.
+    for statement in ["DROP TRIGGER keeps", "INSERT INTO callback SELECT * FROM kept", "DROP TABLE kept"] {
+        world.query(statement, &[]).unwrap();
+    }
+    deployment.restart();
+    assert_eq!(callbacks_waiting(&jane).await, 1);
+    deployment.cron().await;
+    deployment.wait(Duration::from_hours(1)).await;
+    assert_eq!(callbacks_waiting(&jane).await, 0);
+    let statuses: Vec<u16> = deployment.c1.callback_posts().iter().map(|post| post.status).collect();
+    assert_eq!(statuses, [200, 400]);
+    assert!(!deployment.logs().iter().any(|line| line.contains("callback given up")));
+    let status = deployment.json("/v1/status").await;
+    assert!(status["incidents"].as_array().unwrap().is_empty(), "{status}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged() {
     // C1 may have it after all where an answer was lost, and says the same to the next try. What it answered that it is busy it does not have; and

@@ -12,21 +12,26 @@ use crate::looks::small;
 
 #[tokio::test(start_paused = true)]
 async fn journal_days_that_cannot_be_read_make_nothing_be_forgotten_that_they_may_be_meant_to_keep() {
-    for (days, is_kept) in [
-        ("for ever", true),
-        ("4000", true),
-        ("3650d", true),
-        // What is promised for eight days would be forgotten before.
-        ("8", true),
-        ("9", false),
-        ("", false),
-        ("548", false),
+    for (days, hours, is_kept) in [
+        ("for ever", 600 * 24, true),
+        ("4000", 600 * 24, true),
+        ("3650d", 600 * 24, true),
+        ("0", 600 * 24, true),
+        // What is promised for eight days would be forgotten before, so that fewer than nine are nine, and no mistake.
+        ("1", 204, true),
+        ("1", 600 * 24, false),
+        ("8", 204, true),
+        ("8", 600 * 24, false),
+        ("9", 204, true),
+        ("9", 600 * 24, false),
+        ("", 600 * 24, false),
+        ("548", 600 * 24, false),
     ] {
         let jane = Jane::start().await;
         jane.deployment.set_var("JOURNAL_DAYS", days);
         assert_eq!(jane.call("PUT", &jane.lacks).await.status, 200);
         let world = jane.deployment.world();
-        let then = world.now().plus_secs(-600 * 86_400);
+        let then = world.now().plus_secs(-hours * 3_600);
         world.query("UPDATE operation SET received_at = ?1, settled_at = ?1", &[then.into()]).unwrap();
         world
             .query(
@@ -38,9 +43,9 @@ async fn journal_days_that_cannot_be_read_make_nothing_be_forgotten_that_they_ma
             .unwrap();
         jane.deployment.sync().await;
         let history = jane.deployment.json("/v1/history").await.to_string();
-        assert_eq!(history.contains(&format!("user:{:032x}", 1)), is_kept, "{days:?}: {history}");
+        assert_eq!(history.contains(&format!("user:{:032x}", 1)), is_kept, "{days:?} {hours}: {history}");
         let operations = jane.deployment.json("/v1/operations").await["items"].as_array().unwrap().len();
-        assert_eq!(operations, usize::from(is_kept), "{days:?}");
+        assert_eq!(operations, usize::from(is_kept), "{days:?} {hours}");
     }
 }
 

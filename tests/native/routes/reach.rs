@@ -218,6 +218,11 @@ async fn who_may_reach_what_is_not_listed_is_told_with_perhaps_and_what_is_denie
         (0..1_050).map(|n| (format!("com.cloudflare.api.account.zone.{n:032x}"), "*".into())).collect();
     let policy = serde_json::json!([{ "id": "a".repeat(32), "effect": "allow", "resources": resources, "permission_groups": [{ "id": "b".repeat(32), "name": "DNS Write" }] }]);
     cloudflare.add_token("many", None, &serde_json::json!({ "policies": policy }));
+    // One of which it is not told what it is for, and one that is for something else.
+    for (name, resources) in [("part", Value::Null), ("other", serde_json::json!({ (&zones[0]): "*" }))] {
+        let policy = serde_json::json!([{ "id": "c".repeat(32), "effect": "allow", "resources": resources, "permission_groups": [{ "id": "b".repeat(32), "name": "DNS Write" }] }]);
+        cloudflare.add_token(name, None, &serde_json::json!({ "policies": policy }));
+    }
     let deployment = deployment.synced().await;
 
     let role = deployment.json(&format!("/v1/scoped-roles/{}-{many}", dns.id)).await;
@@ -238,7 +243,9 @@ async fn who_may_reach_what_is_not_listed_is_told_with_perhaps_and_what_is_denie
     let (inside, outside, first) = (told(within).await, told(beyond).await, told(&zones[0]).await);
     assert!(has(&inside, &wide.email, "Domain DNS", "object"), "{inside:#?}");
     assert!(has(&outside, &wide.email, "Domain DNS", "perhaps"), "{outside:#?}");
-    assert!(has(&outside, "many", "DNS Write", "perhaps"), "{outside:#?}");
+    for (name, is_told) in [("many", true), ("part", true), ("other", false)] {
+        assert_eq!(has(&outside, name, "DNS Write", "perhaps"), is_told, "{name} in {outside:#?}");
+    }
     assert!(has(&first, &narrow.email, "Domain DNS on zone0.example", "object"), "{} in {first:#?}", narrow.email);
     let on_one = |email: &str| outside.iter().any(|it| it.0.ends_with(email) && it.1.ends_with("on zone0.example"));
     assert!(!on_one(&narrow.email), "{outside:#?}");

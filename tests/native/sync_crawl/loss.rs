@@ -1,6 +1,7 @@
 //! What the token may no longer read, what Cloudflare no longer offers, and people who disappear all at once.
 
 use c1_cloudflare::account::names;
+use c1_cloudflare::base::ports::Secret;
 use c1_cloudflare::model::id::RoleId;
 use c1_cloudflare::sync::{self, RunOutcome, SyncState, Trigger};
 use serde_json::json;
@@ -139,6 +140,41 @@ async fn a_mass_disappearance_is_held_back_until_somebody_accepts_it() {
         }
         let run = world.sync().await;
         assert_eq!(run.outcome, expected, "{}", run.message);
+    }
+}
+
+/// Another token may be shown less, and hours later more may be gone, than was told to whoever accepted.
+#[tokio::test]
+async fn a_sync_that_starts_over_accepts_nothing_any_more() {
+    for starts_over in ["another token", "six hours", ""] {
+        let mut world = World::new(account(200));
+        world.sync().await;
+        let lose = |world: &World, count: usize| {
+            for member in world.cloudflare.memberships().iter().skip(10).take(count) {
+                world.cloudflare.remove_member(&member.id);
+            }
+        };
+        lose(&world, 21);
+        assert_eq!(world.sync().await.outcome, RunOutcome::Held);
+        (world.limits.pages, world.limits.in_flight) = (1, 1);
+        world.advance(900);
+        sync::begin(&world, &world.config.cloudflare, accepting()).unwrap();
+        sync::step_within(&world, &world.config.cloudflare, &world.limits).await;
+        assert!(sync::status(&world).unwrap().running.is_some());
+        match starts_over {
+            "another token" => world.config.cloudflare.token = Secret::new(world.cloudflare.user_token()),
+            "six hours" => world.advance(6 * 60 * 60 + 1),
+            _ => {
+                assert_eq!(world.finish().await.outcome, RunOutcome::Published, "the control");
+                continue;
+            }
+        }
+        lose(&world, 80);
+        let run = world.finish().await;
+        assert_eq!(run.outcome, RunOutcome::Held, "{starts_over}: {}", run.message);
+        assert!(run.message.starts_with("101 of 200"), "{starts_over}: {}", run.message);
+        // What is told now is what is accepted now.
+        assert_eq!(world.sync_as(accepting()).await.outcome, RunOutcome::Published, "{starts_over}");
     }
 }
 

@@ -386,6 +386,7 @@ async fn a_list_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync() {
         world.sync().await;
         let first = manifest(&world).await.capabilities[list].clone();
         assert!(!first.on && first.message.as_ref().unwrap().contains("told of some before"), "{list}: {first:?}");
+        assert_eq!(first.lasting(), None, "it may pass: {first:?}");
         assert_same(&published(&world).await, &before, list);
         world.sync().await;
         let (told, now) = (manifest(&world).await.capabilities[list].clone(), published(&world).await);
@@ -449,6 +450,7 @@ async fn no_account_is_believed_to_be_without_permission_groups_or_the_resource_
             world.sync().await;
             let told = manifest(&world).await.capabilities[list].clone();
             assert!(!told.on && told.message.as_ref().unwrap().contains("accept_removals"), "{list}: {told:?}");
+            assert!(told.lasting().is_some(), "until somebody accepts it: {told:?}");
             assert_same(&published(&world).await, &known, list);
         }
         world.sync_as(Trigger { by: "test".to_owned(), accept_removals: true }).await;
@@ -803,9 +805,15 @@ async fn a_user_group_that_is_empty_all_of_a_sudden_is_doubted_also_where_anothe
         world.sync().await;
     }
     let lost = || async { before.grants.difference(&published(&world).await.grants).count() };
+    let off = async || manifest(&world).await.capabilities["user_group_members"].clone();
+    let refused = off().await;
+    assert!(refused.lasting().is_some(), "{refused:?}");
     world.cloudflare.answer_null(Route::ListUserGroupMembers);
     world.sync().await;
     assert_eq!(lost().await, 0, "kept once");
+    let beside = off().await;
+    assert_ne!(beside, refused, "the other is told as well");
+    assert_eq!(beside.lasting(), refused.lasting(), "which may pass: {beside:?}");
     world.sync().await;
     assert_eq!(lost().await, 5, "the group that can be read is empty");
     // Kept for as long as that one cannot be read.
@@ -825,6 +833,8 @@ async fn a_list_that_cannot_be_read_is_not_believed_to_be_empty_by_the_first_syn
     let (world, before) = synced().await;
     world.cloudflare.fail_next(Route::ListUserGroups, 100, Fault::status(500, 10_000));
     world.sync().await;
+    let off = manifest(&world).await.capabilities["user_groups"].clone();
+    assert_eq!((off.on, off.lasting()), (false, None), "it may pass: {off:?}");
     world.cloudflare.clear_faults();
     world.cloudflare.answer_null(Route::ListUserGroups);
     world.sync().await;

@@ -93,6 +93,40 @@ async fn a_token_tells_who_made_it_what_it_reaches_from_where_and_when() {
     assert_eq!(cloudflare.requests(Route::VerifyAccountToken), 1, "asked once for each token");
 }
 
+/// A policy of another form hides nothing that the token is given beside it.
+#[tokio::test]
+async fn a_token_of_which_one_policy_cannot_be_read_has_what_is_told_beside_what_was_known() {
+    let world = world();
+    let zone = world.cloudflare.add_domain("example.com");
+    let mut known = policy("allow", "DNS Read", &json!({ &zone: "*" }));
+    known["permission_groups"][0]["meta"] = json!({ "deprecated": "true", "eol_at": "2027-02-01" });
+    let more = policy("allow", "Account Settings Write", &json!({ &zone: "*" }));
+    let id = world.cloudflare.add_token("ci", None, &json!({ "policies": [known] }));
+    let read = async |policies: Value| {
+        world.cloudflare.change_token(&id, &json!({ "policies": policies }));
+        world.sync().await;
+        tokens(&world).await.remove("ci").unwrap()
+    };
+    for (field, of_odd) in
+        [("effect", "unknown: DNS Read on example.com"), ("permission_groups", "nothing on example.com")]
+    {
+        let before = read(json!([known])).await;
+        assert_eq!(told(&before), ["DNS Read on example.com"], "{field}");
+        let mut odd = known.clone();
+        odd[field] = Value::Null;
+        assert_eq!(told(&read(json!([odd])).await), [of_odd, "DNS Read on example.com"], "{field}");
+        let widened = read(json!([odd, more])).await;
+        assert_eq!(told(&widened), [of_odd, "Account Settings Write on example.com", "DNS Read on example.com"]);
+        assert_eq!(widened.permission_groups(), ["Account Settings Write", "DNS Read"], "{field}");
+        assert_eq!(widened.ending, before.ending, "{field}");
+        assert_eq!(read(json!([odd, more])).await, widened, "{field}: once");
+        // The control: what is told no more may be what is not told.
+        assert_eq!(read(json!([odd])).await.permission_groups(), ["Account Settings Write", "DNS Read"], "{field}");
+    }
+    // The control: where all is told, nothing else is.
+    assert_eq!(told(&read(json!([known])).await), ["DNS Read on example.com"]);
+}
+
 #[tokio::test]
 async fn nobody_is_said_to_have_left_whose_record_could_not_be_read() {
     let world = world();
@@ -320,6 +354,7 @@ async fn how_the_account_is_set_is_published_and_kept_where_it_may_no_longer_be_
             let told = sync::status(&world).unwrap().capabilities[list].clone();
             assert!(!told.on && told.kept_from.is_some(), "{told:?}");
             assert!(told.message.as_ref().unwrap().contains(label), "{told:?}");
+            assert!(told.lasting().is_some(), "{told:?}");
         }
     }
     assert_eq!(sync::status(&world).unwrap().posture, posture);

@@ -324,6 +324,11 @@ async fn what_cannot_be_asked_is_refused_with_what_to_do() {
     }
     let answer = connected.get("/v1/connect?after=x").await;
     assert_eq!(answer.status, 400);
+    // The tasks of an app that is named are taken from then on, though access is to be changed by the known one's alone.
+    connected.set_var("REST_PROVISIONING", "off");
+    let answer = connected.post(&json!({ "app_id": connected.app.id })).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, "REST").as_str()), (403, "rest_provisioning_off"));
+    assert_eq!(connected.run(json!({ "dry_run": true })).await["state"], "done", "the control");
     connected.unset_var("C1_CLIENT_ID");
     connected.unset_var("C1_CLIENT_SECRET");
     let answer = connected.post(&json!({})).await;

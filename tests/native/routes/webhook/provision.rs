@@ -179,6 +179,32 @@ async fn what_cannot_be_done_is_said_in_a_sentence_and_not_tried_again() {
     assert_eq!(jane.deployment.cloudflare.requests(Route::UpdateMember), 0);
 }
 
+/// One step of a policy may have several of its own: the account is made first, and then the role is given.
+#[tokio::test(start_paused = true)]
+async fn what_one_step_of_a_policy_leads_to_by_two_entitlements_is_two_operations() {
+    let jane = Jane::start().await;
+    let (role, access) = (named(&jane.lacks), Entitlement::access());
+    let told = async |entitlement: &Entitlement, token: &str| {
+        let task = Task::grant(entitlement.clone(), jane.person()).id("2task").step_id("2step");
+        let task = task.set("/taskView/task/type/grant/appEntitlementId", role.id.as_str());
+        jane.deployment.send_as(&jane.deployment.c1.task(&task), token).await.text()
+    };
+    let account = told(&access, "1").await;
+    assert!(account.contains("complete"), "{account}");
+    jane.changed(&[], &[]);
+    let given = told(&role, "2").await;
+    assert!(given.contains("complete"), "{given}");
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    // The control: by the same one again it is the same operation.
+    assert_eq!([told(&access, "3").await, told(&role, "4").await], [account, given]);
+    let kept = jane.deployment.json("/v1/operations").await;
+    let keys: Vec<&str> =
+        kept["items"].as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["2task/2step", format!("2task/2step/{}", access.id).as_str()], "{kept}");
+    let shown = jane.deployment.json(&format!("/v1/operations/2task~2step~{}", access.id)).await;
+    assert_eq!(shown["entitlement"], "account", "{shown}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_provisioning_off_c1_reads_what_would_have_been_done() {
     let jane = Jane::with(2, "off").await;

@@ -119,7 +119,25 @@ async fn a_callback_url_of_another_host_is_never_called() {
         let again = deployment.send_as(&delivery, "two").await;
         assert!(again.status == 200 && again.text().contains("complete"), "{origin}: {}", again.text());
         jane.changed(&[jane.atom(&jane.lacks)], &[]);
+        let logged = || deployment.logs().iter().filter(|line| line.contains("callback URL of another host")).count();
+        assert_eq!(logged(), 2, "{origin}");
+        completed(&jane.deliver(&jane.revoke(&jane.lacks)).await);
+        assert_eq!(logged(), 2, "the tenant's own: {origin}");
+        assert!(!deployment.logs().iter().any(|line| line.contains("callback/elsewhere")), "{origin}");
     }
+}
+
+/// What an earlier one did is not undone, and nobody is to think that it was not done.
+#[tokio::test(start_paused = true)]
+async fn a_delivery_of_a_task_that_is_closed_by_then_claims_nothing_of_an_earlier_one() {
+    let jane = Jane::start().await;
+    let task = || jane.grant(&jane.lacks).id("2task").step_id("2step");
+    completed(&jane.deliver(&task()).await);
+    let outcome = jane.deliver(&task().set("/taskView/task/state", "TASK_STATE_CLOSED")).await;
+    let said = outcome.errored().unwrap_or_else(|| panic!("{outcome:?}"));
+    assert!(said.starts_with("Nothing was done for this delivery, because the task is closed;"), "{said}");
+    assert!(said.contains("GET /v1/operations") && said.ends_with('.') && !said.contains(". "), "{said}");
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,12 +51,16 @@ impl Cloudflare {
         let account = &mut lock(&self.shared.state).account;
         let id = account.new_id();
         let uuid = super::objects::uuid(&id);
-        account.access_users.retain(|known| told(known, "/email") != email);
-        account.access_users.push(json!({
+        let user = json!({
             "id": uuid, "uid": id, "email": email, "name": "", "access_seat": true, "gateway_seat": false, "seat_uid": id,
             "active_device_count": 0, "last_successful_login": last_login,
             "created_at": "2025-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
-        }));
+        });
+        match account.access_users.iter_mut().find(|known| told(known, "/email") == email) {
+            // Where the person stands in the list stays.
+            Some(known) => *known = user,
+            None => account.access_users.push(user),
+        }
     }
 
     /// Writes an entry of one's own into the audit log of version 1: a login, or something else.
