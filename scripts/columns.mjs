@@ -12,12 +12,6 @@ const [PLACE, LINE, COLUMN] = [16, 8, 12];
 const [MOST_NAME, MOST_LINE, MOST_COLUMN] = [300, 50_000, 1_000];
 const [CONSTANT, END] = [0x41, 0x0b];
 
-/** The signed number of a constant that is an address, as an unsigned one, and the place after it. */
-function address(wasm, at) {
-  const [value, after] = number(wasm, at);
-  return [value % 2 ** 32, after];
-}
-
 /** What memory has at first: where each part is loaded, and its bytes, which are the file's own. */
 function* parts(wasm) {
   const section = [...sections(wasm)].find(({ id }) => id === DATA);
@@ -27,7 +21,8 @@ function* parts(wasm) {
     const kind = wasm[at++];
     let start;
     if (kind === 0 && wasm[at] === CONSTANT) {
-      [start, at] = address(wasm, at + 1);
+      // A signed number, and no address that the Worker has is a negative one.
+      [start, at] = number(wasm, at + 1);
       if (wasm[at++] !== END) return;
     } else if (kind !== 1) return;
     const [length, begin] = number(wasm, at);

@@ -389,18 +389,19 @@ function rewritten(original) {
       places.push({ begin, end });
     }
     const written = Buffer.concat(parts);
-    const whole = Buffer.concat([wasm.subarray(0, kinds.content), Buffer.from(ordered.map((index) => types[index])), written, after]);
-    round = { ordered, renumbered, written, places, weight: gzipSync(whole).length };
+    const listed = buffers([leb(ordered.length), ...ordered.map((index) => leb(types[index]))]);
+    const whole = Buffer.concat([wasm.subarray(0, kinds.content), listed, written, after]);
+    round = { ordered, renumbered, listed, written, places, weight: gzipSync(whole).length };
     return round;
   });
-  const { ordered, renumbered, written: inOrder } = tries.reduce((one, other) => (other.weight < one.weight ? other : one));
+  const { renumbered, listed, written: inOrder } = tries.reduce((one, other) => (other.weight < one.weight ? other : one));
 
   const written = [wasm.subarray(0, 8)];
   for (const section of all) {
     const copy = new Copy(wasm, section.content, renumbered);
     let content;
     if (section.id === FUNCTION) {
-      content = buffers([leb(ordered.length), ...ordered.map((index) => leb(types[index]))]);
+      content = listed;
     } else if (section.id === CODE) {
       content = inOrder;
     } else if (section.id === EXPORT) {

@@ -85,21 +85,33 @@ pub fn ask_again(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
+/// In SQL, that an operation `of` a table is none by which somebody came upon an account that was there already and did not ask for it to stay: a SCIM client,
+/// who is refused (`uniqueness`), or a step of a task about something else, whose key has that one's entitlement behind the step. It settles nothing of
+/// the account, neither its end nor a removal that waits.
+pub fn found_no_account(of: &str) -> String {
+    format!(
+        "CASE WHEN {of}key LIKE '%/%/%' THEN 'scim' ELSE json_extract({of}request, '$.origin.by') END || {of}entitlement \
+            || json_extract({of}outcome, '$.effect') IS NOT 'scimaccountalready_granted'"
+    )
+}
+
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
 /// grant without a time has none any more, and what is revoked has ended. An extension counts from the end that there is: nobody says from when
 /// ConductorOne counts it, and its own revoke comes in time where it ends sooner. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end; who has that address since then is another. An invitation
 /// that is made again is granted no longer by that, nor is an account by a SCIM client that asks for it once more and is refused (`uniqueness`). A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. A revoke that is refused because a user group gives the same has left the member nothing of their own, and so ended what was granted. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
+    let found_no_account = found_no_account("");
     let rows = sql.query(
-        "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
+        &format!(
+            "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
             json_extract(outcome, '$.effect'), json_extract(outcome, '$.code') IS NOT 'gave_up', json_extract(request, '$.origin.extends') \
          FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done' \
                 OR (json_extract(outcome, '$.code') = 'held_through_group' AND carried_out = 1) \
                 OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
                 AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant')) \
-            AND json_extract(request, '$.target') IS NOT 'renewal' \
-            AND CASE WHEN key LIKE '%/%/%' THEN 'scim' ELSE json_extract(request, '$.origin.by') END || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted'",
+            AND json_extract(request, '$.target') IS NOT 'renewal' AND {found_no_account}"
+        ),
         &[id.0.into()],
     )?;
     let Some([action, email, member, entitlement, secs, effect, is_done, extends]) = rows.first().map(Vec::as_slice)
@@ -111,7 +123,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         &format!(
             "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
-            AND CASE WHEN key LIKE '%/%/%' THEN 'scim' ELSE json_extract(request, '$.origin.by') END || entitlement || json_extract(outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
+            AND {found_no_account} \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
         ),
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],

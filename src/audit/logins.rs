@@ -387,11 +387,12 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Loads what is believed then.
-    pub(super) fn load(sql: &dyn Sql, now: Timestamp) -> Result<Self, SqlError> {
+    /// Loads what is believed at a time; without one, what was read, however long ago.
+    pub(super) fn load(sql: &dyn Sql, now: Option<Timestamp>) -> Result<Self, SqlError> {
         let mut known = Self::default();
         let Some(state) = state(sql)? else { return Ok(known) };
-        if let Some(read_at) = state.read_at.filter(|_| state.is_believed(now)) {
+        let fresh = |at: &Timestamp| now.is_none_or(|now| now.since(*at) < BELIEVED_SECS * 1_000);
+        if let Some(read_at) = state.read_at.filter(fresh) {
             let pages = sql.query("SELECT packed FROM login_page WHERE began_at = ?", &[read_at.into()])?;
             for login in pages.iter().flatten().filter_map(SqlValue::blob).flat_map(|packed| packed.as_chunks::<10>().0)
             {
@@ -400,8 +401,7 @@ impl Known {
                 *day = u16::from_be_bytes([*high, *low]).max(*day);
             }
         }
-        let fresh = |until: Timestamp| now.since(until) < BELIEVED_SECS * 1_000;
-        if state.in_audit_log == Some(true) && state.log_read_until.is_some_and(fresh) {
+        if state.in_audit_log == Some(true) && state.log_read_until.is_some_and(|until| fresh(&until)) {
             for row in sql.query("SELECT user, day FROM login_seen", &[])? {
                 let [user, day] = row.as_slice() else { continue };
                 let user = user.text().and_then(|user| user.parse().ok());

@@ -43,7 +43,7 @@ impl Shown {
             _ => BTreeMap::new(),
         };
         // However long ago it was read: C1's automation acts on whoever has no last login, and would act on everybody at once.
-        Ok(Self { logins: logins::Known::load(sql, Timestamp::from_millis(0))?, changes })
+        Ok(Self { logins: logins::Known::load(sql, None)?, changes })
     }
 
     /// A person's.
@@ -78,7 +78,7 @@ impl Watch {
     /// Loads what is known now.
     pub fn load(sql: &dyn Sql, now: Timestamp) -> Result<Self, SqlError> {
         let log_since = if is_fresh(sql, now)? { feed::state(sql)?.and_then(|state| state.since) } else { None };
-        Ok(Self { logins: logins::Known::load(sql, now)?, changes: activity::last_changes(sql)?, log_since })
+        Ok(Self { logins: logins::Known::load(sql, Some(now))?, changes: activity::last_changes(sql)?, log_since })
     }
 
     /// Somebody's silence. Who changed nothing since the log is read may have done so before.

@@ -91,14 +91,19 @@ impl<T> ListPage<T> {
     }
 }
 
+/// Whether a list tells of fewer records than the full pages up to this one have: the total is too low then, and a full page is followed by another.
+pub fn counts_too_few(total: Option<u32>, page: u32, full: u32) -> bool {
+    total.is_some_and(|total| total < page.saturating_mul(full))
+}
+
 /// Of all kinds of records one.
 fn pages(info: Option<&PageInfo>, here: usize, number: u32, size: u32) -> u32 {
     let full = info.and_then(|info| info.per_page).unwrap_or(size);
     let is_full = here > 0 && u32::try_from(here).is_ok_and(|here| here >= full);
-    let is_low = |info: &PageInfo| info.total_count.is_some_and(|total| total < number.saturating_mul(full));
+    let is_low = counts_too_few(info.and_then(|info| info.total_count), number, full);
     let next = number.saturating_add(is_full.into());
     match info.and_then(PageInfo::pages) {
-        Some(told) if here > 0 => told.max(if is_full && info.is_some_and(is_low) { next } else { number }),
+        Some(told) if here > 0 => told.max(if is_low { next } else { number }),
         told => told.unwrap_or(next),
     }
 }

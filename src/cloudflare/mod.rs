@@ -29,7 +29,7 @@ pub use account::{Account, AuditEntry, AuditPage, LOGINS_PER_PAGE, LoginRecord};
 pub use budget::{Purpose, requests_left};
 pub use cleared::Cleared;
 pub(crate) use cleared::Whom;
-pub use client::{Client, ListPage, PageInfo};
+pub use client::{Client, ListPage, PageInfo, counts_too_few};
 pub(crate) use client::{READ_MILLIS, WRITE_MILLIS};
 pub use error::{ApiError, Failure};
 pub use groups::{GroupMember, UserGroup};

@@ -134,7 +134,7 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timesta
         return Ok(known);
     }
     let rows = gravest(sql, UNCLOSED, MOST_CUT, now)?;
-    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {UNCLOSED}"), &[now.into()])?;
+    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {UNCLOSED}"), &[])?;
     let left_out = all.as_ref().and_then(SqlValue::integer).unwrap_or_default() - MOST_CUT;
     let mut cut =
         vec![json!({ "as_of": now, BEGINS_AT: reach.begins_at, "gaps": reach.gaps, "left_out": left_out.max(0) })];
@@ -413,7 +413,7 @@ const SELECT: &str = "SELECT number, id, rule, severity, about, name, evidence, 
 const OPEN: &str = "closed_at IS NULL AND COALESCE(accepted_until, 0) <= ?";
 
 /// Which are open or accepted.
-const UNCLOSED: &str = "closed_at IS NULL AND ? > 0";
+const UNCLOSED: &str = "closed_at IS NULL";
 
 /// A finding as an answer has it.
 fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {

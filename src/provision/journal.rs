@@ -239,6 +239,7 @@ pub fn names_by(request: &str, email: &str) -> String {
 
 fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Option<EntryId>, SqlError> {
     let (newer, older, names) = (age("newer"), age("older"), names_by("newer.request", "older.email"));
+    let found_no_account = expiry::found_no_account("newer.");
     // None is older than its own id says, so that only the latest rows of the table are looked at.
     let statement = format!(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer \
@@ -249,7 +250,7 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
             AND json_extract(newer.request, '$.action') <> json_extract(older.request, '$.action') \
             AND json_extract(newer.request, '$.target') <> 'renewal' \
             AND (newer.carried_out = 1 OR json_extract(newer.outcome, '$.outcome') = 'done') \
-            AND CASE WHEN newer.key LIKE '%/%/%' THEN 'scim' ELSE json_extract(newer.request, '$.origin.by') END || newer.entitlement || json_extract(newer.outcome, '$.effect') IS NOT 'scimaccountalready_granted' \
+            AND {found_no_account} \
             AND (newer.entitlement = older.entitlement \
                 OR (?2 IN (older.entitlement, CASE WHEN ?3 THEN newer.entitlement END) AND json_extract(older.request, '$.action') = 'revoke' \
                     AND (NOT (?3 OR COALESCE(older.key, '') LIKE '{EXPIRY_KEY}%') OR NOT (EXISTS ( \

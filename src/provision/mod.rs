@@ -342,8 +342,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// can be invited anew only once that is taken away.
     async fn unlisted(&self) -> Result<Meant<MemberRecord>, Stopped> {
         let is_of_account = self.request.action == Action::Grant || self.what.access == Counterpart::Account;
-        let since = if is_of_account { 0 } else { self.ports.now().plus_millis(-late::STALE_MILLIS).millis() };
-        let since = Timestamp::from_millis(since);
+        let lately = self.ports.now().plus_millis(-late::STALE_MILLIS);
+        let since = if is_of_account { Timestamp::default() } else { lately };
         let mut candidates = Candidates::of(&self.request.subject);
         for id in journal::members_under(self.ports, &self.request.subject.emails, since)? {
             let Some(found) = read::present(read::member(self.ports, &self.client, id).await)? else { continue };

@@ -222,6 +222,9 @@ pub const ABSENT: &str = "this account does not have";
 /// How it begins what is told of a list, or a part of one, that Cloudflare failed to tell: the next sync tries it again.
 pub const FAILED: &str = "Cloudflare failed to tell";
 
+/// Why a list is off where it told of more than it gave each time. What Cloudflare counts may be wrong for good.
+pub const TELLS_MORE: &str = "tells of more than it gives; where what it gives is right, accept that with POST /v1/sync and {\"accept_removals\": true}";
+
 /// What becomes of a list that is empty all of a sudden.
 pub const TAKEN_LATER: &str = "a sync ten minutes later takes it as it is then";
 
@@ -230,8 +233,8 @@ impl Capability {
     /// by itself. What a list counts may be wrong until somebody accepts what it gives.
     pub fn lasting(&self) -> Option<&str> {
         let message = self.message.as_deref().unwrap_or_default();
-        let why = message.split([':', ';']).next().unwrap_or_default();
-        let passes = why.contains(FAILED) && !why.contains("tells of more") || message.contains(TAKEN_LATER);
+        let [why, more] = [message, TELLS_MORE].map(|text| text.split([':', ';']).next().unwrap_or_default());
+        let passes = why.contains(FAILED) && !why.contains(more) || message.contains(TAKEN_LATER);
         (!self.on && !passes).then_some(why)
     }
 

@@ -29,7 +29,8 @@ pub use catalogue::{Catalogue, CatalogueEntry};
 pub use diff::{Change, ChangeKind, Changes, diff};
 pub(crate) use legacy::{account_of, leave_at_the_root};
 pub use manifest::{
-    ABSENT, Capability, ChunkRef, Counts, FAILED, GenerationId, Manifest, Naming, Posture, TAKEN_LATER, Unreadable,
+    ABSENT, Capability, ChunkRef, Counts, FAILED, GenerationId, Manifest, Naming, Posture, TAKEN_LATER, TELLS_MORE,
+    Unreadable,
 };
 pub use overlay::Overlay;
 pub use publish::{Draft, KEPT, Publication, PublishError, init, is_kept, publish, sweep};

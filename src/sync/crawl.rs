@@ -13,7 +13,7 @@ use std::str::FromStr;
 use serde::Serialize;
 
 use crate::base::time::Timestamp;
-use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, Odd, PER_PAGE};
+use crate::cloudflare::{ApiError, GROUPS_PER_PAGE, Odd, PER_PAGE, counts_too_few};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::scope::ObjectKind;
 use crate::snapshot::FAILED;
@@ -199,9 +199,6 @@ pub(super) struct Off {
 
 /// What is told of a fault that may pass.
 pub(super) const TRIED_AGAIN: &str = "each sync tries it again";
-
-/// Why a list is off where it told of more than it gave each time. What Cloudflare counts may be wrong for good.
-pub(super) const TELLS_MORE: &str = "tells of more than it gives; where what it gives is right, accept that with POST /v1/sync and {\"accept_removals\": true}";
 
 /// Why a list is not believed that came, and had nothing on it.
 pub(super) const EMPTIED: &str = "the list is empty, and was not before";
@@ -565,8 +562,7 @@ impl Pages {
     /// Whether a page is the last one, given that all before it are read (`reference/cloudflare.md` 3.6).
     fn ends_at(&self, list: List, page: u32, facts: &PageFacts) -> bool {
         let full = facts.per_page.unwrap_or(list.per_page());
-        // A total that is less than the full pages up to this one have is too low: the list goes on as one that tells of none.
-        let is_low = facts.total_count.is_some_and(|total| total < page.saturating_mul(full));
+        let is_low = counts_too_few(facts.total_count, page, full);
         list.is_one_page()
             || facts.count == 0
             || page >= MAX_PAGES

@@ -4,13 +4,14 @@
 
 use std::fmt::Display;
 
-use super::crawl::{Crawl, List, Off, PageFacts, TELLS_MORE, id_hash};
+use super::crawl::{Crawl, List, Off, PageFacts, id_hash};
 use super::harvest::{Sightings, sightings};
 use super::previous::Previous;
 use super::run::Cursor;
 use super::staging;
 use crate::account::overlay::Changes;
 use crate::base::ports::{Clock, Sql, SqlError};
+use crate::snapshot::TELLS_MORE;
 
 /// A list is read this often again at most; one that has moved each time is off, and what was known of it stays.
 const MAX_READ_AGAIN: usize = 3;

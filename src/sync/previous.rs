@@ -4,7 +4,7 @@
 use crate::base::tree::BTreeMap;
 use crate::base::tree::BTreeSet;
 
-use super::crawl::{EMPTIED, List, Off, TELLS_MORE, TRIED_AGAIN};
+use super::crawl::{EMPTIED, List, Off, TRIED_AGAIN};
 use super::harvest::Harvest;
 use super::run::Cursor;
 use crate::account::overlay::Changes;
@@ -15,7 +15,7 @@ use crate::model::kind::Kind;
 use crate::model::resource::{Group, Member, OauthClient, Role, Row, ScopedRole, Token};
 use crate::model::scope::Scope;
 use crate::model::super_administrator;
-use crate::snapshot::{self, Brief, GenerationId, Manifest, Snapshot, SnapshotError};
+use crate::snapshot::{self, Brief, GenerationId, Manifest, Snapshot, SnapshotError, TELLS_MORE};
 
 /// The current generation.
 #[derive(Clone, Debug)]
@@ -287,8 +287,7 @@ impl Previous {
     /// behind those that are off for another reason.
     pub(super) fn accepts_more(&self, list: List) -> bool {
         let told = self.accepted(list.name()).unwrap_or_default();
-        let begins = |at: usize| told.get(at..).filter(|rest| rest.starts_with(MEMBERS_OF));
-        let newest = (0..told.len()).rev().find_map(begins).unwrap_or(told);
+        let newest = told.split(MEMBERS_OF).last().unwrap_or(told);
         let is_named = match list {
             List::GroupMembers(group) => newest.contains(&group.to_string()) || newest.contains(OTHERS),
             _ => true,

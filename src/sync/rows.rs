@@ -4,7 +4,7 @@ use crate::base::order;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use std::borrow::Cow;
 
-use super::crawl::{EMPTIED, List, Names as NameLists, Off, TELLS_MORE, TRIED_AGAIN};
+use super::crawl::{EMPTIED, List, Names as NameLists, Off, TRIED_AGAIN};
 use super::harvest::Harvest;
 use super::previous::{MEMBERS_OF, OTHERS, Previous};
 use super::staging::{Members, StagedMember, StagedPolicy};
@@ -21,7 +21,7 @@ use crate::model::resource::{Group, Member, MemberStatus, OauthClient, Role, Row
 use crate::model::scope::{ObjectKind, Scope};
 use crate::model::signs::Signs;
 use crate::model::super_administrator;
-use crate::snapshot::{ABSENT, Capability, FAILED, GenerationId, Posture, TAKEN_LATER, Unreadable};
+use crate::snapshot::{ABSENT, Capability, FAILED, GenerationId, Posture, TAKEN_LATER, TELLS_MORE, Unreadable};
 
 /// The rows of a snapshot, and what is to be said with them.
 #[derive(Debug)]
@@ -406,7 +406,7 @@ impl<'a> Builder<'a> {
                 // What is not told of the token is as it was, beside what is told.
                 if let Some(was) = was {
                     let mut policies = std::mem::take(&mut token.policies);
-                    policies.append(&mut was.policies.clone());
+                    policies.extend_from_slice(&was.policies);
                     let mut room = Token::MAX;
                     for mut policy in policies {
                         // What was known has names already, and by these is the same as what is told.
@@ -417,9 +417,7 @@ impl<'a> Builder<'a> {
                         }
                     }
                     for (name, end) in &was.ending {
-                        if !token.ending.contains_key(name.as_str()) {
-                            token.ending.insert(name.clone(), end.clone());
-                        }
+                        token.ending.entry(name.clone()).or_insert_with(|| end.clone());
                     }
                     token.unlisted = token.unlisted.max(was.unlisted);
                 }

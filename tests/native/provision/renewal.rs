@@ -589,6 +589,16 @@ async fn what_is_taken_away_while_a_renewal_is_put_off_does_not_come_back_with_i
     }
 }
 
+/// The id of the invitation that is made in the place of this one, as soon as it is there.
+async fn made_anew(bench: &Bench, old: &str) -> String {
+    loop {
+        if let Some(new) = bench.account().membership_of(NEW).filter(|found| found.id != old) {
+            return new.id;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_group_that_the_new_invitation_is_told_not_to_be_in_is_not_joined_again() {
     let (bench, old, group) = invited().await;
@@ -597,10 +607,7 @@ async fn a_group_that_the_new_invitation_is_told_not_to_be_in_is_not_joined_agai
     account.set_route_latency(Route::CreateMember, Latency::of(Duration::from_secs(2)));
     let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
     let (renewed, revoked) = tokio::join!(bench.attempt(renewal), async {
-        while account.membership_of(NEW).is_none_or(|found| found.id == old) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let new = account.membership_of(NEW).unwrap().id;
+        let new = made_anew(&bench, &old).await;
         bench.attempt(bench.arrive(Action::Revoke, group_target(&group), member(&new))).await
     });
     assert_done(&revoked, Effect::AlreadyRevoked);
@@ -616,10 +623,7 @@ async fn what_is_revoked_from_the_new_invitation_before_the_renewal_hears_of_it_
     account.set_route_latency(Route::CreateMember, Latency::of(Duration::from_secs(2)));
     let renewal = bench.arrive(Action::Grant, Target::Renewal, member(&old));
     let (renewed, revoked) = tokio::join!(bench.attempt(renewal), async {
-        while account.membership_of(NEW).is_none_or(|found| found.id == old) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let new = account.membership_of(NEW).unwrap().id;
+        let new = made_anew(&bench, &old).await;
         let revoked = bench.attempt(bench.arrive(Action::Revoke, target(&known[1]), member(&new))).await;
         // And the next read is behind.
         let (role, was_asked) = (known[1].id.clone(), Cell::new(false));
