@@ -400,7 +400,7 @@ const paths = {
   "/v1/operations": {
     get: (() => {
       const asked = noted("The journal, the newest first.", "Operation", [
-        member, role, parameter("outcome", string, "done, refused, not_now, an effect or a code."), since, until,
+        member, role, parameter("outcome", string, "done, refused, not_now, an effect or a code; received, writing or put_off where it has not ended."), since, until,
         parameter("of", word("operations", "findings"), "findings: what happened to those, in place of operations."),
       ]);
       asked.responses[200].content["application/json"].schema.properties.items = list({ anyOf: [ref("Operation"), ref("FindingEvent")] });

@@ -168,5 +168,7 @@ await run("down", async () => {
   const isGone = isOwn && users.length === 0 && settings.namespaces.includes(namespace.id);
   if (isGone) say(`wrangler.toml still names that namespace: take the line id = "${namespace.id}" out before the next ${command("up")}.`);
   say(`What is left is the API token: delete it at https://dash.cloudflare.com/${account}/api-tokens`);
+  say("So is what was set up beside the Worker, where it was: ConductorOne's API key; the bucket's key or SAS URL, the file there and ConductorOne's data source for it;");
+  say("the incoming webhook and the automations of signals; the Access application of the page.");
   return undefined;
 });

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use hosted::{Hosted, file, npm, said};
 use serde_json::{Value, json};
+use sim::cloudflare::{Cloudflare, Spec};
 use sim::http::{Handler, Reply, ReplyFuture, Request, Server};
 
 /// A JSON file of the project.
@@ -230,6 +231,18 @@ async fn the_files_beside_the_hosted_connector_say_what_it_is() {
     assert_eq!(connector["feeds"], json!([{ "id": "logins", "types": ["EVENT_TYPE_USAGE"] }]));
     of_all.insert("CAPABILITY_EVENT_FEED_V2".to_owned());
     assert_eq!(set(&told["connectorCapabilities"]), of_all);
+}
+
+/// ConductorOne may know by its name alone what it asks for.
+#[tokio::test]
+async fn what_the_hosted_connector_offers_beside_roles_and_groups_is_called_as_no_role_is() {
+    let connector = Hosted::bundled("marks", json!({})).await.call(json!({ "at": "describe" })).await;
+    let marks = connector["types"].as_array().unwrap().iter().flat_map(|of| of["marks"].as_array().unwrap());
+    let marks: Vec<&str> = marks.map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(marks, ["Log in to Cloudflare"]);
+    let roles = Cloudflare::new(Spec::default()).permission_groups();
+    assert!(roles.iter().any(|role| role.name == "Cloudflare Access"), "the control");
+    assert!(roles.iter().all(|role| !marks.contains(&role.name.as_str())));
 }
 
 /// A Worker that has people with the days of their last logins, in a generation.

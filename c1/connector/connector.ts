@@ -476,7 +476,8 @@ const appType = resourceType({
     to: () => newAppResource("Cloudflare", "app", APP),
   }),
   staticEntitlements: [
-    { slug: "access", displayName: "Cloudflare Access", description: "Logs in to Cloudflare", purpose: "PURPOSE_VALUE_ASSIGNMENT", grantableTo: people },
+    // No role of Cloudflare's has this name, by which alone ConductorOne may know what it asks for.
+    { slug: "access", displayName: "Log in to Cloudflare", description: "Logs in to Cloudflare", purpose: "PURPOSE_VALUE_ASSIGNMENT", grantableTo: people },
   ],
 })
 

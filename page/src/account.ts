@@ -1,8 +1,8 @@
 // The account as the newest generation has it. Lists are read once for a generation, page by page, and shown while they grow.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { ask, askOf, Refused, retryMillis } from "./api.js";
 import { asking, changesOfNewest, follow, forgetNewest, isOld, newestEdition } from "./newest.js";
-import type { Finding, Group, Person, Role, Token } from "./types.js";
+import type { Finding, Group, Person, Role, Status, Token } from "./types.js";
 
 interface Page<T> {
   items: T[];
@@ -232,9 +232,9 @@ export function useList<T>(source: Source<T>): List<T> {
   return list;
 }
 
-/** What is made of several lists: complete once all of them are, as wrong as the first that is, and as old as the oldest. */
+/** What is made of several lists: complete once all of them are, as wrong as the first that is, and as old as the oldest of those that are complete. */
 export function joined<T>(items: T[], ...lists: List<unknown>[]): List<T> {
-  const [oldest = null] = lists.map(({ at }) => at).toSorted((one, other) => ((one ?? "") < (other ?? "") ? -1 : 1));
+  const [oldest = null] = lists.flatMap(({ at }) => at ?? []).toSorted();
   return {
     items,
     complete: lists.every(({ complete }) => complete),
@@ -242,6 +242,53 @@ export function joined<T>(items: T[], ...lists: List<unknown>[]): List<T> {
     at: oldest,
     renewing: lists.some(({ renewing }) => renewing),
   };
+}
+
+/** What the Worker could not read of who holds what. Nobody is said to hold nothing for it, and what is counted may be more. */
+export interface Lacks {
+  /** Complete once the Worker has told what that is: joined with the lists that it is told of. */
+  told: List<never>;
+  /** Why it is not all known who holds what; none where it is. */
+  all: string[];
+  /** The same of what somebody holds, and of what a group gives. */
+  ofPerson: (person: Person) => string[];
+  ofGroup: (group: Group) => string[];
+}
+
+/** The lists that tell who holds what. */
+const HOLDINGS = ["members", "user_groups", "user_group_members"] as const;
+
+/** How it begins what the Worker tells of a list that the account does not have: nothing of that is missing. */
+const ABSENT = "this account does not have";
+
+/** Why a list is not all known, or what it tells of one record, by its id; nothing where it is. Of more records than are named any may be the one. */
+function lacking(capabilities: Status["capabilities"], list: (typeof HOLDINGS)[number], id?: string): string[] {
+  const told = capabilities[list];
+  if (told === undefined) return [];
+  const { on, message, kept_from, unreadable } = told;
+  const isRead = (on || message?.startsWith(ABSENT) === true) && kept_from === undefined;
+  const isAnother = (odd: string): boolean => id !== undefined && /^[0-9a-f]{32}: /.test(odd) && !odd.startsWith(`${id}: `);
+  const areOthers = unreadable === undefined || (unreadable.first.length === unreadable.count && unreadable.first.every(isAnother));
+  if (isRead && areOthers) return [];
+  const name = list.replaceAll("_", " ");
+  return [message ?? (unreadable === undefined ? `the ${name} cannot be read` : `${unreadable.count} of the ${name} cannot be read in full, such as ${unreadable.first.join(", ")}`)];
+}
+
+/** What the Worker could not read of who holds what, again with each newer state of the account. */
+export function useLacks(): Lacks {
+  const { value: status, error } = useAsked<Status>("/v1/status", useNewest());
+  // The same as before is no reason to show everything anew.
+  const known = status === null || error !== null ? null : JSON.stringify(status.capabilities);
+  return useMemo<Lacks>(() => {
+    const capabilities: Status["capabilities"] = known === null ? {} : (JSON.parse(known) as Status["capabilities"]);
+    return {
+      told: { ...NOTHING, complete: known !== null, error: error === null || error instanceof Refused ? error : new Refused(0, "error", String(error)) },
+      all: HOLDINGS.flatMap((list) => lacking(capabilities, list)),
+      // Who is in a group whose own record cannot be read is not known of anybody.
+      ofPerson: ({ member_id }) => [...lacking(capabilities, "members", member_id), ...lacking(capabilities, "user_groups"), ...lacking(capabilities, "user_group_members", member_id)],
+      ofGroup: ({ id }) => lacking(capabilities, "user_groups", id),
+    };
+  }, [known, error]);
 }
 
 /** What entitlements are called, by their ids. */

@@ -23,6 +23,9 @@ interface Report {
 /** How often it looks how far the run is. */
 const LOOK_MS = 1_000;
 
+/** What was looked at counts for as long as this: somebody else may have changed something since. */
+const SEEN_MILLIS = 10 * 60_000;
+
 /** More lines than this are counted and not shown: the route has all of them. */
 const SHOWN = 2_000;
 
@@ -32,14 +35,14 @@ interface Told {
 }
 
 /** The run that is shown, followed to its end; what passes is asked for again. It is begun with options, or is the latest one. */
-function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (options: object | null) => Promise<boolean> } {
+function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (options: object | null) => Promise<number | null> } {
   const [told, setTold] = useState<Told | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const left = useRef(false);
   useEffect(() => () => void (left.current = true), []);
-  /** Whether it went well to its end. */
-  const follow = async (options: object | null): Promise<boolean> => {
+  /** The run's number, where it went well to its end. */
+  const follow = async (options: object | null): Promise<number | null> => {
     setBusy(true);
     setError(null);
     setTold(null);
@@ -68,10 +71,10 @@ function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (
         lines.push(...report.lines);
         setTold({ report, lines: [...lines] });
       }
-      return report.state === "done";
+      return report.state === "done" ? report.run : null;
     } catch (failed) {
       setError(failed);
-      return false;
+      return null;
     } finally {
       setBusy(false);
     }
@@ -82,19 +85,23 @@ function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (
 export function Connect({ session, status, onDone }: { session: Session; status: Status; onDone: () => void }): JSX.Element | null {
   const [app, setApp] = useState("");
   const [overwrite, setOverwrite] = useState(false);
-  // What was looked at: nothing else can be done than what was told before.
-  const [seen, setSeen] = useState<string | null>(null);
+  // What was looked at, by which run and when: nothing else can be done than what was told before.
+  const [seen, setSeen] = useState<{ asked: string; run: number; at: number } | null>(null);
   const [undoing, setUndoing] = useState(false);
   const { told, error, busy, follow } = useRun();
   if (session.right !== "full") return null;
   const { connection } = status;
   const options = { ...(app.trim() === "" ? {} : { app_id: app.trim() }), overwrite };
   const asked = JSON.stringify(options);
-  const run = async (more: object, then: (isDone: boolean) => void): Promise<void> => {
+  const run = async (more: object): Promise<void> => {
     setUndoing(false);
-    then(await follow({ ...options, ...more }));
+    setSeen(null);
+    const done = await follow({ ...options, ...more });
+    if (done !== null && "dry_run" in more) setSeen({ asked, run: done, at: Date.now() });
     onDone();
   };
+  // The status may still be of the run before.
+  const isSeen = (): boolean => seen !== null && seen.asked === asked && Date.now() < seen.at + SEEN_MILLIS && (connection === undefined || connection.last_run.run <= seen.run);
   const isConnected = connection?.connected_at != null;
   return (
     <section class="card">
@@ -120,10 +127,10 @@ export function Connect({ session, status, onDone }: { session: Session; status:
         </label>
       </div>
       <p class="buttons">
-        <button type="button" disabled={busy} onClick={() => void run({ dry_run: true }, (isDone) => setSeen(isDone ? asked : null))}>
+        <button type="button" disabled={busy} onClick={() => void run({ dry_run: true })}>
           See what it would change
         </button>
-        <button type="button" class="primary" disabled={busy || seen !== asked} onClick={() => void run({}, () => setSeen(null))}>
+        <button type="button" class="primary" disabled={busy || !isSeen()} onClick={() => (isSeen() ? void run({}) : setSeen(null))}>
           Connect
         </button>
         {connection === undefined || told !== null ? null : (
@@ -132,7 +139,7 @@ export function Connect({ session, status, onDone }: { session: Session; status:
           </button>
         )}
         {connection === undefined ? null : undoing ? (
-          <button type="button" class="danger" disabled={busy} onClick={() => void run({ undo: true, overwrite: false, app_id: undefined }, () => setSeen(null))}>
+          <button type="button" class="danger" disabled={busy} onClick={() => void run({ undo: true, overwrite: false, app_id: undefined })}>
             Yes, put back what was there before
           </button>
         ) : (

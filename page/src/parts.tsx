@@ -131,9 +131,20 @@ export function ReadingOn({ of }: { of: List<unknown> }): JSX.Element | null {
   return of.complete ? null : of.error === null ? <p role="status">Reading on…</p> : <Problem error={of.error} />;
 }
 
-/** A number that was counted, as far as it goes: while not everything was looked at, more may come. */
-export function counted(n: number, isWhole: boolean): string {
-  return isWhole ? String(n) : n === 0 ? "…" : `${n}+`;
+/** Why what is shown may not be all. */
+export function Lacking({ why }: { why: string[] }): JSX.Element {
+  return (
+    <>
+      {why.map((each) => (
+        <Caution key={each}>Not all of this is known: {each}</Caution>
+      ))}
+    </>
+  );
+}
+
+/** A number that was counted, as far as it goes: while not everything was looked at, more may come; of what cannot be read nobody knows how much more there is. */
+export function counted(n: number, isWhole: boolean, isLacking: boolean): string {
+  return isWhole && !isLacking ? String(n) : isWhole || n > 0 ? `${n}+` : "…";
 }
 
 /** A column of a table. */

@@ -1,11 +1,11 @@
 // People, and one person: what they hold and by what way, what was done for them, and what may be changed.
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { groups, joined, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useList, useNewest, useTitles, type List } from "./account.js";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { groups, joined, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useLacks, useList, useNewest, useTitles, type Lacks, type List } from "./account.js";
 import { ask, Refused, type Session } from "./api.js";
 import { History } from "./changes.js";
 import { Operations } from "./operations.js";
-import { Caution, Confirm, Day, Empty, Name, Problem, ReadingOn, Table, Time, type Column } from "./parts.js";
+import { Caution, Confirm, Day, Empty, Lacking, Name, Problem, ReadingOn, Table, Time, counted, type Column } from "./parts.js";
 import { tokenLink } from "./tokens.js";
 import type { Group, Person, Role } from "./types.js";
 import { useThought, type Wish } from "./whatif.js";
@@ -15,19 +15,19 @@ export function secondFactor(row: Person): string {
   return row.two_factor === null ? "not known" : row.two_factor ? "yes" : "no";
 }
 
-const COLUMNS: Column<Person>[] = [
+const columns = (lacks: Lacks): Column<Person>[] => [
   { title: "E-mail address", text: (row) => row.email, width: 7 },
   { title: "Name", text: (row) => row.display_name, width: 5 },
   { title: "Status", text: (row) => (row.status === "pending" ? "invited" : row.status), width: 2 },
   { title: "Second factor", text: secondFactor, width: 3 },
-  { title: "Holds", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
+  { title: "Holds", text: (row) => counted(row.entitlements.length, lacks.told.complete, lacks.ofPerson(row).length > 0), width: 2, numeric: true },
 ];
 
-const FILTERS: Record<string, (row: Person) => boolean> = {
+const filters = (lacks: Lacks): Record<string, (row: Person) => boolean> => ({
   "Without a second factor": (row) => row.resource_type === "user" && row.two_factor === false,
   "Invited": (row) => row.status === "pending",
-  "Holding nothing": (row) => row.entitlements.length === 0,
-};
+  "Holding nothing": (row) => row.entitlements.length === 0 && lacks.told.complete && lacks.ofPerson(row).length === 0,
+});
 
 export function personKey(row: Person): string {
   return `${row.resource_type}:${row.id}`;
@@ -35,6 +35,8 @@ export function personKey(row: Person): string {
 
 export function People({ session }: { session: Session }): JSX.Element {
   const list = useList(people);
+  const lacks = useLacks();
+  const shown = useMemo(() => ({ columns: columns(lacks), filters: filters(lacks) }), [lacks]);
   const [inviting, setInviting] = useState(false);
   return (
     <>
@@ -44,7 +46,8 @@ export function People({ session }: { session: Session }): JSX.Element {
           <button type="button" onClick={() => setInviting(true)}>Invite…</button>
         </p>
       ) : null}
-      <Table name="people" columns={COLUMNS} list={list} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} filters={FILTERS} empty="Nobody is known yet: run the first sync in Now." />
+      <Lacking why={lacks.all} />
+      <Table name="people" columns={shown.columns} list={joined(list.items, list, lacks.told)} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} filters={shown.filters} empty="Nobody is known yet: run the first sync in Now." />
       {inviting ? <Invite onClose={() => setInviting(false)} /> : null}
     </>
   );
@@ -59,8 +62,9 @@ function Invite({ onClose }: { onClose: () => void }): JSX.Element {
     const end = setTimeout(() => setWhole(typed.current?.validity.valid === true ? email.trim() : ""), 500);
     return () => clearTimeout(end);
   }, [email]);
-  const { ready, thought } = useThought(whole === "" || whole !== email.trim() ? null : { principal: whole, action: "grant", entitlement: "account" });
+  const { ready, thought, check } = useThought(whole === "" || whole !== email.trim() ? null : { principal: whole, action: "grant", entitlement: "account" });
   const invite = async (): Promise<string> => {
+    await check();
     const done = await ask<{ message: string }>("POST", "/v1/accounts", { email });
     await people.refresh();
     return done.message;
@@ -86,6 +90,7 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   const all = useList(groups);
   const keys = useList(tokens);
   const found = useList(open);
+  const lacks = useLacks();
   const [asked, setAsked] = useState<Ask | null>(null);
   const [turn, setTurn] = useState(0);
   const newest = useNewest();
@@ -97,6 +102,7 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   if (person === undefined) return error === null ? <p role="status">Looking…</p> : <Problem error={error} />;
   const made = keys.items.filter((token) => token.creator_id === id);
   const wrong = found.items.filter(({ about }) => about === id);
+  const unread = lacks.ofPerson(person);
   const held = new Set(person.entitlements);
   const through = all.items.filter((group) => held.has(group.entitlement_id));
   const close = (): void => {
@@ -144,9 +150,10 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
         </dd>
       </dl>
       <Problem error={error} />
-      <ReadingOn of={joined([], all, keys, found)} />
+      <ReadingOn of={joined([], all, keys, found, lacks.told)} />
       <h2>Holds</h2>
-      {person.entitlements.length === 0 && through.length === 0 && all.complete ? <Empty>Nothing.</Empty> : null}
+      <Lacking why={unread} />
+      {person.entitlements.length === 0 && through.length === 0 && all.complete && lacks.told.complete ? <Empty>{unread.length === 0 ? "Nothing." : "None that could be read."}</Empty> : null}
       <ul class="grants">
         {person.entitlements.map((entitlement) => (
           <li key={entitlement}>
@@ -224,10 +231,13 @@ function Change(props: { ask: Ask; person: Person; roles: List<Role>; groups: Li
         : wanted === ""
           ? null
           : { principal, action: "grant", entitlement: wanted };
-  const { ready: isThought, thought } = useThought(wish);
+  const { ready: isThought, thought, told, check } = useThought(wish);
   // What somebody has through a group is known, or why it is not.
   const ready = isThought && (props.groups.complete || props.groups.error !== null);
-  const send = async (method: string, path: string, body?: unknown): Promise<string> => (await ask<{ message: string }>(method, path, body)).message;
+  const send = async (method: string, path: string): Promise<string> => {
+    await check();
+    return (await ask<{ message: string }>(method, path)).message;
+  };
   if (asked.what === "remove") {
     const what = person.resource_type === "invitation" ? `Cancel the invitation of ${who}` : `Remove ${who} from the account`;
     return (
@@ -242,7 +252,7 @@ function Change(props: { ask: Ask; person: Person; roles: List<Role>; groups: Li
     return (
       <Confirm title={`Revoke ${title}`} act="Revoke" danger ready={ready} onAct={() => send("DELETE", `${routeOf(asked.entitlement)}/members/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
         <p>
-          <Name of={who} /> loses {title} and keeps everything else.
+          <Name of={who} /> loses {title}{told === null || told.removes_member ? "" : " and keeps everything else"}.
         </p>
         {stays ? <Caution>They have it through a group as well, and keep it that way.</Caution> : <ReadingOn of={props.groups} />}
         {thought}

@@ -1,21 +1,23 @@
 // Roles and scoped roles, groups, and the matrix of who holds what.
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
-import { groups, joined, linkOf, people, roles, useList, useTitles, type List } from "./account.js";
+import { groups, joined, linkOf, people, roles, useLacks, useList, useTitles, type Lacks, type List } from "./account.js";
 import { personKey, secondFactor } from "./people.js";
-import { Empty, Problem, Table, Time, Unlisted, counted, number, readingOn, type Column } from "./parts.js";
+import { Empty, Lacking, Problem, Table, Time, Unlisted, counted, number, readingOn, type Column } from "./parts.js";
 import { Reaches } from "./reach.js";
 import type { Group, Person, Role } from "./types.js";
 
 interface CountedRole extends Role {
   holders: number;
   through: number;
-  /** Whether everybody was counted, in every group. */
+  /** Whether everybody was counted, in every group, and whether some could not be. */
   isWhole: boolean;
+  isLacking: boolean;
 }
 
-/** How many hold each entitlement, directly and through a group, and how far the lists are that this is counted from. */
-function useHolders(): { direct: Map<string, number>; through: Map<string, number>; from: List<never> } {
+/** How many hold each entitlement, directly and through a group, how far the lists are that this is counted from, and what they lack. */
+function useHolders(): { direct: Map<string, number>; through: Map<string, number>; from: List<never>; lacks: Lacks } {
+  const lacks = useLacks();
   const everybody = useList(people);
   const all = useList(groups);
   const counts = useMemo(() => {
@@ -33,25 +35,26 @@ function useHolders(): { direct: Map<string, number>; through: Map<string, numbe
     }
     return { direct, through };
   }, [everybody.items, all.items]);
-  return { ...counts, from: joined([], everybody, all) };
+  return { ...counts, from: joined([], everybody, all, lacks.told), lacks };
 }
 
 const ROLE_COLUMNS: Column<CountedRole>[] = [
   { title: "Name", text: (row) => row.name, width: 8 },
   { title: "Kind", text: (row) => (row.resource_type === "scoped_role" ? "on a scope" : row.grantable === false ? "cannot be granted" : "whole account"), width: 3 },
   { title: "Reaches", text: (row) => row.reach ?? "the whole account", width: 5 },
-  { title: "Holders", text: (row) => counted(row.holders, row.isWhole), width: 2, numeric: true },
-  { title: "Through groups", text: (row) => counted(row.through, row.isWhole), width: 3, numeric: true },
+  { title: "Holders", text: (row) => counted(row.holders, row.isWhole, row.isLacking), width: 2, numeric: true },
+  { title: "Through groups", text: (row) => counted(row.through, row.isWhole, row.isLacking), width: 3, numeric: true },
 ];
 
 export function Roles(): JSX.Element {
   const list = useList(roles);
-  const { direct, through, from } = useHolders();
-  const isWhole = from.complete;
-  const items = useMemo(() => list.items.map((role) => ({ ...role, holders: direct.get(role.entitlement_id) ?? 0, through: through.get(role.entitlement_id) ?? 0, isWhole })), [list.items, direct, through, isWhole]);
+  const { direct, through, from, lacks } = useHolders();
+  const [isWhole, isLacking] = [from.complete, lacks.all.length > 0];
+  const items = useMemo(() => list.items.map((role) => ({ ...role, holders: direct.get(role.entitlement_id) ?? 0, through: through.get(role.entitlement_id) ?? 0, isWhole, isLacking })), [list.items, direct, through, isWhole, isLacking]);
   return (
     <>
       <h1>Roles and scopes</h1>
+      <Lacking why={lacks.all} />
       <Table name="roles" columns={ROLE_COLUMNS} list={joined(items, list, from)} rowKey={(row) => row.entitlement_id} href={(row) => linkOf(row.entitlement_id)} filters={{ "Held by somebody": (row) => row.holders + row.through > 0, "On a scope": (row) => row.resource_type === "scoped_role" }} empty="No roles are known yet: run the first sync in Now." />
     </>
   );
@@ -65,7 +68,7 @@ const HOLDER_COLUMNS: Column<Person & { way: string }>[] = [
 ];
 
 /** Who holds an entitlement, directly or through a group. */
-function Holders({ entitlement }: { entitlement: string }): JSX.Element {
+function Holders({ entitlement, lacks }: { entitlement: string; lacks: Lacks }): JSX.Element {
   const everybody = useList(people);
   const all = useList(groups);
   const items = useMemo(() => {
@@ -75,7 +78,7 @@ function Holders({ entitlement }: { entitlement: string }): JSX.Element {
       return ways.length === 0 ? [] : [{ ...person, way: ways.join(" and ") }];
     });
   }, [everybody.items, all.items, entitlement]);
-  const list = joined(items, everybody, all);
+  const list = joined(items, everybody, all, lacks.told);
   return (
     <Table
       name="holders"
@@ -83,13 +86,14 @@ function Holders({ entitlement }: { entitlement: string }): JSX.Element {
       list={list}
       rowKey={personKey}
       href={(row) => `#/people/${encodeURIComponent(personKey(row))}`}
-      empty={<>Nobody holds it, directly or through a group, as read at <Time at={list.at} />. Somebody's own page grants it.</>}
+      empty={<>{lacks.all.length === 0 ? "Nobody holds it" : "None that could be read"}, directly or through a group, as read at <Time at={list.at} />. Somebody's own page grants it.</>}
     />
   );
 }
 
 export function OneRole({ id }: { id: string }): JSX.Element {
   const list = useList(roles);
+  const lacks = useLacks();
   const role = list.items.find((row) => row.entitlement_id === `${id}:member`);
   if (role === undefined) return <Unlisted what="roles" list={list} />;
   return (
@@ -122,35 +126,42 @@ export function OneRole({ id }: { id: string }): JSX.Element {
       </dl>
       {role.resource_type === "scoped_role" ? <Reaches role={role} /> : null}
       <h2>Who holds it</h2>
-      <Holders entitlement={role.entitlement_id} />
+      <Lacking why={lacks.all} />
+      <Holders entitlement={role.entitlement_id} lacks={lacks} />
     </>
   );
 }
 
 interface CountedGroup extends Group {
   members: number;
+  /** Whether everybody was counted, and whether some could not be. */
   isWhole: boolean;
+  isLacking: boolean;
+  /** Whether it is known what could not be read, and whether that is some of what the group gives. */
+  isTold: boolean;
+  givesMore: boolean;
 }
 
 const GROUP_COLUMNS: Column<CountedGroup>[] = [
   { title: "Name", text: (row) => row.name, width: 8 },
-  { title: "Members", text: (row) => counted(row.members, row.isWhole), width: 2, numeric: true },
-  { title: "Gives", text: (row) => String(row.entitlements.length), width: 2, numeric: true },
+  { title: "Members", text: (row) => counted(row.members, row.isWhole, row.isLacking), width: 2, numeric: true },
+  { title: "Gives", text: (row) => counted(row.entitlements.length, row.isTold, row.givesMore), width: 2, numeric: true },
 ];
 
 const GROUP_FILTERS: Record<string, (row: CountedGroup) => boolean> = {
-  "Without members": (row) => row.isWhole && row.members === 0,
-  "Giving nothing": (row) => row.entitlements.length === 0,
+  "Without members": (row) => row.isWhole && !row.isLacking && row.members === 0,
+  "Giving nothing": (row) => row.isTold && !row.givesMore && row.entitlements.length === 0,
 };
 
 export function Groups(): JSX.Element {
   const list = useList(groups);
-  const { direct, from } = useHolders();
-  const isWhole = from.complete;
-  const items = useMemo(() => list.items.map((group) => ({ ...group, members: direct.get(group.entitlement_id) ?? 0, isWhole })), [list.items, direct, isWhole]);
+  const { direct, from, lacks } = useHolders();
+  const [isWhole, isLacking] = [from.complete, lacks.all.length > 0];
+  const items = useMemo(() => list.items.map((group) => ({ ...group, members: direct.get(group.entitlement_id) ?? 0, isWhole, isLacking, isTold: lacks.told.complete, givesMore: lacks.ofGroup(group).length > 0 })), [list.items, direct, isWhole, isLacking, lacks]);
   return (
     <>
       <h1>Groups</h1>
+      <Lacking why={lacks.all} />
       <Table name="groups" columns={GROUP_COLUMNS} list={joined(items, list, from)} rowKey={(row) => row.id} href={(row) => linkOf(row.entitlement_id)} filters={GROUP_FILTERS} empty="The account has no user groups, or the token may not read them; the first page says which." />
     </>
   );
@@ -159,6 +170,7 @@ export function Groups(): JSX.Element {
 export function OneGroup({ id }: { id: string }): JSX.Element {
   const list = useList(groups);
   const titles = useTitles();
+  const lacks = useLacks();
   const group = list.items.find((row) => row.entitlement_id === `${id}:member`);
   if (group === undefined) return <Unlisted what="groups" list={list} />;
   return (
@@ -169,8 +181,9 @@ export function OneGroup({ id }: { id: string }): JSX.Element {
       <h1>
         <bdi>{group.name}</bdi>
       </h1>
+      <Lacking why={lacks.all} />
       <h2>Gives</h2>
-      {group.entitlements.length === 0 ? <Empty>Nothing.</Empty> : null}
+      {group.entitlements.length === 0 && lacks.told.complete ? <Empty>{lacks.ofGroup(group).length === 0 ? "Nothing." : "None that could be read."}</Empty> : null}
       <ul class="grants">
         {group.entitlements.map((entitlement) => (
           <li key={entitlement}>
@@ -179,7 +192,7 @@ export function OneGroup({ id }: { id: string }): JSX.Element {
         ))}
       </ul>
       <h2>Members</h2>
-      <Holders entitlement={group.entitlement_id} />
+      <Holders entitlement={group.entitlement_id} lacks={lacks} />
     </>
   );
 }
@@ -192,7 +205,7 @@ export function Matrix(): JSX.Element {
   const list = useList(people);
   const titles = useTitles();
   const all = useList(groups);
-  const { direct, through, from: read } = useHolders();
+  const { direct, through, from: read, lacks } = useHolders();
   const [search, setSearch] = useState("");
   const [from, setFrom] = useState(0);
   const [first, setFirst] = useState(0);
@@ -236,7 +249,8 @@ export function Matrix(): JSX.Element {
         <button type="button" disabled={from + MOST_PEOPLE >= rows.length} onClick={() => setFrom(from + MOST_PEOPLE)}>Later</button>
       </div>
       <Problem error={read.error} />
-      {rows.length === 0 && read.complete ? <Empty>{wanted === "" ? "Nobody holds anything that is known: run the first sync in Now." : "Nobody matches; take the search away."}</Empty> : null}
+      <Lacking why={lacks.all} />
+      {rows.length === 0 && read.complete ? <Empty>{wanted === "" ? (lacks.all.length === 0 ? "Nobody holds anything that is known: run the first sync in Now." : "None that could be read.") : "Nobody matches; take the search away."}</Empty> : null}
       <div class="matrix" tabIndex={0} role="region" aria-label="Who holds what">
         <table>
           <thead>

@@ -213,13 +213,13 @@ export interface Status {
   } | null;
   runs: Run[];
   generations: { generation: string; published_at: string; counts: Counts }[];
-  capabilities: Record<string, { on: boolean; message?: string; unreadable?: { count: number; first: string[] } }>;
+  capabilities: Record<string, { on: boolean; message?: string; kept_from?: string; unreadable?: { count: number; first: string[] } }>;
   /** The connection to ConductorOne, where it was ever made. */
   connection?: {
     app: { id: string; name: string } | null;
     wired: number;
     connected_at: string | null;
-    last_run: { state: string; mode: string; message: string | null };
+    last_run: { run: number; state: string; mode: string; message: string | null };
   };
   jobs: { kind: string; subject: string; state: string; attempts: number; message?: string; due_at?: string; last_done_at?: string | null }[];
   incidents: { kind: string; at: string; operation: number; email: string; message: string; actor?: string }[];

@@ -1,8 +1,8 @@
 // What a grant or a revoke would change, shown before it is made, and as a view of its own.
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
-import { groups, joined, roles, useAsked, useList } from "./account.js";
-import { Refused } from "./api.js";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { groups, joined, roles, useAsked, useList, useNewest, type Read } from "./account.js";
+import { ask, Refused, retryMillis } from "./api.js";
 import { Caution, Problem, ReadingOn } from "./parts.js";
 import type { Thought } from "./types.js";
 
@@ -16,17 +16,59 @@ export interface Wish {
   entitlement: string;
 }
 
-/** What a wish would change, once the Worker has thought about it; it is ready where that is told, or why it cannot be. */
-export function useThought(wish: Wish | null): { ready: boolean; thought: JSX.Element | null } {
-  const query = wish === null ? "" : `principal=${encodeURIComponent(wish.principal)}&${wish.action}=${encodeURIComponent(wish.entitlement)}`;
-  const { value: thought, error, failures } = useAsked<Thought>(query === "" ? null : `/v1/what-if?${query}`);
-  if (query === "") return { ready: false, thought: null };
-  // While the Worker is at another question it is only late with the answer: it is asked again in a moment. Where it goes on having none, nobody is kept waiting.
-  if (error !== null) {
-    return { ready: !(error instanceof Refused && error.code === "not_now" && failures < PATIENCE), thought: <Problem error={error} /> };
-  }
-  if (thought === null) return { ready: false, thought: <p role="status">Working out what it would change…</p> };
-  return { ready: true, thought: <Told thought={thought} /> };
+/** Right before a change it is asked this often, after 1, 2, 4 and 8 seconds: some fifteen seconds as well. */
+const [LAST_PATIENCE, FIRST_WAIT_MILLIS] = [5, 1_000];
+
+/** Whether the Worker is at another question, and only late with its answer. */
+function isLate(error: unknown): boolean {
+  return error instanceof Refused && error.code === "not_now";
+}
+
+/** All that somebody decides by. What a refusal says may change with every moment, its code does not. */
+function decisive({ line, removes_member, refused_by, gains, loses, findings }: Thought): string {
+  return JSON.stringify([refused_by?.code ?? line, removes_member, gains, loses, findings]);
+}
+
+/**
+ * What a wish would change, once the Worker has thought about it, and with each newer state of the account; it is ready where that is told, or why it
+ * cannot be. `check` asks once more, right before the change is made: where that would be another one than is shown by then, it refuses, and the new one is shown.
+ */
+export function useThought(wish: Wish | null): { ready: boolean; thought: JSX.Element | null; told: Thought | null; check: () => Promise<void> } {
+  const path = wish === null ? null : `/v1/what-if?principal=${encodeURIComponent(wish.principal)}&${wish.action}=${encodeURIComponent(wish.entitlement)}`;
+  /** What could not be asked once more is asked for by itself from then on. */
+  const [turn, setTurn] = useState(0);
+  const read = useAsked<Thought>(path, `${turn}/${useNewest()}`);
+  /** What was answered when it was asked once more, in place of what had been read. */
+  const [later, setLater] = useState<{ before: Read<Thought>; now: Read<Thought> } | null>(null);
+  const { value, error, failures } = later?.before === read ? later.now : read;
+  const left = useRef(false);
+  useEffect(() => () => void (left.current = true), []);
+  // What could be read once, and cannot be any more, is not shown.
+  const told = error === null ? value : null;
+  const check = async (): Promise<void> => {
+    if (path === null) return;
+    let now: Read<Thought> | null = null;
+    for (let times = 1; now === null; times += 1) {
+      try {
+        now = { value: await ask<Thought>("GET", path), error: null, failures: 0 };
+      } catch (failed) {
+        if (told !== null && isLate(failed) && times < LAST_PATIENCE && !left.current) await new Promise((resolve) => setTimeout(resolve, retryMillis(times, FIRST_WAIT_MILLIS)));
+        else now = { value: null, error: failed, failures: PATIENCE };
+      }
+    }
+    // Whoever closed it meanwhile does not want it any more.
+    if (left.current) throw new Refused(0, "error", "It was given up.");
+    const isSame = now.value === null || told === null ? now.value === told : decisive(now.value) === decisive(told);
+    if (isSame) return;
+    setLater({ before: read, now });
+    if (now.value === null) setTurn(turn + 1);
+    throw new Refused(0, "error", now.value === null ? "It cannot be told any more what it would change. Look again." : "It would change something else by now. Look again.");
+  };
+  if (path === null) return { ready: false, thought: null, told, check };
+  // While the Worker is at another question it is asked again in a moment. Where it goes on having no answer, nobody is kept waiting.
+  if (error !== null) return { ready: !(isLate(error) && failures < PATIENCE), thought: <Problem error={error} />, told, check };
+  if (value === null) return { ready: false, thought: <p role="status">Working out what it would change…</p>, told, check };
+  return { ready: true, thought: <Told thought={value} />, told, check };
 }
 
 function Told({ thought }: { thought: Thought }): JSX.Element {

@@ -138,7 +138,7 @@ mod tests {
                 assert_eq!(apps.admit(&origin(WEBHOOK, Some(&two))).is_ok(), is_taken, "{two}: {apps:?}");
             }
             if let Err(stopped) = admitted {
-                let Stopped::Refused(Outcome::Refused { code, message }) = stopped else { panic!("{stopped:?}") };
+                let Stopped::Ended(Outcome::Refused { code, message }) = stopped else { panic!("{stopped:?}") };
                 assert_eq!(code, Refusal::AppNotAllowed);
                 assert!(message.contains(names) && message.contains(app), "{message}");
             }

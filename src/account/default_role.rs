@@ -4,7 +4,7 @@
 use std::fmt;
 
 use crate::model::grant::Entitlement;
-use crate::model::id::{PermissionGroupId, RoleId, UserGroupId};
+use crate::model::id::PermissionGroupId;
 use crate::model::name;
 use crate::snapshot::{Catalogue, CatalogueEntry};
 
@@ -15,10 +15,8 @@ pub const MINIMAL_ACCESS: &str = "minimal_account_access";
 /// What a setting calls a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Configured {
-    /// A role or a scoped role under its id, or a role's or permission group's bare id.
+    /// An entitlement's id, or a role's or permission group's bare one. A user group is no access that an invitation can carry.
     Id(Entitlement),
-    /// A user group: no access that an invitation can carry.
-    Group(UserGroupId),
     /// A role by its name, or by Cloudflare's label.
     Name(String),
 }
@@ -35,7 +33,6 @@ impl fmt::Display for Configured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(entitlement) => entitlement.fmt(f),
-            Self::Group(group) => Entitlement::Group(*group).fmt(f),
             Self::Name(name) => f.write_str(name),
         }
     }
@@ -44,13 +41,8 @@ impl fmt::Display for Configured {
 impl Configured {
     /// Reads a setting.
     pub fn read(text: &str) -> Self {
-        match text.parse::<Entitlement>() {
-            Ok(Entitlement::Group(group)) => Self::Group(group),
-            Ok(entitlement) => Self::Id(entitlement),
-            Err(_) => text
-                .parse::<RoleId>()
-                .map_or_else(|_| Self::Name(text.to_owned()), |id| Self::Id(Entitlement::Role(id))),
-        }
+        let entitlement = text.parse().ok().or_else(|| text.parse().ok().map(Entitlement::Role));
+        entitlement.map_or_else(|| Self::Name(text.to_owned()), Self::Id)
     }
 
     /// Whether a role's name or label is the one that is meant; the name also where it has the words of a label.
@@ -62,7 +54,7 @@ impl Configured {
     /// The entitlement that is meant, as a generation has it. An id is one whether the generation has it or not.
     pub fn in_catalogue(&self, catalogue: &Catalogue) -> Option<Entitlement> {
         match self {
-            Self::Group(_) => None,
+            Self::Id(Entitlement::Group(_)) => None,
             Self::Id(entitlement) => Some(listed(catalogue, *entitlement).map_or(*entitlement, |it| it.entitlement)),
             Self::Name(_) => {
                 let mut found = catalogue.iter().filter(|it| {

@@ -41,11 +41,12 @@ async fn by_reference<P: KeyValue>(
             ));
         }
         Meaning::Nothing => {
-            let id = named.id.as_deref().or(named.candidates.first().map(String::as_str)).unwrap_or("without an id");
+            let shown = named.display_name.as_deref().or(named.id.as_deref());
+            let shown = shown.or(named.candidates.first().map(String::as_str)).unwrap_or("without an id");
             return Err(Stopped::refused(
                 Refusal::UnknownEntitlement,
                 format!(
-                    "The entitlement {id:?} carries neither an id of this connector nor a name, so nothing was changed; sync this connector in ConductorOne, so that the entitlement carries its id."
+                    "The entitlement {shown:?} carries no id of this connector, and its name alone does not tell which is meant, so nothing was changed; where it is one of this Cloudflare account's, sync this connector in ConductorOne, so that it carries its id."
                 ),
             ));
         }

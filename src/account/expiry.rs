@@ -119,7 +119,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         return Ok(());
     };
     // The end of an earlier grant is as old as that grant.
-    let later = sql.one(
+    let is_older = sql.has(
         &format!(
             "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
@@ -128,7 +128,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         ),
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
     )?;
-    if later.is_some() {
+    if is_older {
         return Ok(());
     }
     let is_done = is_done.integer() == Some(1);
@@ -151,7 +151,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
             &params,
         )?;
         if which == own && extends.integer() == Some(1) {
-            let ends = ended.iter().filter_map(|row| row.first()?.integer()).map(Timestamp::from_millis);
+            let ends = ended.iter().filter_map(|row| row.first()?.time());
             from = ends.fold(from, Timestamp::max);
         }
     }
@@ -214,11 +214,11 @@ pub fn all_overdue(sql: &dyn Sql, before: Timestamp) -> Result<Vec<Overdue>, Sql
 
 /// How many are overdue, and when the last of them was to end: another number says that there are others.
 pub fn overdue_so_far(sql: &dyn Sql, before: Timestamp) -> Result<String, SqlError> {
-    let told = sql.one(
+    let told = sql.text(
         &format!("SELECT COUNT(*) || '-' || COALESCE(MAX(ends_at), 0) FROM expiry WHERE ends_at <= ? AND {READABLE}"),
         &[before.into()],
     )?;
-    Ok(told.as_ref().and_then(SqlValue::text).unwrap_or_default().to_owned())
+    Ok(told.unwrap_or_default())
 }
 
 /// Forgets the end of what somebody else took from a membership, where the grant was told `before` that: what it is given again past
@@ -297,23 +297,24 @@ pub fn refused(sql: &dyn Sql, id: EntryId, code: Refusal, now: Timestamp) -> Res
 /// When a revoke of our own is to be asked for next: this long after the next end, and where it is asked for once more not before that time;
 /// just what [`unasked`] asks, or the alarm would ring without end for what is not to be asked for yet.
 pub fn next_end(sql: &dyn Sql, late_secs: i64) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one(
+    sql.time(
         // Each ring of the alarm asks for it: of those that were not asked for yet the first by the index is enough.
         &format!(
             "SELECT MIN(at) FROM (SELECT MIN(ends_at) + ?1 AS at FROM expiry WHERE asked = 0 AND {READABLE} AND {UNREVOKED} \
              UNION ALL SELECT MIN(MAX(ends_at + ?1, asked)) FROM expiry WHERE asked > 1 AND {READABLE} AND {UNREVOKED})"
         ),
         &[(late_secs * 1_000).into()],
-    )?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    )
 }
 
 /// Of this version, not set aside, and of what ConductorOne waits to be told of no more: it counts the time from then. A callback that is set aside
 /// is never sent, and hides no end.
-const READABLE: &str = "version = 1 AND NOT EXISTS ( \
-    SELECT 1 FROM set_aside WHERE of_table = 'expiry' AND id = email || ' ' || entitlement) \
-    AND NOT EXISTS (SELECT 1 FROM callback WHERE callback.operation = expiry.operation \
-        AND CAST(callback.operation AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'callback'))";
+const READABLE: &str = concat!(
+    "version = 1 AND NOT EXISTS (SELECT 1 FROM set_aside WHERE of_table = 'expiry' AND id = email || ' ' || entitlement) \
+     AND NOT EXISTS (SELECT 1 FROM callback WHERE callback.operation = expiry.operation AND ",
+    rows::not_set_aside!("callback.operation", "callback"),
+    ")"
+);
 
 /// Of which no revoke is under way: one of ConductorOne's that waits, as for room among the removals, has come all the same.
 const UNREVOKED: &str = "NOT EXISTS (SELECT 1 FROM operation AS revoke \
@@ -333,7 +334,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Overd
             // What this version cannot read must not be taken for the account itself.
             what: entitlement.text()?.parse().ok()?,
             operation: EntryId(operation.integer()?),
-            ended_at: Timestamp::from_millis(ends_at.integer()?),
+            ended_at: ends_at.time()?,
             again_at: asked.integer().filter(|&asked| asked > 1).map(Timestamp::from_millis),
         })
     })

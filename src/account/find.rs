@@ -131,7 +131,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
             return Err(odd.into());
         }
         if pages.moved {
-            pages.begin_anew()?;
+            pages.forget_progress()?;
             return Err(Stopped::NotNow("the list of members changed while it was looked through".to_owned()));
         }
         if pages.total > MAX_PAGES && pages.needs_all() {
@@ -141,7 +141,7 @@ pub async fn in_account<P: Http + Clock + Sql>(
             )));
         }
     }
-    pages.begin_anew()?;
+    pages.forget_progress()?;
     let meant = pages.candidates.meant(action);
     if matches!(meant, Meant::Nobody) && pages.unseen > 0 && seen.is_recent {
         let message = "the list of members tells of more of them than it shows, and may not show yet who was made a member a moment ago";
@@ -313,8 +313,8 @@ impl<P: Http + Clock + Sql> Pages<'_, '_, P> {
         Ok(!looked.is_empty())
     }
 
-    /// The next search of the operation reads all anew: this one is over, or what it has read is of no use.
-    fn begin_anew(&self) -> Result<(), SqlError> {
+    /// The next search of the operation reads all of the list: this one is over, or what it has read proves nothing any more.
+    fn forget_progress(&self) -> Result<(), SqlError> {
         self.operation.map_or(Ok(()), |operation| looked_through::forget(self.client.ports, operation))
     }
 

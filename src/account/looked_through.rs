@@ -20,14 +20,15 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 }
 
 /// What an operation reads the list for.
+/// The numbers stand in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// Somebody is looked for.
-    First,
+    First = 0,
     /// Nobody was found, and the same have to be on the list again.
-    Again,
+    Again = 1,
     /// Others who are Super Administrators are counted.
-    SuperAdministrators,
+    SuperAdministrators = 2,
 }
 
 /// A page on which nobody mattered.
@@ -47,7 +48,7 @@ pub struct LookedThrough {
     pub odd: u32,
 }
 
-/// A list of fewer pages is read to its end by one attempt, and read anew by the next.
+/// A list of fewer pages is read to its end by one attempt, and from its beginning by the next.
 pub const MANY_PAGES: u32 = 20;
 
 /// The pages that an operation has looked through.
@@ -98,11 +99,11 @@ pub fn note(sql: &dyn Sql, operation: EntryId, reading: Reading, page: &LookedTh
 
 /// How many pages an operation has looked through, in all of its readings.
 pub fn count(sql: &dyn Sql, operation: EntryId) -> Result<i64, SqlError> {
-    let value = sql.one("SELECT COUNT(*) FROM looked_through WHERE operation = ?", &[operation.0.into()])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or_default())
+    let count = sql.number("SELECT COUNT(*) FROM looked_through WHERE operation = ?", &[operation.0.into()])?;
+    Ok(count.unwrap_or_default())
 }
 
-/// Forgets what an operation has looked through: it is over, or begins anew.
+/// Forgets what an operation has looked through: it is over, or starts over.
 pub fn forget(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
     sql.query("DELETE FROM looked_through WHERE operation = ?", &[operation.0.into()])?;
     Ok(())

@@ -12,7 +12,7 @@ use super::state;
 use crate::base::ports::{Sql, SqlError};
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, account_resource_group_name};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
-use crate::model::name::{self, same};
+use crate::model::name;
 use crate::model::scope::ObjectKind;
 use crate::model::super_administrator;
 use crate::snapshot::Naming;
@@ -232,9 +232,8 @@ pub fn permission_group_of(sql: &dyn Sql, role: RoleId) -> Result<Option<Permiss
 }
 
 fn by_label(seen: CrawlView<'_>) -> BTreeSet<(RoleId, PermissionGroupId)> {
-    let labelled = |group: &&PermissionGroup| {
-        group.label.as_deref().is_some_and(|label| same(label, super_administrator::LABEL)) && is_account_wide(group)
-    };
+    let labelled =
+        |group: &&PermissionGroup| super_administrator::is_label(group.label.as_deref()) && is_account_wide(group);
     let groups = seen.permission_groups.values().filter(labelled).map(|group| group.id);
     super_administrator::role().into_iter().flat_map(|role| groups.clone().map(move |group| (role, group))).collect()
 }

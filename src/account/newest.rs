@@ -44,7 +44,8 @@ pub async fn newest<P: KeyValue + Sql>(ports: &P) -> Result<Newest, Stopped> {
         Err(error) => return Err(error.into()),
     };
     let Some(last) = last_published(ports)? else {
-        return Ok(Newest { snapshot: seen, is_last: is_here });
+        // What KV shows though nothing was published that is known of may be of long ago: the storage was lost, or what it published.
+        return Ok(Newest { is_last: is_here && seen.is_none(), snapshot: seen });
     };
     if let Some(snapshot) = seen.as_ref().filter(|seen| seen.manifest().generation >= last) {
         return Ok(Newest { snapshot: Some(snapshot.clone()), is_last: true });

@@ -15,7 +15,8 @@ use crate::base::ports::{Clock, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
 use crate::cloudflare::MemberRecord;
-use crate::model::access::atoms;
+use crate::model::access::{Atom, atoms};
+use crate::model::ask::Action;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::resource::{Member, Row};
@@ -34,6 +35,8 @@ pub struct Aftermath<'a> {
     pub gone: bool,
     /// A user group whose membership the operation was about, and whether the member is in it now.
     pub group: Option<(UserGroupId, bool)>,
+    /// What of their own the operation was to give or take.
+    pub about: Option<(Action, Atom)>,
     /// Whether a write of ours is so young that a list of Cloudflare's may not show it yet.
     pub is_fresh: bool,
 }
@@ -49,6 +52,10 @@ struct StoredChange {
     /// Groups that operations were about since the member was last part of a generation: in it or not, and since when.
     #[serde(default)]
     groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
+    /// What the member held of their own and operations took since then, one atom each: where somebody gives it back before a generation tells of that,
+    /// it is told as well, and is none of the member's atoms until then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    took: Vec<Atom>,
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -73,10 +80,12 @@ pub async fn note<P: KeyValue + Sql>(
     let id = left.member.id;
     // Who declined is no member, in every generation.
     let is_gone = left.gone || !left.member.status.is_member();
+    let mut took = Vec::new();
     let (known, mut groups, was_gone, is_seen, is_sure) = loop {
         let last = last_published(ports)?;
         let (taken_in, groups, was_gone) = match latest(ports, id)? {
             Some((kept, None)) if kept.member.is_some() => {
+                took = kept.took;
                 break (kept.member, kept.groups, false, true, kept.key.is_some());
             }
             // No membership comes back under its id: who is there after all was not found by a read that was behind, and has what the generation
@@ -104,7 +113,22 @@ pub async fn note<P: KeyValue + Sql>(
             in_groups.remove(&group)
         };
     }
-    let member = (!is_gone).then(|| member(left.member, in_groups, known.as_ref()));
+    let mut member = (!is_gone).then(|| member(left.member, in_groups, known.as_ref()));
+    let holds = |one: &Option<Member>, atom| one.as_ref().is_some_and(|one| one.atoms.contains(&atom));
+    match left.about {
+        Some((Action::Grant, given)) => took.retain(|atom| *atom != given),
+        Some((Action::Revoke, atom)) if holds(&known, atom) && !holds(&member, atom) => {
+            // No revoke leaves somebody without any: the last of them was given by it in the place of what it took.
+            if member.as_ref().is_some_and(|member| member.atoms.iter().all(|atom| took.contains(atom))) {
+                took.clear();
+            }
+            took.push(atom);
+        }
+        _ => {}
+    }
+    if let Some(member) = &mut member {
+        member.atoms.retain(|atom| !took.contains(atom));
+    }
     // What a sync under way has read may be another, and so may what one that begins now is shown.
     let is_syncing = || ports.one("SELECT 1 FROM sync_state WHERE name = ?", &[state::CURSOR.into()]);
     let is_same = if was_gone { is_gone } else { member == known };
@@ -112,12 +136,23 @@ pub async fn note<P: KeyValue + Sql>(
         return Ok(());
     }
     let key = is_sure.then(|| left.member.principal().to_string());
-    let kept = serde_json::to_string(&StoredChange { member, key, groups })?;
+    let kept = serde_json::to_string(&StoredChange { member, key, groups, took })?;
     ports.query(
         "INSERT INTO overlay (member, at, kept) VALUES (?, ?, ?)",
         &[id.to_string().into(), now.into(), kept.into()],
     )?;
     Ok(())
+}
+
+/// Whether what was read of a member has something that was taken, of which no generation tells yet: that is told first, and then that somebody gave
+/// it back.
+pub(crate) fn is_given_back(sql: &dyn Sql, read: &Aftermath<'_>) -> Result<bool, SqlError> {
+    let Some((StoredChange { member: Some(_), groups, took, .. }, None)) = latest(sql, read.member.id)? else {
+        return Ok(false);
+    };
+    let is_back = |(group, is_in): (UserGroupId, bool)| is_in && groups.get(&group).is_some_and(|(is_in, _)| !is_in);
+    let held = read.member.own_policies();
+    Ok(read.group.is_some_and(is_back) || held.is_ok_and(|held| atoms(&held).iter().any(|atom| took.contains(atom))))
 }
 
 /// What is known of a member by the newest generation.
@@ -213,9 +248,8 @@ fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>, known: Option<&M
 
 /// What is laid over a generation. `until` is the number of an earlier overlay that is to be had again.
 pub fn over(sql: &dyn Sql, generation: &GenerationId, until: Option<i64>) -> Result<Overlay, SqlError> {
-    let value = sql.one("SELECT COALESCE(MAX(seq), 0) FROM overlay", &[])?;
-    let newest = value.as_ref().and_then(SqlValue::integer).unwrap_or(0);
-    let seq = until.unwrap_or(newest);
+    let newest = sql.number("SELECT MAX(seq) FROM overlay", &[])?;
+    let seq = until.or(newest).unwrap_or_default();
     let rows = sql.query(
         "SELECT member, CASE version WHEN 1 THEN kept END, MAX(seq) FROM overlay \
          WHERE seq <= ? AND (generation IS NULL OR generation > ?) GROUP BY member ORDER BY member",
@@ -243,6 +277,8 @@ pub(crate) struct MemberChange {
     pub(crate) at: Timestamp,
     pub(crate) member: Option<Member>,
     pub(crate) groups: BTreeMap<UserGroupId, (bool, Timestamp)>,
+    /// What was taken from the member.
+    pub(crate) took: Vec<Atom>,
 }
 
 impl Changes {
@@ -262,7 +298,8 @@ pub(crate) fn open(sql: &dyn Sql) -> Result<Changes, SqlError> {
     let read = rows::readable(sql, "overlay", &rows, |row| {
         let (id, kept) = read(row).ok()?;
         let number = |place: usize| row.get(place).and_then(SqlValue::integer).unwrap_or_default();
-        let change = MemberChange { at: Timestamp::from_millis(number(3)), member: kept.member, groups: kept.groups };
+        let StoredChange { member, groups, took, .. } = kept;
+        let change = MemberChange { at: Timestamp::from_millis(number(3)), member, groups, took };
         Some((number(2), id, change))
     })?;
     for (seq, id, change) in read {
@@ -275,54 +312,88 @@ pub(crate) fn open(sql: &dyn Sql) -> Result<Changes, SqlError> {
 /// The rows that are others now, by their keys; none where one is gone.
 type Changed = BTreeMap<String, Option<Row>>;
 
-/// The rows that the changes which no generation has yet, up to a number, put in the place of those with the same keys, and the members
-/// who are gone; nothing where it is not known of one of them whose row it was.
-pub(crate) fn rows_of(sql: &dyn Sql, seq: i64) -> Result<Option<(Changed, usize)>, SqlError> {
+/// The rows that the changes which no generation has yet, up to a number, put in the place of those with the same keys; and the members whose changes
+/// are a sweep's: of whom it is not known whose row it was, who is gone with more than `most_gone`, and of whose row `cut` took off something, which
+/// stands among the rows without that.
+pub(crate) fn rows_of(
+    sql: &dyn Sql,
+    seq: i64,
+    most_gone: usize,
+    cut: &dyn Fn(&mut Member) -> bool,
+) -> Result<(Changed, Vec<String>), SqlError> {
     let rows = sql
         .query("SELECT member, CASE version WHEN 1 THEN kept END FROM overlay WHERE generation IS NULL AND seq <= ? ORDER BY seq", &[seq.into()])?;
+    let changes = rows::readable(sql, "overlay", &rows, |row| read(row).ok())?;
     let mut members: BTreeMap<MemberId, Option<Member>> = BTreeMap::new();
-    let mut changed: BTreeMap<String, Option<Row>> = BTreeMap::new();
-    for (id, kept) in rows::readable(sql, "overlay", &rows, |row| read(row).ok())? {
-        let Some(key) = kept.key else { return Ok(None) };
-        changed.insert(key, None);
-        changed.insert(Principal::Invitation(id).to_string(), None);
-        members.insert(id, kept.member);
+    for (id, kept) in &changes {
+        members.insert(*id, kept.member.clone());
     }
     let gone = members.values().filter(|member| member.is_none()).count();
-    for row in members.into_values().flatten().map(Row::member) {
-        changed.insert(row.key(), Some(row));
+    members.retain(|_, member| member.is_some() || gone <= most_gone);
+    for (id, _) in changes.iter().filter(|(_, kept)| kept.key.is_none()) {
+        members.remove(id);
     }
-    Ok(Some((changed, gone)))
+    let (mut others, mut left_out): (Changed, _) = (BTreeMap::new(), Vec::new());
+    for (id, kept) in changes {
+        match kept.key.filter(|_| members.contains_key(&id)) {
+            Some(key) => {
+                others.insert(key, None);
+                others.insert(Principal::Invitation(id).to_string(), None);
+            }
+            None => left_out.push(id.to_string()),
+        }
+    }
+    for mut member in members.into_values().flatten() {
+        if cut(&mut member) {
+            left_out.push(member.member_id.to_string());
+        }
+        let row = Row::member(member);
+        others.insert(row.key(), Some(row));
+    }
+    Ok((others, left_out))
 }
 
 /// The number of the last change to be published, where one that no generation has yet is as old as that, or something `more` is published
 /// anyway. Those that are younger go along, and stay in force: C1 is told to sync what is published, and would take a grant for gone that it was
 /// told is done. Not so from somebody on who is gone: an invitation that is renewed is there again a moment later.
 pub(crate) fn ripe(sql: &dyn Sql, until: Timestamp, more: bool) -> Result<Option<i64>, SqlError> {
-    let value = sql.one(
+    sql.number(
         "SELECT MAX(seq) FROM overlay WHERE generation IS NULL \
             AND (?2 OR EXISTS (SELECT 1 FROM overlay WHERE generation IS NULL AND at <= ?1)) \
             AND seq < COALESCE((SELECT MIN(seq) FROM overlay WHERE generation IS NULL AND at > ?1 AND kept LIKE '{\"member\":null%'), 9e18)",
         &[until.into(), i64::from(more).into()],
-    )?;
-    Ok(value.as_ref().and_then(SqlValue::integer))
+    )
 }
 
 /// When the oldest change was made that no generation has yet.
 pub fn oldest_open(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT MIN(at) FROM overlay WHERE generation IS NULL", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.time("SELECT MIN(at) FROM overlay WHERE generation IS NULL", &[])
 }
 
 /// How long a list may show what was before a change.
 pub(crate) const LAG_SECS: i64 = LAG_MILLIS / 1_000;
 
-/// Notes that a generation has the changes up to a number. One that a list may not show yet stays in force for the next one too, which would
-/// undo it.
-pub(crate) fn taken_in<P: Sql + Clock>(ports: &P, seq: i64, generation: &GenerationId) -> Result<(), SqlError> {
+/// Notes that a generation has the changes up to a number, but for those of members who are `left_out`. One that a list may not show yet stays in force
+/// for the next one too, which would undo it; but what was taken is told where it is known whose row it was, and what is given back may be.
+pub(crate) fn taken_in<P: Sql + Clock>(
+    ports: &P,
+    seq: i64,
+    generation: &GenerationId,
+    left_out: &[String],
+) -> Result<(), SqlError> {
     ports.query(
-        "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ? AND at <= ?",
-        &[generation.into(), seq.into(), ports.now().plus_millis(-LAG_MILLIS).into()],
+        "UPDATE overlay SET generation = ? WHERE generation IS NULL AND seq <= ? AND at <= ? AND member NOT IN (SELECT value FROM json_each(?))",
+        &[
+            generation.into(),
+            seq.into(),
+            ports.now().plus_millis(-LAG_MILLIS).into(),
+            serde_json::to_string(left_out)?.into(),
+        ],
+    )?;
+    ports.query(
+        "UPDATE overlay SET kept = json_remove(kept, '$.took') \
+         WHERE generation IS NULL AND seq <= ? AND json_valid(kept) AND kept LIKE '%,\"key\":\"%,\"took\":[%'",
+        &[seq.into()],
     )?;
     Ok(())
 }
@@ -353,7 +424,7 @@ pub(crate) fn rebase<P: Sql + Clock>(
         if kept.key.is_none() || kept.member.as_ref() != Some(&member) {
             // What was a guess is none by now.
             let key = kept.key.or_else(|| Some(member.principal().to_string()));
-            let kept = serde_json::to_string(&StoredChange { member: Some(member), key, groups: kept.groups })?;
+            let kept = serde_json::to_string(&StoredChange { member: Some(member), key, ..kept })?;
             ports.query("UPDATE overlay SET kept = ? WHERE seq = ?", &[kept.into(), seq])?;
         }
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::json;
-use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::ports::{Sql, SqlError};
 
 /// The cursor of the running sync; there is none between runs.
 pub(crate) const CURSOR: &str = "cursor";
@@ -22,12 +22,11 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Reads a value. One that cannot be read, such as one of another version, counts as absent.
 pub(crate) fn load<T: DeserializeOwned>(sql: &dyn Sql, name: &str) -> Result<Option<T>, SqlError> {
-    let value = value(sql, name)?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read(text.as_bytes()).ok()))
+    Ok(text(sql, name)?.and_then(|text| json::read_str(&text).ok()))
 }
 
-fn value(sql: &dyn Sql, name: &str) -> Result<Option<SqlValue>, SqlError> {
-    sql.one("SELECT value FROM sync_state WHERE name = ?", &[name.into()])
+fn text(sql: &dyn Sql, name: &str) -> Result<Option<String>, SqlError> {
+    sql.text("SELECT value FROM sync_state WHERE name = ?", &[name.into()])
 }
 
 /// Writes a value, unless it is there already: rows written cost money.
@@ -35,9 +34,9 @@ pub(crate) fn store<T: Serialize>(sql: &dyn Sql, name: &str, value: &T) -> Resul
     store_text(sql, name, &serde_json::to_string(value)?)
 }
 
-fn store_text(sql: &dyn Sql, name: &str, text: &str) -> Result<(), SqlError> {
-    if value(sql, name)?.as_ref().and_then(SqlValue::text) != Some(text) {
-        sql.query("INSERT OR REPLACE INTO sync_state (name, value) VALUES (?, ?)", &[name.into(), text.into()])?;
+fn store_text(sql: &dyn Sql, name: &str, new: &str) -> Result<(), SqlError> {
+    if text(sql, name)?.as_deref() != Some(new) {
+        sql.query("INSERT OR REPLACE INTO sync_state (name, value) VALUES (?, ?)", &[name.into(), new.into()])?;
     }
     Ok(())
 }

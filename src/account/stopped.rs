@@ -11,8 +11,8 @@ use crate::snapshot::SnapshotError;
 /// Why an operation goes no further.
 #[derive(Debug)]
 pub enum Stopped {
-    /// For a reason that trying again does not mend.
-    Refused(Outcome),
+    /// How it ends for now: refused, or put off until a time.
+    Ended(Outcome),
     /// It cannot be known now; a sentence for the log.
     NotNow(String),
     /// It cannot be known before a time that is known: nothing else stands in its way, and by then nothing does. A sentence for the log.
@@ -26,14 +26,14 @@ pub enum Stopped {
 impl Stopped {
     /// A refusal.
     pub fn refused(code: Refusal, message: impl Into<String>) -> Self {
-        Self::Refused(Outcome::refused(code, message))
+        Self::Ended(Outcome::refused(code, message))
     }
 }
 
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(outcome) => f.write_str(outcome.message()),
+            Self::Ended(outcome) => f.write_str(outcome.message()),
             Self::NotNow(why) | Self::Until(why, _) | Self::Storage(why) => f.write_str(why),
             Self::Api(error) => error.fmt(f),
         }

@@ -146,7 +146,7 @@ pub(super) fn last_changes(sql: &dyn Sql) -> Result<BTreeMap<UserId, Timestamp>,
     let rows = sql.query("SELECT user, at FROM activity", &[])?;
     let read = |row: &Vec<SqlValue>| {
         let [user, at] = row.as_slice() else { return None };
-        Some((user.text()?.parse().ok()?, Timestamp::from_millis(at.integer()?)))
+        Some((user.text()?.parse().ok()?, at.time()?))
     };
     Ok(rows.iter().filter_map(read).collect())
 }
@@ -160,7 +160,7 @@ pub fn of(sql: &dyn Sql, user: UserId) -> Result<Option<Activity>, SqlError> {
 fn activity(row: &[SqlValue]) -> Option<Activity> {
     let [at, through, products] = row else { return None };
     Some(Activity {
-        last_change_at: Some(Timestamp::from_millis(at.integer()?)),
+        last_change_at: Some(at.time()?),
         last_change_from: through.text().filter(|text| !text.is_empty()).map(str::to_owned),
         products: json::read_str(products.text()?).ok()?,
     })

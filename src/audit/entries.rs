@@ -312,9 +312,14 @@ pub fn unheard(sql: &dyn Sql) -> Result<Unheard, SqlError> {
     Ok(unheard)
 }
 
-/// Notes that entries up to a number were listened to.
+/// Notes that entries up to a number were listened to, but for those about who lost something of which no generation tells yet: a sweep that tells
+/// that hides what was given back since, and they are looked at once more after it.
 pub fn heard(sql: &dyn Sql, until: i64) -> Result<(), SqlError> {
-    sql.query("UPDATE audit_entry SET heard = 1 WHERE heard = 0 AND number <= ?", &[until.into()])?;
+    sql.query(
+        "UPDATE audit_entry SET heard = 1 WHERE heard = 0 AND number <= ? AND NOT EXISTS (SELECT 1 FROM overlay \
+            WHERE overlay.member = audit_entry.member AND generation IS NULL AND instr(kept, '\"took\":['))",
+        &[until.into()],
+    )?;
     Ok(())
 }
 
@@ -327,8 +332,19 @@ pub fn of_member(sql: &dyn Sql, member: MemberId, from: Timestamp, until: Timest
     )
 }
 
+/// Which entries of this connector's own are of no operation: somebody has its token. The trail has the ray id of each answer to a write. Where one had
+/// none, where an attempt was cut off before it noted that or is under way, and where the trail was full, nobody knows: only for a day after the
+/// first write, since whoever has the token may write to the same member. Who is invited again has another membership by then. Of a user group an
+/// operation changes alone who is in it, and of a token nothing.
+const OUTSIDE: &str = "ray <> '' AND (member IS NOT NULL OR about NOT IN ('members', 'both')) AND NOT EXISTS (SELECT 1 FROM operation \
+    WHERE operation.member = audit_entry.member AND instr(trail, substr(ray, 1, 16)) \
+        OR settled_at BETWEEN audit_entry.at - 60000 AND audit_entry.at + 86400000 AND instr(trail, substr(ray, 1, 16)) \
+        OR (operation.member = audit_entry.member OR operation.member IS NULL) \
+            AND wrote_at BETWEEN audit_entry.at - 86400000 AND audit_entry.at + 60000 \
+            AND (attempts > 1 OR outcome IS NULL OR instr(trail, 'outcome unknown')))";
+
 /// Who changed something of a membership, of a user group, or of a membership of a user group, between two times, as far as the log told
-/// it by now: where several did, all of them. An author without a name is this connector.
+/// it by now: where several did, all of them. An author without a name is this connector; who has its token is told as that.
 pub fn author_of(
     sql: &dyn Sql,
     member: Option<&str>,
@@ -363,7 +379,13 @@ fn author_where(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<O
     let is_ours = |entry: &&Entry| log.as_ref().is_some_and(|log| log.is_ours(entry.token_id.as_deref(), entry.at));
     let mut others = found.iter().filter(|entry| !is_ours(entry)).map(|entry| &entry.author);
     let Some(mut author) = others.next().cloned() else {
-        return Ok(found.iter().find(is_ours).map(|entry| Author { who: String::new(), ..entry.author.clone() }));
+        let outside = match found.first() {
+            Some(_) => read(sql, &format!("{condition} AND {OUTSIDE}"), params)?.pop(),
+            None => None,
+        };
+        let who = if outside.is_some() { "this connector's token" } else { "" };
+        let entry = outside.as_ref().or(found.first());
+        return Ok(entry.map(|entry| Author { who: who.to_owned(), ..entry.author.clone() }));
     };
     let mut whos = vec![author.who.clone()];
     for other in others {
@@ -386,7 +408,7 @@ fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Entry
 
 fn entry(row: &[SqlValue]) -> Option<Entry> {
     let [number, id, at, description, who, through, token_id, ray] = row else { return None };
-    let (id, at) = (id.text()?.to_owned(), Timestamp::from_millis(at.integer()?));
+    let (id, at) = (id.text()?.to_owned(), at.time()?);
     let author = Author {
         who: who.text()?.to_owned(),
         through: through.text()?.to_owned(),

@@ -109,8 +109,8 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// How the lists stood when they were last read; `None` where they never were.
 pub fn state(sql: &dyn Sql) -> Result<Option<Logins>, SqlError> {
-    let value = sql.one("SELECT state FROM login_lists WHERE id = 1", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()))
+    let text = sql.text("SELECT state FROM login_lists WHERE id = 1", &[])?;
+    Ok(text.and_then(|text| json::read_str(&text).ok()))
 }
 
 fn note(sql: &dyn Sql, state: &Logins) -> Result<(), SqlError> {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::json;
 use crate::base::json::Deserialize;
-use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 
 /// How the audit log stands, as the status shows it, and how far it is read.
@@ -61,8 +61,8 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// How the log stood when it was last asked; `None` where it never was.
 pub fn state(sql: &dyn Sql) -> Result<Option<AuditLog>, SqlError> {
-    let value = sql.one("SELECT state FROM audit_log WHERE id = 1", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()))
+    let text = sql.text("SELECT state FROM audit_log WHERE id = 1", &[])?;
+    Ok(text.and_then(|text| json::read_str(&text).ok()))
 }
 
 pub(super) fn note(sql: &dyn Sql, state: &AuditLog) -> Result<(), SqlError> {

@@ -12,7 +12,7 @@ use super::json;
 use crate::base::json::Deserialize;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
-use crate::base::time::Timestamp;
+use crate::base::time::{Timestamp, doubled};
 use crate::base::words::words;
 
 words! {
@@ -105,11 +105,15 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         &[],
     )?;
     // There is one Coordinator at a time, and this one has begun nothing: who was at it is gone, and nobody needs to wait for the
-    // lease to end. It counts as a failure, lest a job that takes the Coordinator with it is tried again and again.
+    // lease to end. It counts as a failure, lest a job that takes the Coordinator with it is tried again and again, and looks as if it waited.
     sql.query(
-        "UPDATE job SET due_at = MIN(due_at, begun_at + ?1), attempts = attempts + 1, begun_at = NULL \
-         WHERE begun_at IS NOT NULL AND state = 'due' AND attempts < ?2",
-        &[(FIRST_WAIT_SECS * 1000).into(), INTERRUPTIONS.into()],
+        "UPDATE job SET attempts = attempts + 1, begun_at = NULL, \
+            message = 'The Worker ended in the middle of the last attempt; should that last, see in its log which limit it exceeded.', \
+            state = CASE WHEN attempts + 1 < ?3 THEN state ELSE 'failed' END, \
+            ended_at = CASE WHEN attempts + 1 < ?3 THEN ended_at ELSE begun_at END, \
+            due_at = CASE WHEN attempts < ?2 THEN MIN(due_at, begun_at + ?1) WHEN attempts + 1 < ?3 THEN due_at END \
+         WHERE begun_at IS NOT NULL AND state = 'due'",
+        &[(FIRST_WAIT_SECS * 1000).into(), INTERRUPTIONS.into(), MAX_ATTEMPTS.into()],
     )?;
     Ok(())
 }
@@ -155,9 +159,7 @@ pub fn due(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Job>, SqlError> {
 
 /// When the job of a kind is due.
 pub fn due_at(sql: &dyn Sql, kind: JobKind) -> Result<Option<Timestamp>, SqlError> {
-    let value =
-        sql.one("SELECT due_at FROM job WHERE state = 'due' AND version = 1 AND kind = ?", &[kind.as_str().into()])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.time("SELECT due_at FROM job WHERE state = 'due' AND version = 1 AND kind = ?", &[kind.as_str().into()])
 }
 
 /// Notes that an attempt begins: should nobody note its end, the job is due again after [`LEASE_SECS`].
@@ -181,8 +183,7 @@ pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Resul
         }
         Attempt::Again(message) if job.attempts + 1 < MAX_ATTEMPTS => {
             left.clone_from(&job.left);
-            let doublings = u32::try_from(job.attempts.clamp(0, 20)).unwrap_or(0);
-            let wait = FIRST_WAIT_SECS.saturating_mul(1_i64 << doublings).min(LONGEST_WAIT_SECS);
+            let wait = doubled(FIRST_WAIT_SECS, job.attempts, LONGEST_WAIT_SECS);
             (State::Due, job.attempts + 1, Some(now.plus_secs(wait)), Some(message))
         }
         Attempt::Again(message) | Attempt::GivenUp(message) => (State::Failed, job.attempts + 1, None, Some(message)),
@@ -220,7 +221,6 @@ fn job(row: &[SqlValue]) -> Option<Job> {
     let [kind, subject, state, left, attempts, message, wanted_at, due_at, ended_at, last_done_at] = row else {
         return None;
     };
-    let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
     Some(Job {
         kind: JobKind::parse(kind.text()?)?,
         subject: subject.text()?.to_owned(),
@@ -228,10 +228,10 @@ fn job(row: &[SqlValue]) -> Option<Job> {
         left: left.text().and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default(),
         attempts: attempts.integer()?,
         message: message.text().map(str::to_owned),
-        wanted_at: time(wanted_at)?,
-        due_at: time(due_at),
-        ended_at: time(ended_at),
-        last_done_at: time(last_done_at),
+        wanted_at: wanted_at.time()?,
+        due_at: due_at.time(),
+        ended_at: ended_at.time(),
+        last_done_at: last_done_at.time(),
     })
 }
 
@@ -307,6 +307,36 @@ mod tests {
         end(&desk, &job, &Attempt::Done("Pushed.".into()), desk.now()).unwrap();
         init(&desk).unwrap();
         assert_eq!(one(&desk).state, State::Done);
+    }
+
+    #[test]
+    fn a_job_that_takes_the_coordinator_with_it_each_time_is_seen_to_fail_is_given_up_and_is_begun_anew_an_hour_later()
+    {
+        let desk = desk();
+        let state = || desk.query(BY_STATE, &[]).unwrap()[0][1].text().unwrap().to_owned();
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
+        for attempts in 1..=18 {
+            let job = due(&desk, desk.now()).unwrap().remove(0);
+            begin(&desk, &job, desk.now()).unwrap();
+            init(&desk).unwrap();
+            // The control: a start that cuts nothing off counts for nothing.
+            init(&desk).unwrap();
+            assert_eq!(one(&desk).attempts, attempts);
+            let expected = if attempts == 18 { "failed" } else { ["due", "failing"][usize::from(attempts > 5)] };
+            assert_eq!(state(), expected, "{attempts}");
+            if attempts < 18 {
+                desk.advance(LEASE_SECS);
+            }
+        }
+        let job = one(&desk);
+        assert_eq!((job.state, job.due_at, job.ended_at), (State::Failed, None, Some(desk.now())));
+        assert!(job.message.unwrap().contains("in the middle of the last attempt"));
+        desk.advance(60 * 60 - 1);
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
+        assert_eq!(state(), "failed");
+        desk.advance(1);
+        want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();
+        assert_eq!((due(&desk, desk.now()).unwrap().len(), one(&desk).attempts), (1, 0));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::hash;
 use super::keys::{PublicKey, SigningKey};
 use super::shelf::Shelf;
@@ -244,8 +246,9 @@ impl<T: Zstd> Zstd for &T {
     }
 }
 
-/// A value in a row of [`Sql`].
-#[derive(Clone, Debug, PartialEq)]
+/// A value in a row of [`Sql`]. As JSON it travels from one Durable Object to another.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SqlValue {
     /// `NULL`
     Null,
@@ -277,6 +280,11 @@ impl SqlValue {
             Self::Real(number) if number.fract() == 0.0 => Some(*number as i64),
             _ => None,
         }
+    }
+
+    /// The time, where it is a whole number.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.integer().map(Timestamp::from_millis)
     }
 
     /// The bytes, where it is a blob.
@@ -356,6 +364,32 @@ pub trait Sql {
     /// Runs one statement and returns the first value of its first row.
     fn one(&self, statement: &str, params: &[SqlValue]) -> Result<Option<SqlValue>, SqlError> {
         Ok(self.query(statement, params)?.into_iter().next().and_then(|row| row.into_iter().next()))
+    }
+}
+
+/// What is made of the first value of a statement's first row: beside the trait, so that it is compiled once.
+impl dyn Sql + '_ {
+    /// It as a whole number; nothing where it is none, or where there is no row.
+    pub fn number(&self, statement: &str, params: &[SqlValue]) -> Result<Option<i64>, SqlError> {
+        Ok(self.one(statement, params)?.and_then(|value| value.integer()))
+    }
+
+    /// It as a text; nothing where it is none, or where there is no row.
+    pub fn text(&self, statement: &str, params: &[SqlValue]) -> Result<Option<String>, SqlError> {
+        Ok(match self.one(statement, params)? {
+            Some(SqlValue::Text(text)) => Some(text),
+            _ => None,
+        })
+    }
+
+    /// It as a time; nothing where it is none, or where there is no row.
+    pub fn time(&self, statement: &str, params: &[SqlValue]) -> Result<Option<Timestamp>, SqlError> {
+        Ok(self.one(statement, params)?.and_then(|value| value.time()))
+    }
+
+    /// Whether there is a row.
+    pub fn has(&self, statement: &str, params: &[SqlValue]) -> Result<bool, SqlError> {
+        Ok(self.one(statement, params)?.is_some())
     }
 }
 

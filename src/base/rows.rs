@@ -38,10 +38,24 @@ pub fn begin(sql: &dyn Sql) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// Adds a column to a table, unless it was added before: SQLite keeps the words by which that was done.
+/// In SQL, that a row is not set aside: the column that tells the rows apart, and the table.
+macro_rules! not_set_aside {
+    ($id:literal, $table:literal) => {
+        concat!("CAST(", $id, " AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = '", $table, "')")
+    };
+}
+
+pub(crate) use not_set_aside;
+
+/// Whether there is a table.
+pub fn is_table(sql: &dyn Sql, table: &str) -> Result<bool, SqlError> {
+    sql.has("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", &[table.into()])
+}
+
+/// Adds a column to a table, where there is that table, and it was not added before: SQLite keeps the words by which that was done.
 pub fn add_column(sql: &dyn Sql, table: &str, column: &str) -> Result<(), SqlError> {
-    let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND instr(sql, ' ' || ?) > 0";
-    if sql.one(statement, &[table.into(), column.into()])?.is_none() {
+    let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND instr(sql, ' ' || ?) = 0";
+    if sql.has(statement, &[table.into(), column.into()])? {
         sql.query(&format!("ALTER TABLE {table} ADD COLUMN {column}"), &[])?;
     }
     Ok(())

@@ -143,6 +143,11 @@ impl Timestamp {
     }
 }
 
+/// A wait, in seconds, that doubled this often, up to the longest.
+pub fn doubled(first_secs: i64, times: i64, most_secs: i64) -> i64 {
+    (first_secs << times.clamp(0, 20)).min(most_secs)
+}
+
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
 
@@ -264,7 +269,13 @@ impl<'de> Deserialize<'de> for Timestamp {
 mod tests {
     use chrono::{DateTime, SecondsFormat};
 
-    use super::Timestamp;
+    use super::{Timestamp, doubled};
+
+    #[test]
+    fn a_wait_doubles_up_to_the_longest() {
+        let waits = [-1, 0, 1, 4, 5, 64, i64::MAX].map(|times| doubled(5, times, 100));
+        assert_eq!(waits, [5, 5, 10, 80, 100, 100, 100]);
+    }
 
     #[test]
     fn reads_what_it_writes() {

@@ -4,6 +4,8 @@
 //! and then nothing was dropped: so a place is also lost to whoever asks for it after its lease.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -18,6 +20,34 @@ pub type Task<'a> = LocalBoxFuture<'a, Result<(), SqlError>>;
 /// Boxes it, so that whatever is at work side by side is of one type: the machinery around it is compiled once.
 pub fn task<'a>(work: impl Future<Output = Result<(), SqlError>> + 'a) -> Task<'a> {
     work.boxed_local()
+}
+
+/// What the first of these brings that ends, which is taken out; nothing where there is none. Whoever drops this loses none of them.
+///
+/// Whichever of them is woken, all are polled: they are few, and a queue of who was woken is as much code as a room of this house.
+pub async fn next<T>(side_by_side: &mut Vec<LocalBoxFuture<'_, T>>) -> Option<T> {
+    poll_fn(|waker| {
+        for place in 0..side_by_side.len() {
+            if let Some(Poll::Ready(brought)) = side_by_side.get_mut(place).map(|one| one.as_mut().poll(waker)) {
+                drop(side_by_side.swap_remove(place));
+                return Poll::Ready(Some(brought));
+            }
+        }
+        if side_by_side.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// Does all of this, at most so many at a time, whatever comes of one. An error of one of them is told when all have ended.
+pub async fn do_all<'a>(at_most: usize, work: impl IntoIterator<Item = Task<'a>>) -> Result<(), SqlError> {
+    let mut waiting = work.into_iter();
+    let mut side_by_side: Vec<Task<'a>> = waiting.by_ref().take(at_most).collect();
+    let mut ended = Ok(());
+    while let Some(one) = next(&mut side_by_side).await {
+        ended = ended.and(one);
+        side_by_side.extend(waiting.next());
+    }
+    ended
 }
 
 /// The places that are taken, and since when.

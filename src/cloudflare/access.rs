@@ -80,6 +80,9 @@ pub struct ResourceGroup {
     pub keys: Vec<String>,
 }
 
+/// Pages of permission groups that are looked through at most for one; there are some 150 groups, three pages.
+pub const PERMISSION_GROUP_PAGES: u32 = 20;
+
 /// The name of the resource group that is the whole account.
 pub(crate) fn account_resource_group_name(account: AccountId) -> String {
     format!("com.cloudflare.api.account.{account}")

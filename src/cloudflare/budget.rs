@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use crate::base::hash::sha256_hex;
-use crate::base::ports::{HttpResponse, Sql, SqlError, SqlValue};
+use crate::base::ports::{HttpResponse, Sql, SqlError};
 use crate::base::time::Timestamp;
 
 /// What requests are made for.
@@ -92,10 +92,9 @@ impl State {
     const VERSION: u32 = 1;
 
     fn load(sql: &dyn Sql) -> Result<Self, SqlError> {
-        let value = sql.one("SELECT state FROM rate_budget WHERE id = 1", &[])?;
-        let text = value.as_ref().and_then(SqlValue::text);
+        let text = sql.text("SELECT state FROM rate_budget WHERE id = 1", &[])?;
         // A state of another version is forgotten: at worst a window's requests are counted again.
-        let state = text.and_then(|text| json::read_str::<Self>(text).ok());
+        let state = text.and_then(|text| json::read_str::<Self>(&text).ok());
         Ok(state.filter(|state| state.v == Self::VERSION).unwrap_or(Self { v: Self::VERSION, ..Self::default() }))
     }
 

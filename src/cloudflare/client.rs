@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::budget::{Budget, Purpose};
 use super::call::{Call, MAX_BODY, MAX_LONG_BODY};
 use super::envelope::{Envelope, Presence, refusal};
-use super::error::{ApiError, Failure, classify, presentable};
+use super::error::{ApiError, Failure, classify, presentable, unanswered};
 use super::odd::Odd;
 use super::settings::Settings;
 use crate::base::json::{self, Deserialize};
@@ -402,7 +402,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             timeout_millis: if call.method() == Method::Get { READ_MILLIS } else { WRITE_MILLIS },
             max_bytes: call.max_bytes(),
         };
-        let response = self.ports.send(request).await.map_err(ApiError::Transport)?;
+        let response = self.ports.send(request).await.map_err(|error| unanswered(error, self.seats.is_some()))?;
         self.ray.replace(ray(&response));
         if (200..300).contains(&response.status) {
             // What the answer says of the rate is a hint; a failure to note it must not turn a success into an error.

@@ -35,11 +35,13 @@ impl fmt::Display for Failure {
         if !self.message.is_empty() {
             write!(f, ": {}", self.message)?;
         }
-        if let Some(ray) = &self.ray {
-            write!(f, " (cf-ray {ray})")?;
-        }
-        Ok(())
+        f.write_str(&ray_told(self.ray.as_deref()))
     }
+}
+
+/// The `cf-ray` of an answer, as it is put behind what is told of that.
+pub(crate) fn ray_told(ray: Option<&str>) -> String {
+    ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default()
 }
 
 /// A call that failed.
@@ -99,7 +101,7 @@ pub enum ApiError {
         /// When to try again.
         until: Timestamp,
     },
-    /// Nothing was sent: as many requests as there may be at once are under way for others.
+    /// Nothing was sent: as many requests as there may be at once are under way for others, or this invocation has sent as many as it may.
     #[error("not sent, since too many requests to Cloudflare are under way for others")]
     NoSeat,
     /// Nothing was sent: the request would do harm.
@@ -210,6 +212,15 @@ impl ApiError {
     }
 }
 
+/// There was no answer. What the runtime itself did not send any more, since an invocation has sent as many requests as it may, is not under way:
+/// whoever has to have a seat waits for the next invocation as they wait for one.
+pub(super) fn unanswered(error: HttpError, is_seated: bool) -> ApiError {
+    match error {
+        HttpError::Connection(why) if is_seated && why.contains("subrequests") => ApiError::NoSeat,
+        error => ApiError::Transport(error),
+    }
+}
+
 /// Codes that speak of the token whatever the status: malformed `Authorization` header (6003 with its chain 6102, 6103, 6111), failed
 /// authentication (9106, 10001).
 const AUTHENTICATION_CODES: [i64; 6] = [6003, 6102, 6103, 6111, 9106, 10_001];
@@ -260,7 +271,7 @@ const TOKEN_PREFIXES: [&str; 3] = ["cfut_", "cfat_", "cfk_"];
 
 #[cfg(test)]
 mod tests {
-    use super::{ApiError, Failure, classify, presentable};
+    use super::{ApiError, Failure, classify, presentable, unanswered};
     use crate::base::time::Timestamp;
 
     fn class(status: u16, code: Option<i64>, message: &str) -> &'static str {
@@ -334,6 +345,21 @@ mod tests {
         let server = |status| ApiError::Server(Failure { status, ..Failure::default() });
         assert!(server(409).outcome_unknown() && !server(409).unknown_but_for_conflict());
         assert!(server(408).unknown_but_for_conflict());
+    }
+
+    #[test]
+    fn what_the_runtime_did_not_send_is_no_write_that_may_come_late() {
+        for (why, is_seated, is_open) in [
+            ("Error: Too many subrequests.", true, false),
+            ("Error: Too many subrequests by single Worker invocation.", true, false),
+            // The controls: a sync tells why it is in trouble, and a connection that broke may have carried the request.
+            ("Error: Too many subrequests.", false, true),
+            ("Error: Network connection lost.", true, true),
+        ] {
+            let error = unanswered(crate::base::ports::HttpError::Connection(why.to_owned()), is_seated);
+            assert_eq!((error.outcome_unknown(), error.may_come_late()), (is_open, is_open), "{why} {is_seated}");
+            assert!(error.is_retryable());
+        }
     }
 
     #[test]

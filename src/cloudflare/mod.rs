@@ -24,13 +24,14 @@ mod tests;
 mod tokens;
 
 pub(crate) use access::account_resource_group_name;
-pub use access::{PermissionGroup, ResourceGroup, RoleRecord};
+pub use access::{PERMISSION_GROUP_PAGES, PermissionGroup, ResourceGroup, RoleRecord};
 pub use account::{Account, AuditEntry, AuditPage, LOGINS_PER_PAGE, LoginRecord};
 pub use budget::{Purpose, requests_left};
 pub use cleared::Cleared;
 pub(crate) use cleared::Whom;
 pub use client::{Client, ListPage, PageInfo, counts_too_few};
 pub(crate) use client::{READ_MILLIS, WRITE_MILLIS};
+pub(crate) use error::ray_told;
 pub use error::{ApiError, Failure};
 pub use groups::{GroupMember, UserGroup};
 pub use members::{LegacyRole, MemberRecord};

@@ -3,6 +3,7 @@
 use crate::base::base64;
 use crate::base::json;
 use crate::base::json::Deserialize;
+use crate::base::ports::{Http, HttpRequest, Method};
 use crate::base::signing::{Algorithm, PublicKey};
 use crate::base::time::Timestamp;
 
@@ -21,7 +22,10 @@ const REFETCH_PAUSE_MILLIS: i64 = 30 * 1000;
 const ABANDONED_MILLIS: i64 = 6 * 1000;
 
 /// How many bytes of key set are read.
-pub const MAX_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
+
+/// How long a fetch of keys may take: a fraction of the 30 s that C1 waits for the answer to a webhook.
+pub(super) const FETCH_MILLIS: u32 = 5_000;
 
 /// The usable keys of a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,14 +33,17 @@ pub struct KeySet {
     keys: Vec<(Option<String>, PublicKey)>,
 }
 
-/// Why an answer is no key set.
+/// Why there is no key set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeySetError {
+    /// No answer, or none that is a key set's.
+    #[error("{0}")]
+    Unanswered(String),
     /// Not JSON of the shape `{"keys":[…]}`.
-    #[error("the tenant's key set is not JSON with a list of keys")]
+    #[error("the key set is not JSON with a list of keys")]
     Malformed,
     /// There is no key in it that could be used.
-    #[error("the tenant's key set has no RSA, P-256 or Ed25519 key")]
+    #[error("the key set has no RSA, P-256 or Ed25519 key")]
     Empty,
 }
 
@@ -56,6 +63,24 @@ struct RawKey {
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
+}
+
+/// Fetches a key set.
+pub async fn fetch<P: Http>(ports: &P, url: String) -> Result<KeySet, KeySetError> {
+    let request = HttpRequest {
+        method: Method::Get,
+        url,
+        headers: vec![("Accept", "application/json".to_owned())],
+        bearer: None,
+        body: None,
+        timeout_millis: FETCH_MILLIS,
+        max_bytes: MAX_BYTES,
+    };
+    let response = ports.send(request).await.map_err(|error| KeySetError::Unanswered(error.to_string()))?;
+    match response.status {
+        200 => KeySet::parse(&response.body),
+        status => Err(KeySetError::Unanswered(format!("HTTP status {status}"))),
+    }
 }
 
 impl KeySet {

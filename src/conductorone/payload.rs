@@ -31,6 +31,7 @@ use super::apps::candidates;
 use crate::base::json::{self, Deserialize, Text};
 use crate::model::address;
 use crate::model::ask::{Action, EntitlementRef, Subject};
+use crate::model::grant::Entitlement;
 use crate::model::name;
 
 /// A webhook's body, read as far as its event is known.
@@ -311,8 +312,10 @@ impl Expansions {
         let mut fields = vec![text(object, "matchBatonId"), text(object, "externalId")];
         // Only an object that is this entitlement's own resource can say which role it is.
         if let Some(resource) = text(object, "appResourceId").and_then(|id| self.find("AppResource", Some(&id))) {
-            fields.extend([text(resource, "externalId"), text(resource, "matchBatonId")]);
-            fields.push(resource.get("profile").and_then(|profile| text(profile, "role_id")));
+            let role_id = resource.get("profile").and_then(|profile| text(profile, "role_id"));
+            // What else stands there is the resource's own, and does not make the entitlement another connector's.
+            let ours = [text(resource, "externalId"), text(resource, "matchBatonId"), role_id];
+            fields.extend(ours.map(|id| id.filter(|id| Entitlement::recognise(id).is_some())));
         }
         let candidates = candidates(object.get("sourceConnectorIds").and_then(Value::as_object), fields);
         EntitlementRef {
@@ -350,10 +353,13 @@ impl Expansions {
             }
         }
         let profile = app_user.and_then(|user| user.get("profile"));
+        let told = |key| profile.and_then(|profile| said(profile, key));
+        // `baton-scim` has our SCIM id in the profile, and no more; the same field of an app that is not ours has another form.
+        let scim = told("user_id");
         let subject = Subject {
             emails,
-            member_id: profile.and_then(|profile| text(profile, "member_id")?.parse().ok()),
-            user_id: profile.and_then(|profile| text(profile, "cloudflare_user_id")?.parse().ok()),
+            member_id: told("member_id").or_else(|| scim?.strip_prefix("invitation-")).and_then(|id| id.parse().ok()),
+            user_id: told("cloudflare_user_id").or(scim).and_then(|id| id.parse().ok()),
             display_name: app_user.into_iter().chain(identity).find_map(|object| text(object, "displayName")),
             has_account,
         };
@@ -757,6 +763,30 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_known_by_the_scim_id_that_baton_scim_tells_too_where_it_is_one_of_ours() {
+        let (user, member) = ("7c5dae5552338874e5053f2534d2767a", "4536bcfad5faccb111b47003c79917fa");
+        for (profile, told) in [
+            (json!({ "user_id": user, "username": "jane@example.com" }), (Some(user), None)),
+            (json!({ "user_id": user, "cloudflare_user_id": "", "member_id": null }), (Some(user), None)),
+            (json!({ "user_id": format!("invitation-{member}") }), (None, Some(member))),
+            // The controls: what the other connectors tell counts before it, and an id of another form is none.
+            (json!({ "user_id": member, "cloudflare_user_id": user, "member_id": member }), (Some(user), Some(member))),
+            (json!({ "user_id": "jane@example.com" }), (None, None)),
+            (json!({ "user_id": format!("user-{user}") }), (None, None)),
+            (json!({ "user_id": "invitation-17" }), (None, None)),
+            (json!({ "user_id": 17 }), (None, None)),
+            (Value::Null, (None, None)),
+        ] {
+            let mut body = grant();
+            body["payload"]["expanded"][2]["profile"] = profile.clone();
+            let subject = step(&body).subject;
+            assert_eq!(subject.user_id, told.0.map(|id| id.parse().unwrap()), "{profile}");
+            assert_eq!(subject.member_id, told.1.map(|id| id.parse().unwrap()), "{profile}");
+            assert_eq!(subject.emails, ["Jane@example.com"], "{profile}");
+        }
+    }
+
+    #[test]
     fn an_account_that_was_not_sent_along_is_nobody_the_identity_included() {
         let mut body = grant();
         let expanded = body["payload"]["expanded"].as_array_mut().unwrap();
@@ -803,6 +833,28 @@ mod tests {
         let step = step(&body);
         assert_eq!(step.action, Err("offboarding".to_owned()));
         assert_eq!(step.actionable, Err("the task is closed".to_owned()));
+    }
+
+    #[test]
+    fn of_an_entitlements_resource_counts_what_names_a_role_and_nothing_else() {
+        for (id, written, candidates) in [
+            ("3f9a0d6c", "bid:r:cf_role/x", vec!["3f9a0d6c"]),
+            ("3f9a0d6c", "bid:r:role/05784afa30c1afe1440e79d9351c7430", {
+                vec!["3f9a0d6c", "bid:r:role/05784afa30c1afe1440e79d9351c7430"]
+            }),
+            ("app:cloudflare:access", "bid:r:app/cloudflare", vec!["app:cloudflare:access"]),
+        ] {
+            let mut body = grant();
+            let expanded = body["payload"]["expanded"].as_array_mut().unwrap();
+            let of_type = |one: &&mut Value| one["@type"].as_str().is_some_and(|it| it.ends_with("AppEntitlement"));
+            let entitlement = expanded.iter_mut().find(of_type).unwrap();
+            entitlement["sourceConnectorIds"] = json!({ "c1": id });
+            (entitlement["matchBatonId"], entitlement["externalId"]) = (Value::Null, Value::Null);
+            entitlement["appResourceId"] = json!("r1");
+            let resource = "type.googleapis.com/c1.api.app.v1.AppResource";
+            expanded.push(json!({ "@type": resource, "id": "r1", "matchBatonId": written }));
+            assert_eq!(step(&body).entitlement.candidates, candidates, "{written}");
+        }
     }
 
     #[test]

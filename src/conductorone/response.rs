@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::model::operation::Outcome;
+
 /// Comments are cut to this many characters: C1 documents the limit for policy steps, and it does no harm elsewhere.
 pub const MAX_COMMENT: usize = 1024;
 
@@ -34,6 +36,14 @@ pub enum Document {
 pub const MAX_REASSIGNED: usize = 32;
 
 impl Document {
+    /// What tells C1 how an operation ended.
+    pub fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done { message, .. } => Self::Complete(message),
+            Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } => Self::Errored(message),
+        }
+    }
+
     /// The JSON text.
     pub fn to_json(&self) -> String {
         match self {
@@ -74,12 +84,23 @@ pub fn cut(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::Document;
+    use crate::model::operation::{Effect, Outcome, Refusal};
 
     #[test]
     fn documents_are_c1s() {
         assert_eq!(Document::Noted.to_json(), r#"{"version":"v1"}"#);
         assert_eq!(Document::Complete("Done.".into()).to_json(), r#"{"complete":{"comment":"Done."},"version":"v1"}"#);
         assert_eq!(Document::Errored("No.".into()).to_json(), r#"{"errored":{"comment":"No."},"version":"v1"}"#);
+    }
+
+    #[test]
+    fn what_is_done_completes_the_step_and_nothing_else_does() {
+        let done = Outcome::Done { effect: Effect::Granted, message: "Done.".into(), account: None };
+        assert_eq!(Document::of(done), Document::Complete("Done.".into()));
+        let not_now = Outcome::NotNow { message: "No.".into(), retry_at: None };
+        for outcome in [Outcome::refused(Refusal::LastRole, "No."), not_now] {
+            assert_eq!(Document::of(outcome), Document::Errored("No.".into()));
+        }
     }
 
     #[test]

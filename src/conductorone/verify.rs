@@ -5,11 +5,11 @@
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::jwks::{self, Cache, KeySet, KeySetError};
+use super::jwks::{self, Cache, FETCH_MILLIS, KeySet, KeySetError};
 use super::jwt::{Claims, Token, TokenError};
 use super::settings::{PublicUrl, Settings};
 use crate::base::base64;
-use crate::base::ports::{Clock, Http, HttpRequest, KeyCache, Method, Signatures};
+use crate::base::ports::{Clock, Http, KeyCache, Signatures};
 use crate::base::time::Timestamp;
 
 /// How far the tenant's clock and ours may be apart, in seconds. C1's tokens live two minutes; every second more here
@@ -183,37 +183,19 @@ pub async fn current_keys<P: Http + Clock + KeyCache<Cache>>(
     ports.with(|cache| cache.usable(begun).cloned()).ok_or_else(unavailable)
 }
 
-/// How long a fetch of the keys may take: a fraction of the 30 s that C1 waits.
-const FETCH_MILLIS: u32 = 5_000;
-
 /// How often a request looks whether another one has fetched the keys.
 const LOOK_MILLIS: u32 = 50;
 
 /// Fetches the key set of the *configured* tenant: where a token says it comes from decides nothing.
 async fn fetch_keys<P: Http + Clock + KeyCache<Cache>>(ports: &P, settings: &Settings) -> Result<KeySet, Rejection> {
-    let request = HttpRequest {
-        method: Method::Get,
-        url: format!("{}/auth/v1/jwks", settings.url),
-        headers: vec![("Accept", "application/json".to_owned())],
-        bearer: None,
-        body: None,
-        timeout_millis: FETCH_MILLIS,
-        max_bytes: jwks::MAX_BYTES,
-    };
-    let answered = ports.send(request).await.map_err(|error| error.to_string());
-    let keys = answered.and_then(|response| match response.status {
-        200 => KeySet::parse(&response.body).map_err(|error| {
-            // A tenant that can be reached and lists none that could be used has withdrawn them.
-            if error == KeySetError::Empty {
-                ports.with(Cache::forget);
-            }
-            error.to_string()
-        }),
-        status => Err(format!("HTTP status {status}")),
-    });
+    let keys = jwks::fetch(ports, format!("{}/auth/v1/jwks", settings.url)).await;
+    // A tenant that can be reached and lists none that could be used has withdrawn them.
+    if let Err(KeySetError::Empty) = keys {
+        ports.with(Cache::forget);
+    }
     let now = ports.now();
     ports.with(|cache| cache.end_fetch(keys.as_ref().ok(), now));
-    keys.map_err(Rejection::KeysUnavailable)
+    keys.map_err(|error| Rejection::KeysUnavailable(error.to_string()))
 }
 
 fn check_claims(settings: &Settings, public_url: &PublicUrl, claims: &Claims, now: Timestamp) -> Result<(), Rejection> {

@@ -76,8 +76,8 @@ impl Known {
         }
     }
 
-    /// This connector's id of an entitlement, as provisioning finds it (`reference/conductorone.md` 2.5): by the ids that C1 carries, else
-    /// by a name that exactly one has. Empty where it is none of ours.
+    /// This connector's id of an entitlement, as provisioning finds it (`reference/conductorone.md` 2.5): by the ids that C1 carries, else,
+    /// where none is another connector's, by a name that exactly one has. Empty where it is none of ours.
     pub(super) fn own(&self, entitlement: &AppEntitlement) -> String {
         let name = match entitlement.named.meaning() {
             Meaning::Account => return ACCESS.to_owned(),
@@ -152,6 +152,30 @@ mod tests {
             (entitlement("", &[], false), ""),
         ] {
             assert_eq!(known.own(&what), expected, "{what:?}");
+        }
+    }
+
+    /// The hosted connector's mark of who logs in may be called what a role of Cloudflare's is.
+    #[test]
+    fn what_has_an_id_of_another_type_is_none_of_ours_whatever_it_is_called() {
+        let role = format!("role:{ROLE}:member");
+        let role = role.as_str();
+        let known = known(&[(role, "Cloudflare Access")]);
+        let marks: [(&[&str], &str); 8] = [
+            (&["app:cloudflare:access"], ""),
+            (&["bid:e:app/cloudflare:access"], ""),
+            (&["3f9a", "team:1:member"], ""),
+            (&["group:1:member"], ""),
+            // The controls: what a CSV file's are known by, no id at all, and one of ours beside another.
+            (&["3f9a"], role),
+            (&[], role),
+            (&["app:cloudflare:access", role], role),
+            (&[ROLE], role),
+        ];
+        for (candidates, expected) in marks {
+            for name in ["Cloudflare Access", "Cloudflare Access Member Role"] {
+                assert_eq!(known.own(&entitlement(name, candidates, false)), expected, "{name} {candidates:?}");
+            }
         }
     }
 

@@ -115,8 +115,7 @@ fn policy(value: &SqlValue) -> Option<Policy> {
 
 /// Whether a role or group of the account is among what was listed.
 pub(super) fn lists_ours(sql: &dyn Sql) -> Result<bool, SqlError> {
-    let value = sql.one("SELECT COUNT(*) FROM connect_entitlement WHERE own NOT IN ('', ?)", &[ACCESS.into()])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).is_some_and(|count| count > 0))
+    sql.has("SELECT 1 FROM connect_entitlement WHERE own NOT IN ('', ?) LIMIT 1", &[ACCESS.into()])
 }
 
 /// Notes which entitlements a run that connects has come to an end with, by this connector's ids and by C1's: what was listed, but for what
@@ -210,8 +209,7 @@ pub(super) fn forget_saved(sql: &dyn Sql, saved: &PoliciesBefore) -> Result<(), 
 
 /// How many entitlements there are that can be put back.
 pub(super) fn count_saved(sql: &dyn Sql) -> Result<i64, SqlError> {
-    let value = sql.one("SELECT COUNT(*) FROM connect_saved", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
+    Ok(sql.number("SELECT COUNT(*) FROM connect_saved", &[])?.unwrap_or_default())
 }
 
 #[cfg(test)]

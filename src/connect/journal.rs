@@ -108,8 +108,8 @@ fn parsed<T: DeserializeOwned>(value: &SqlValue, what: &str) -> Result<T, SqlErr
 
 /// Notes a new run; what is older than the last few is forgotten.
 pub(super) fn begin(sql: &dyn Sql, run: &mut Run) -> Result<(), SqlError> {
-    let value = sql.one("INSERT INTO connect_run (running, body) VALUES (1, ?) RETURNING id", &[text(&run)?.into()])?;
-    run.id = value.as_ref().and_then(SqlValue::integer).ok_or_else(|| SqlError::unreadable("a run's id"))?;
+    let id = sql.number("INSERT INTO connect_run (running, body) VALUES (1, ?) RETURNING id", &[text(&run)?.into()])?;
+    run.id = id.ok_or_else(|| SqlError::unreadable("a run's id"))?;
     let oldest = [(run.id - RUNS_KEPT).into()];
     sql.query("DELETE FROM connect_run WHERE id <= ?", &oldest)?;
     sql.query("DELETE FROM connect_line WHERE run <= ?", &oldest)?;

@@ -26,7 +26,7 @@ pub use run::{AUTO_WIRE, Counts, Line, Mode, NamedApp, Options, Ports, Run, RunS
 
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::settings::Plan;
-use crate::base::time::Timestamp;
+use crate::base::time::{Timestamp, doubled};
 use crate::base::tree::BTreeMap;
 use crate::base::words::capitalised;
 use crate::conductorone::Settings;
@@ -172,7 +172,7 @@ const LONGEST_WAIT_SECS: i64 = 60;
 fn trouble(run: &mut Run, error: &ApiError, now: Timestamp) {
     match error.retry_at(now) {
         Some(at) if run.attempts + 1 < MAX_ATTEMPTS => {
-            let wait = (1_i64 << run.attempts.min(6)).min(LONGEST_WAIT_SECS);
+            let wait = doubled(1, run.attempts.into(), LONGEST_WAIT_SECS);
             run.attempts += 1;
             run.due_at = at.max(now.plus_secs(wait));
             run.message = Some(format!("{error}; it is tried again"));

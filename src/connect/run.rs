@@ -182,7 +182,7 @@ pub struct Run {
     pub id: i64,
     /// What was asked.
     pub options: Options,
-    /// Who asked: `api`, or [`AUTO_WIRE`].
+    /// Who asked: who is signed in at the page by Cloudflare Access, `api`, or [`AUTO_WIRE`].
     pub by: String,
     /// How it stands.
     pub state: RunState,

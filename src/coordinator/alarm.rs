@@ -5,17 +5,15 @@
 //!
 //! **Invariants:** no part waits for another one's end; one part is never under way twice; a ring ends.
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
-
 use super::memory::{Coordinator, Part, Ports, unusable};
+use super::operations::batch;
 use super::ring::Ring;
 use super::settings::Settings;
 use crate::base::jobs;
 use crate::base::ports::{Alarm, Clock, Level, Log, SqlError};
 use crate::base::rows;
 use crate::base::time::Timestamp;
-use crate::base::under_way::{Task, task};
+use crate::base::under_way::{do_all, task};
 use crate::provision::{aftercare, callback};
 use crate::sync;
 
@@ -56,9 +54,8 @@ impl Coordinator {
             self.take_turns(ports, settings, &ring, part).await;
             Ok(())
         };
-        let mut turns: FuturesUnordered<Task<'_>> = all.iter().map(|part| task(take_turns(*part))).collect();
-        while turns.next().await.is_some() {}
-        drop(turns);
+        // No turn brings an error: it has told what went wrong.
+        let _ = do_all(all.len(), all.iter().map(|part| task(take_turns(*part)))).await;
         tell_what_is_set_aside(ports);
         // What one part brought about for another that had ended by then.
         for part in all {
@@ -135,7 +132,8 @@ impl Coordinator {
             Part::Job(kind) => self.work(ports, settings, kind).await?,
             Part::LateWrites => {
                 let (cloudflare, provision) = (&settings.cloudflare, &settings.provision);
-                aftercare::look_for_late_writes(ports, cloudflare, provision, &self.locks).await?;
+                let most = batch(settings.plan, ring.is_syncing());
+                aftercare::look_for_late_writes(ports, cloudflare, provision, &self.locks, most).await?;
             }
             Part::AuditLog => self.listen(ports, settings).await?,
             Part::Connecting => self.go_on_connecting(ports, settings).await?,

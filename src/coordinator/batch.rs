@@ -25,43 +25,21 @@ pub struct Batch {
 pub(super) struct Part {
     pub(super) table: String,
     pub(super) columns: Vec<String>,
-    pub(super) rows: Vec<Vec<Value>>,
+    pub(super) rows: Vec<Vec<SqlValue>>,
 }
 
-/// A value of a row. Durable Objects hand whole numbers over as reals.
-#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Value {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(String),
-    Blob(Vec<u8>),
-}
+#[cfg(test)]
+mod tests {
+    use super::Batch;
+    use crate::base::json;
+    use crate::base::ports::SqlValue;
 
-impl From<SqlValue> for Value {
-    fn from(value: SqlValue) -> Self {
-        match value {
-            SqlValue::Null => Self::Null,
-            SqlValue::Integer(number) => Self::Integer(number),
-            SqlValue::Real(number) => match SqlValue::Real(number).integer() {
-                Some(whole) => Self::Integer(whole),
-                None => Self::Real(number),
-            },
-            SqlValue::Text(text) => Self::Text(text),
-            SqlValue::Blob(bytes) => Self::Blob(bytes),
-        }
-    }
-}
-
-impl From<Value> for SqlValue {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Integer(number) => Self::Integer(number),
-            Value::Real(number) => Self::Real(number),
-            Value::Text(text) => Self::Text(text),
-            Value::Blob(bytes) => Self::Blob(bytes),
-        }
+    #[test]
+    fn a_batch_is_written_and_read_as_the_object_that_there_was_before_writes_it() {
+        let text = r#"{"parts":[{"table":"job","columns":["a"],"rows":[["null",{"integer":-7},{"real":0.5},{"text":"x"},{"blob":[0,255]}]]}],"next":{"table":"job","rows":1}}"#;
+        let batch: Batch = json::read_str(text).unwrap();
+        let (blob, real) = (SqlValue::Blob(vec![0, 255]), SqlValue::Real(0.5));
+        assert_eq!(batch.parts[0].rows, [[SqlValue::Null, SqlValue::Integer(-7), real, "x".into(), blob]]);
+        assert_eq!(serde_json::to_string(&batch).unwrap(), text);
     }
 }

@@ -2,11 +2,11 @@
 //! time.
 
 use super::examine::Examination;
-use super::memory::{Coordinator, Ports, failed};
+use super::memory::{Coordinator, Ports};
 use super::protocol::Reply;
 use super::public_url;
 use super::settings::Settings;
-use crate::base::ports::SqlError;
+use crate::base::ports::{Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::conductorone::api::Client;
@@ -30,33 +30,35 @@ fn yields<P: Ports>(ports: &P, settings: &Settings) -> Result<bool, SqlError> {
     Ok(settings.plan == Plan::Free && sync::status(ports)?.running.is_some())
 }
 
+/// What could not be done where storage fails, and the reply where it does not.
+pub(super) type Told = (&'static str, Result<Reply, SqlError>);
+
+const READS: &str = "could not read how far connecting is";
+
+/// What the latest run tells, from a line on.
+pub(super) fn connection(sql: &dyn Sql, after: i64) -> Told {
+    (READS, connect::report(sql, after).map(|report| Reply::Connect(report.map(Box::new))))
+}
+
 impl Coordinator {
     /// Begins a run, and carries it as far as it gets in the time of a request.
-    pub(super) async fn connect<P: Ports>(&self, ports: &P, settings: &Settings, options: Options) -> Reply {
-        match connect::begin(ports, options, "api") {
+    pub(super) async fn connect<P: Ports>(&self, ports: &P, settings: &Settings, options: Options, by: &str) -> Told {
+        match connect::begin(ports, options, by) {
             Ok(Some(_)) => {}
-            Ok(None) => return Reply::ConnectRunning,
-            Err(error) => return failed(ports, "could not begin to connect", &error),
+            Ok(None) => return (READS, Ok(Reply::ConnectRunning)),
+            Err(error) => return ("could not begin to connect", Err(error)),
         }
         // Before anything is done: should this request be cut off, the alarm goes on.
         self.wake(ports, ports.now().plus_secs(LOOK_SECS)).await;
         if let Err(error) = self.carry_on(ports, settings, ANSWER_SECS).await {
-            return failed(ports, "could not note how far connecting is", &error);
+            return ("could not note how far connecting is", Err(error));
         }
         match connect::next_due(ports) {
             Ok(Some(at)) => self.wake(ports, at).await,
             Ok(None) => {}
-            Err(error) => return failed(ports, "could not read how far connecting is", &error),
+            Err(error) => return (READS, Err(error)),
         }
-        Self::connection(ports, 0)
-    }
-
-    /// What the latest run tells, from a line on.
-    pub(super) fn connection<P: Ports>(ports: &P, after: i64) -> Reply {
-        match connect::report(ports, after) {
-            Ok(report) => Reply::Connect(report.map(Box::new)),
-            Err(error) => failed(ports, "could not read how far connecting is", &error),
-        }
+        connection(ports, 0)
     }
 
     /// The alarm's part of a run.

@@ -1,7 +1,6 @@
 //! Questions about approvals, from their arrival to their answer: decided once, kept, and answered the same whenever they come again.
 
-use super::memory::{Ports, failed};
-use super::protocol::Reply;
+use super::memory::Ports;
 use super::settings::Settings;
 use super::what_if::{self, Thinking, Who};
 use crate::account::default_role::listed;
@@ -17,14 +16,6 @@ use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::operation::EntryId;
 use crate::provision::journal;
-
-/// Decides a question, or finds how it was decided.
-pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Reply {
-    match decided(ports, settings, question).await {
-        Ok(record) => Reply::Decided(Box::new(record)),
-        Err(error) => failed(ports, "the decisions cannot be used", &error),
-    }
-}
 
 /// The facts, which were gathered since `began`, with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for
 /// it; and with what is on its way to whoever has one of these addresses. And whether that one is to be removed from the account, whatever else is known.
@@ -65,19 +56,26 @@ fn with_findings<P: Ports>(
         known.idle_days = silence.since_login.and(silence.days(ports.now()));
     }
     // What was asked for before a role's own id was learned names its permission group.
-    for it in all.iter_mut().flatten() {
-        *it = listed(&known.catalogue, *it).map_or(*it, |it| it.entitlement);
+    for it in &mut all {
+        if let Holding::Entitlement(it) = it {
+            *it = listed(&known.catalogue, *it).map_or(*it, |it| it.entitlement);
+        }
     }
     // Of the same, another step of the task may have been approved, and none of them keeps it from who asks.
-    let wanted = known.wanted.entitlement;
+    let wanted = known.wanted.entitlement.map_or(Holding::Account, Holding::Entitlement);
     all.retain(|it| *it != wanted);
     // Who is nobody yet is invited for an account or a user group, with the first role.
-    if known.person.status == Standing::None && all.iter().any(|it| matches!(it, None | Some(Entitlement::Group(_)))) {
-        let first = settings.provision.default_role.in_catalogue(&known.catalogue);
+    let begins = |it: &Holding| matches!(it, Holding::Account | Holding::Entitlement(Entitlement::Group(_)));
+    if known.person.status == Standing::None && all.iter().any(begins) {
+        let first = settings.provision.default_role.in_catalogue(&known.catalogue).map(Holding::Entitlement);
         known.person.is_whole &= first.is_some();
-        all.push(first.filter(|_| first != wanted));
+        all.extend(first.filter(|first| *first != wanted));
     }
-    known.person.coming = all.into_iter().flatten().flat_map(|it| known.catalogue.given_by(it)).collect();
+    for it in all {
+        if let Holding::Entitlement(it) = it {
+            known.person.coming.extend(known.catalogue.given_by(it));
+        }
+    }
     // Nor is it known what that gives which the generation does not list.
     known.person.is_whole &= are_clear(&known.person.coming, &known.catalogue);
     Ok((Facts::Known(known), is_leaving))
@@ -120,32 +118,32 @@ fn statement() -> String {
 }
 
 /// What is on its way to whoever has an address, or is known by this id: grants that are under way, or were when the facts `began` to be gathered, which
-/// may have been before they were done; and what was approved or left to people of late, whichever of the two it was asked by. None is the account. Two that
-/// must not come together may be asked for at the same time. And whether that is all: what a renewal brings back, and what could not be looked up yet, has no
+/// may have been before they were done; and what was approved or left to people of late, whichever of the two it was asked by. Two that must not come
+/// together may be asked for at the same time. And whether that is all: what a renewal brings back, and what could not be looked up yet, has no
 /// id here. And whether their account is being removed, or waits for that, and nothing has voided it.
 fn coming(
     sql: &dyn Sql,
     email: &str,
     key: Option<String>,
     began: Timestamp,
-) -> Result<(Vec<Option<Entitlement>>, bool, bool), SqlError> {
+) -> Result<(Vec<Holding>, bool, bool), SqlError> {
     let lately = began.plus_millis(-COMING_MILLIS);
     let rows = sql.query(&statement(), &[email.into(), lately.into(), began.into(), key.into()])?;
-    let read = |text: &str| if text == Holding::ACCOUNT { Some(None) } else { text.parse().ok().map(Some) };
     let (mut known, mut is_clear, mut is_leaving) = (Vec::new(), true, false);
     for value in rows.iter().flatten() {
         if let Some(removal) = value.integer() {
             is_leaving |= journal::superseded_by(sql, EntryId(removal))?.is_none();
             continue;
         }
-        let it = value.text().and_then(read);
+        let it = value.text().and_then(|text| text.parse::<Holding>().ok());
         is_clear &= it.is_some();
         known.extend(it);
     }
     Ok((known, is_clear, is_leaving))
 }
 
-async fn decided<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
+/// Decides a question, or finds how it was decided.
+pub(super) async fn decide<P: Ports>(ports: &P, settings: &Settings, question: &Question) -> Result<Record, SqlError> {
     let began = ports.now();
     let before = question.key.as_deref().map_or(Ok(Before::Nothing), |key| record::find(ports, key))?;
     let apps = settings.provision.apps.or_connected(|| crate::connect::connected_apps(ports))?;

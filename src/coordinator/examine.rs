@@ -10,7 +10,7 @@ use crate::base::ports::{Clock, Http, Sql};
 use crate::base::remedy::SET_SECRET;
 use crate::cloudflare::Settings;
 use crate::cloudflare::{Account, ApiError, Client, ListPage, NamedObject, PER_PAGE, Purpose};
-use crate::push::Finding;
+use crate::push::Checked;
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +25,8 @@ pub struct Examination {
     pub message: String,
 }
 
-impl From<Finding> for Examination {
-    fn from(found: Finding) -> Self {
+impl From<Checked> for Examination {
+    fn from(found: Checked) -> Self {
         Self { name: found.name.to_owned(), ok: found.ok, required: false, message: found.message }
     }
 }

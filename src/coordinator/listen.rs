@@ -34,6 +34,9 @@ const fn most_at_once(plan: Plan) -> usize {
 /// What a list or a read shows may be as much behind: whoever was changed since is read once more.
 const BEHIND_MILLIS: i64 = 15_000;
 
+/// No more of what is named is read in a turn that is this old: where Cloudflare takes long, the alarm's other parts would wait for its end.
+const TURN_MILLIS: i64 = 60 * 1_000;
+
 /// By then whatever is named was read at least once after a read could be behind.
 const READ_MILLIS: i64 = BEHIND_MILLIS + 90_000;
 
@@ -49,11 +52,21 @@ struct Came {
     is_done: bool,
     /// A sweep is to tell the rest.
     needs_sweep: bool,
-    /// There is no room for a publication yet.
+    /// There is to be a publication first.
     waits: bool,
+    /// Of how many members the same is so; what else could not be read is left to a sweep all the same.
+    given_back: usize,
+    /// When the turn is to end.
+    until: Timestamp,
 }
 
 impl Came {
+    /// Whether the turn is to end: what is left is read with the next, or by a sweep where that does not do.
+    fn is_late(&mut self, now: Timestamp) -> bool {
+        self.is_done &= now < self.until;
+        now >= self.until
+    }
+
     fn fail<P: Ports>(&mut self, ports: &P, what: &str, id: &dyn fmt::Display, error: &str) {
         self.is_done = false;
         let fields = serde_json::json!({ "what": what, "id": id.to_string(), "error": error });
@@ -129,7 +142,8 @@ impl Coordinator {
         let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| ports.now().since(at));
         let most = most_at_once(settings.plan);
         let needs_sweep = unheard.whole || unheard.members.len().max(unheard.memberships.len()) > most;
-        let mut came = Came { is_done: true, needs_sweep, waits: false };
+        let until = ports.now().plus_millis(TURN_MILLIS);
+        let mut came = Came { is_done: true, needs_sweep, waits: false, given_back: 0, until };
         // What a sweep is to look at anyway, and was read since it is known, is not read with each turn until that may begin.
         let known_at = match self.unheard.get() {
             Some((until, at)) if until == unheard.until => at,
@@ -140,6 +154,9 @@ impl Coordinator {
             self.look_into_groups(ports, settings, &mut unheard, &mut came).await;
             self.look_at_members(ports, settings, &unheard.members, &mut came).await;
             self.read_rows(ports, settings, &unheard, &mut came).await?;
+        }
+        if came.is_done && came.given_back > 0 {
+            (came.is_done, came.waits) = (false, true);
         }
         if !came.is_done && !came.waits && age(unheard.first_at) > GIVE_UP_MILLIS {
             (came.is_done, came.needs_sweep) = (true, true);
@@ -163,7 +180,7 @@ impl Coordinator {
         came: &mut Came,
     ) {
         for one in unheard.memberships.iter().take(most_at_once(settings.plan)) {
-            if !is_ripe(one, ports.now()) {
+            if !is_ripe(one, ports.now()) || came.is_late(ports.now()) {
                 came.is_done = false;
                 continue;
             }
@@ -187,10 +204,15 @@ impl Coordinator {
         came.needs_sweep |= members.len() > most;
         let mut gone = Vec::new();
         for (member, group) in members.iter().take(most) {
+            if came.is_late(ports.now()) {
+                break;
+            }
             match heard::look_again(ports, (&settings.cloudflare, &settings.provision), &self.locks, *member, *group)
                 .await
             {
                 Ok(heard::Look::Noted) => {}
+                // It is read again once a publication tells that it was taken, however long there is no room for one.
+                Ok(heard::Look::GivenBack) => came.given_back += 1,
                 Ok(heard::Look::Doubtful) => came.is_done = false,
                 Ok(heard::Look::Gone) => gone.push(*member),
                 Ok(heard::Look::Sweep) => came.needs_sweep = true,
@@ -243,10 +265,16 @@ impl Coordinator {
                 Err(error) => came.fail(ports, what, id, &error.to_string()),
             };
         for one in groups {
+            if came.is_late(ports.now()) {
+                break;
+            }
             let read = reread::group(&client, one.id).await;
             take(came, "a user group", &one.id, read);
         }
         for one in tokens {
+            if came.is_late(ports.now()) {
+                break;
+            }
             let read = reread::token(ports, &client, one.id).await;
             take(came, "an API token", &one.id, read);
         }

@@ -59,13 +59,8 @@ pub(super) fn text(sql: &dyn Sql, now: Timestamp) -> Result<String, SqlError> {
     let status = sync::status(sql)?;
     let secs = |at: Timestamp| at.millis() / 1_000;
     text.of("sync_state", "1 for the state that the sync is in.");
-    for (word, state) in [
-        ("not_connected", SyncState::NotConnected),
-        ("syncing", SyncState::Syncing),
-        ("connected", SyncState::Connected),
-        ("error", SyncState::Error),
-    ] {
-        text.value("sync_state", &[("state", word)], i64::from(status.state == state));
+    for state in SyncState::ALL {
+        text.value("sync_state", &[("state", state.as_str())], i64::from(status.state == state));
     }
     if let Some(run) = sync::last_sweep(&status.runs) {
         text.one("sync_finished_timestamp_seconds", "When the latest sync ended.", secs(run.finished_at));

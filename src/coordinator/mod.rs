@@ -30,13 +30,13 @@ pub use memory::{Coordinator, Ports};
 pub use protocol::{Ask, Command, LedgerAnswer, Reply, Requests, RequestsLeft, Status, Unreachable};
 pub use public_url::{LearnedUrl, RequestTarget};
 pub use settings::Settings;
-pub use what_if::{Thinking, Who};
+pub use what_if::{NoAnswer, Thinking, Who};
 
 use memory::{failed, unusable};
 
-use crate::account::{expiry, overlay};
+use crate::account::{expiry, newest, overlay};
 use crate::base::jobs;
-use crate::base::ports::{Clock, Level, Sql, SqlError};
+use crate::base::ports::{Clock, Sql, SqlError};
 use crate::base::rows;
 use crate::decide::record;
 use crate::findings;
@@ -70,59 +70,44 @@ impl Coordinator {
     /// Carries out a command.
     #[allow(clippy::too_many_lines, reason = "an arm for each command")]
     pub async fn handle<P: Ports>(&self, ports: &P, settings: &Settings, command: Command) -> Reply {
-        match command {
-            Command::BeginSync(trigger) if rests(ports, settings, &trigger) => {
-                self.wake(ports, ports.now()).await;
-                Reply::Noted
+        let wakes = matches!(command, Command::BeginSync(_) | Command::AcceptFinding(_) | Command::Push);
+        let (what, done): connect::Told = match command {
+            Command::BeginSync(trigger) => {
+                // What was published and cannot be read any more is published again, however lately the account was looked through.
+                let may_rest =
+                    rests(ports, settings, &trigger) && newest(ports).await.map_or(true, |newest| newest.is_last);
+                let begun = if may_rest { Ok(Reply::Noted) } else { begin_sync(ports, settings, trigger) };
+                ("could not start a sync", begun)
             }
-            Command::BeginSync(trigger) => match begin_sync(ports, settings, trigger) {
-                Ok(run) => {
-                    self.wake(ports, ports.now()).await;
-                    Reply::SyncBegun { run: run.to_string() }
-                }
-                Err(sync::BeginError::AlreadyRunning(run)) => {
-                    // The alarm of a run is set with each of its steps; this is for the one that got lost, here and above.
-                    self.wake(ports, ports.now()).await;
-                    Reply::SyncRunning { run: run.to_string() }
-                }
-                Err(sync::BeginError::Sql(error)) => failed(ports, "could not start a sync", &error),
-            },
-            Command::Status => match status(ports, settings.overdue_minutes) {
-                Ok(status) => Reply::Status(Box::new(status)),
-                Err(error) => failed(ports, "could not read the status", &error),
-            },
-            Command::Days { before, limit } => match sync::days::latest(ports, before, limit) {
-                Ok(days) => Reply::Days(days),
-                Err(error) => failed(ports, "could not read what became of earlier syncs", &error),
-            },
-            Command::Metrics => match metrics::text(ports, ports.now()) {
-                Ok(text) => Reply::Metrics(text),
-                Err(error) => failed(ports, "could not read the metrics", &error),
-            },
+            Command::Status => (
+                "could not read the status",
+                status(ports, settings.overdue_minutes).map(|status| Reply::Status(Box::new(status))),
+            ),
+            Command::Days { before, limit } => (
+                "could not read what became of earlier syncs",
+                sync::days::latest(ports, before, limit).map(Reply::Days),
+            ),
+            Command::Metrics => ("could not read the metrics", metrics::text(ports, ports.now()).map(Reply::Metrics)),
             Command::PublicUrl(seen) => {
                 let taught = seen.filter(|_| settings.conductorone.public_url.is_none());
                 let noted = taught.map_or(Ok(()), |seen| public_url::learn(ports, &seen, ports.now()));
-                match noted.and_then(|()| public_url::learned(ports)) {
-                    Ok(learned) => Reply::PublicUrl(learned),
-                    Err(error) => failed(ports, "could not read where this Worker is reached", &error),
-                }
+                let learned = noted.and_then(|()| public_url::learned(ports));
+                ("could not read where this Worker is reached", learned.map(Reply::PublicUrl))
             }
-            Command::Answered(requests) => match metrics::answered(ports, &requests) {
-                Ok(()) => Reply::Noted,
-                Err(error) => failed(ports, "could not count requests", &error),
-            },
-            Command::Overlay { generation, until } => match overlay::over(ports, &generation, until) {
-                Ok(overlay) => Reply::Overlay(overlay),
-                Err(error) => failed(ports, "could not read what was changed since the sync", &error),
-            },
-            Command::Operations { filter, limit } => match journal::list(ports, &filter, limit) {
-                Ok(entries) => Reply::Operations(entries),
-                Err(error) => failed(ports, "could not read the journal", &error),
-            },
-            Command::Operation(id_or_key) => match journal::find(ports, &id_or_key) {
-                Ok(entry) => Reply::Operations(entry.into_iter().collect()),
-                Err(error) => failed(ports, "could not read the journal", &error),
-            },
+            Command::Answered(requests) => {
+                ("could not count requests", metrics::answered(ports, &requests).map(|()| Reply::Noted))
+            }
+            Command::Overlay { generation, until } => (
+                "could not read what was changed since the sync",
+                overlay::over(ports, &generation, until).map(Reply::Overlay),
+            ),
+            Command::Operations { filter, limit } => {
+                (JOURNAL, journal::list(ports, &filter, limit).map(Reply::Operations))
+            }
+            Command::Operation(id_or_key) => {
+                let found = journal::find(ports, &id_or_key);
+                (JOURNAL, found.map(|entry| Reply::Operations(entry.into_iter().collect())))
+            }
             Command::Examine => {
                 let mut found = examine::examine(ports, &settings.cloudflare, settings.audit).await;
                 found.extend(examine_apps(ports, settings));
@@ -133,106 +118,106 @@ impl Coordinator {
                         .into_iter()
                         .map(Examination::from),
                 );
-                Reply::Examination(found)
+                return Reply::Examination(found);
             }
-            Command::Connect(options) => self.connect(ports, settings, options).await,
-            Command::Connection { after } => Self::connection(ports, after),
-            Command::TestArrived => match crate::connect::arrived(ports, ports.now()) {
-                Ok(()) => Reply::Noted,
-                Err(error) => failed(ports, "could not note the test event", &error),
-            },
-            Command::AutomationArrived => match crate::connect::came_by(ports, "automations") {
-                Ok(()) => Reply::Noted,
-                Err(error) => failed(ports, "could not note the automation", &error),
-            },
-            Command::UseToken { id, until } => match tokens_seen::use_up(ports, &id, until, ports.now()) {
-                Ok(true) => Reply::Noted,
-                Ok(false) => Reply::TokenUsed,
-                Err(error) => failed(ports, "could not note the webhook's token", &error),
-            },
-            Command::Decide(question) => decisions::decide(ports, settings, &question).await,
-            Command::Decisions { filter, limit } => match record::list(ports, &filter, limit) {
-                Ok(records) => Reply::Decisions(records),
-                Err(error) => failed(ports, "could not read the decisions", &error),
-            },
-            Command::Findings { filter, limit } => match findings::list(ports, &filter, limit, ports.now()) {
-                Ok(found) => Reply::Findings(found),
-                Err(error) => failed(ports, "could not read the findings", &error),
-            },
-            Command::FindingEvents { before, limit } => match findings::events(ports, before, limit) {
-                Ok(events) => Reply::Findings(events),
-                Err(error) => failed(ports, "could not read what happened to findings", &error),
-            },
+            Command::Connect(options, by) => self.connect(ports, settings, options, &by).await,
+            Command::Connection { after } => connect::connection(ports, after),
+            Command::TestArrived => {
+                ("could not note the test event", crate::connect::arrived(ports, ports.now()).map(|()| Reply::Noted))
+            }
+            Command::AutomationArrived => {
+                ("could not note the automation", crate::connect::came_by(ports, "automations").map(|()| Reply::Noted))
+            }
+            Command::UseToken { id, until } => {
+                let is_first = tokens_seen::use_up(ports, &id, until, ports.now());
+                (
+                    "could not note the webhook's token",
+                    is_first.map(|is_first| if is_first { Reply::Noted } else { Reply::TokenUsed }),
+                )
+            }
+            Command::Decide(question) => {
+                let decided = decisions::decide(ports, settings, &question).await;
+                ("the decisions cannot be used", decided.map(|record| Reply::Decided(Box::new(record))))
+            }
+            Command::Decisions { filter, limit } => {
+                ("could not read the decisions", record::list(ports, &filter, limit).map(Reply::Decisions))
+            }
+            Command::Findings { filter, limit } => {
+                (FINDINGS, findings::list(ports, &filter, limit, ports.now()).map(Reply::Findings))
+            }
+            Command::FindingEvents { before, limit } => (
+                "could not read what happened to findings",
+                findings::events(ports, before, limit).map(Reply::Findings),
+            ),
             Command::WhatIf(asked) => {
-                Reply::WouldBe(match what_if::answer(ports, settings, &self.next_what_if, asked).await {
-                    Ok(answer) => Ok(answer),
-                    Err(what_if::NoAnswer::Unknown(why)) => Err((false, why)),
-                    Err(what_if::NoAnswer::NotNow(why)) => Err((true, why)),
-                })
+                return Reply::WouldBe(what_if::answer(ports, settings, &self.next_what_if, asked).await);
             }
-            Command::Finding(id) => match findings::one(ports, &id, ports.now()) {
-                Ok(found) => Reply::Findings(found.into_iter().collect()),
-                Err(error) => failed(ports, "could not read the findings", &error),
-            },
+            Command::Finding(id) => (FINDINGS, finding(ports, &id)),
             Command::AcceptFinding(acceptance) => {
                 let accepted = findings::accept(ports, &acceptance, ports.now());
                 let followed = accepted.and_then(|_| Self::follow(ports, settings));
-                match followed.and_then(|()| findings::one(ports, &acceptance.id, ports.now())) {
-                    Ok(found) => {
-                        self.wake(ports, ports.now()).await;
-                        Reply::Findings(found.into_iter().collect())
-                    }
-                    Err(error) => failed(ports, "could not note that a finding is accepted", &error),
-                }
+                ("could not note that a finding is accepted", followed.and_then(|()| finding(ports, &acceptance.id)))
             }
             Command::History { filter, limit } => {
-                let told = past::history(ports, &filter, limit);
-                tell(ports, told.map(|changes| LedgerAnswer { changes, ..LedgerAnswer::default() }))
+                let changes = past::history(ports, &filter, limit);
+                (LEDGER, changes.and_then(|changes| changes_of(ports, changes)))
             }
             Command::Authors(asked) => {
-                let told = explain::authors(ports, &asked);
-                tell(ports, told.map(|changes| LedgerAnswer { changes, ..LedgerAnswer::default() }))
+                let changes = explain::authors(ports, &asked);
+                (LEDGER, changes.and_then(|changes| changes_of(ports, changes)))
             }
-            Command::Past { question, limit } => tell(ports, past_of(ports, &question, limit)),
-            Command::Evidence(generation) => match evidence(ports, &generation) {
-                Ok(told) => told,
-                Err(error) => failed(ports, "could not read the findings", &error),
-            },
+            Command::Past { question, limit } => (LEDGER, past_of(ports, &question, limit)),
+            Command::Evidence(generation) => (FINDINGS, evidence(ports, &generation)),
             // Only the object that there was before has anything to give: see `succession`.
-            Command::HandOver { .. } => Reply::NothingToHandOver,
-            Command::Push if settings.push.is_none() => Reply::PushNotConfigured,
-            Command::Push => match Self::push_again(ports, settings) {
-                Ok(Some(generation)) => {
-                    self.wake(ports, ports.now()).await;
-                    Reply::Pushing { generation }
-                }
-                Ok(None) => Reply::NothingToPush,
-                Err(error) => failed(ports, "could not ask for a push", &error),
-            },
-            Command::Provision { request, callback_url } => {
-                self.operate(ports, settings, &request, callback_url.as_deref()).await
+            Command::HandOver { .. } => return Reply::NothingToHandOver,
+            Command::Push if settings.push.is_none() => return Reply::PushNotConfigured,
+            Command::Push => {
+                let pushing = Self::push_again(ports, settings);
+                let reply = |generation| Reply::Pushing { generation };
+                ("could not ask for a push", pushing.map(|it| it.map_or(Reply::NothingToPush, reply)))
             }
+            Command::Provision { request, callback_url } => {
+                return self.operate(ports, settings, &request, callback_url.as_deref()).await;
+            }
+        };
+        match done {
+            Ok(reply) => {
+                // The alarm of a run is set with each of its steps; for one that runs already this is for the one that got lost.
+                if wakes && !matches!(reply, Reply::NothingToPush) {
+                    self.wake(ports, ports.now()).await;
+                }
+                reply
+            }
+            Err(error) => failed(ports, what, &error),
         }
     }
 }
 
-/// What the ledger says of a part of the account as of a time.
-fn past_of<P: Ports>(ports: &P, question: &past::Question, limit: i64) -> Result<LedgerAnswer, SqlError> {
-    let people = past::people(ports, question.person.as_deref(), &question.principals)?;
-    Ok(LedgerAnswer {
-        facts: past::facts(ports, question, &people, limit)?,
-        names: past::names_then(ports, question, &people, limit)?,
-        people,
-        ..LedgerAnswer::default()
-    })
+const FINDINGS: &str = "could not read the findings";
+const JOURNAL: &str = "could not read the journal";
+const LEDGER: &str = "could not read the ledger";
+
+/// One finding, as it is shown now.
+fn finding<P: Sql + Clock>(ports: &P, id: &str) -> Result<Reply, SqlError> {
+    Ok(Reply::Findings(findings::one(ports, id, ports.now())?.into_iter().collect()))
 }
 
-/// What the ledger says, with how far it goes.
-fn tell<P: Ports>(ports: &P, told: Result<LedgerAnswer, SqlError>) -> Reply {
-    match told.and_then(|told| Ok(LedgerAnswer { reach: past::reach(ports, None)?, ..told })) {
-        Ok(told) => Reply::Ledger(Box::new(told)),
-        Err(error) => failed(ports, "could not read the ledger", &error),
-    }
+/// What the ledger says of a part of the account as of a time, with how far it goes.
+fn past_of(sql: &dyn Sql, question: &past::Question, limit: i64) -> Result<Reply, SqlError> {
+    let people = past::people(sql, question.person.as_deref(), &question.principals)?;
+    Ok(Reply::Ledger(Box::new(LedgerAnswer {
+        changes: Vec::new(),
+        facts: past::facts(sql, question, &people, limit)?,
+        names: past::names_then(sql, question, &people, limit)?,
+        people,
+        reach: past::reach(sql, None)?,
+    })))
+}
+
+/// Changes that the ledger tells of, with how far it goes.
+fn changes_of(sql: &dyn Sql, changes: Vec<serde_json::Value>) -> Result<Reply, SqlError> {
+    let reach = past::reach(sql, None)?;
+    Ok(Reply::Ledger(Box::new(LedgerAnswer { changes, reach, ..LedgerAnswer::default() })))
 }
 
 /// Whether the cron trigger need not begin a sync yet: the last one failed a moment ago; or the account was looked through a while ago, and
@@ -253,24 +238,24 @@ fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> b
 }
 
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.
-fn begin_sync<P: Ports>(
-    ports: &P,
-    settings: &Settings,
-    trigger: sync::Trigger,
-) -> Result<sync::RunId, sync::BeginError> {
+fn begin_sync<P: Ports>(ports: &P, settings: &Settings, trigger: sync::Trigger) -> Result<Reply, SqlError> {
     let oldest = ports.now().plus_secs(-settings.journal_days * 24 * 60 * 60);
-    if let Err(error) = journal::purge(ports, oldest).and_then(|()| record::purge(ports, oldest)) {
-        ports.log(Level::Warn, "could not purge the journal", serde_json::json!({ "error": error.to_string() }));
+    let told_since = findings::told_since(ports);
+    for (what, purged) in [
+        ("could not purge the journal", journal::purge(ports, oldest).and_then(|()| record::purge(ports, oldest))),
+        ("could not purge the ledger", told_since.and_then(|told_since| ledger::purge(ports, oldest, told_since))),
+        // A place that has not seen for a while which generations are kept reads one from a day ago at most, and an hour is for clocks that differ.
+        ("could not purge the overlay", overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60))),
+    ] {
+        if let Err(error) = purged {
+            unusable(ports, what, &error);
+        }
     }
-    let purged = findings::told_since(ports).and_then(|told_since| ledger::purge(ports, oldest, told_since));
-    if let Err(error) = purged {
-        unusable(ports, "could not purge the ledger", &error);
+    match sync::begin(ports, &settings.cloudflare, trigger) {
+        Ok(run) => Ok(Reply::SyncBegun { run: run.to_string() }),
+        Err(sync::BeginError::AlreadyRunning(run)) => Ok(Reply::SyncRunning { run: run.to_string() }),
+        Err(sync::BeginError::Sql(error)) => Err(error),
     }
-    // A place that has not seen for a while which generations are kept reads one from a day ago at most, and an hour is for clocks that differ.
-    if let Err(error) = overlay::purge(ports, ports.now().plus_secs(-25 * 60 * 60)) {
-        unusable(ports, "could not purge the overlay", &error);
-    }
-    sync::begin(ports, &settings.cloudflare, trigger)
 }
 
 /// What was open when a generation's evidence was first asked for; as long as something of it is not settled, of which it is. Of a generation that is
@@ -295,10 +280,7 @@ fn status<P: Sql + Clock>(ports: &P, overdue_minutes: i64) -> Result<Status, Sql
     let (left_for_sync, left_for_provisioning) = crate::cloudflare::requests_left(ports, ports.now())?;
     Ok(Status {
         requests_left: RequestsLeft { sync: left_for_sync, provisioning: left_for_provisioning },
-        callbacks_waiting: ports
-            .one(provision::callback::WAITING, &[])?
-            .and_then(|count| count.integer())
-            .unwrap_or_default(),
+        callbacks_waiting: (ports as &dyn Sql).number(provision::callback::WAITING, &[])?.unwrap_or_default(),
         sync: sync::status(ports)?,
         jobs: jobs::all(ports)?,
         incidents: provision::incident::latest(ports)?,

@@ -3,9 +3,7 @@
 
 use std::pin::pin;
 
-use futures::StreamExt as _;
 use futures::future::{Either, select};
-use futures::stream::{self, FuturesUnordered};
 
 use super::memory::{Coordinator, Ports, failed};
 use super::protocol::Reply;
@@ -14,8 +12,8 @@ use super::settings::Settings;
 use crate::account::{expiry, looked_through};
 use crate::base::ports::{HttpRequest, Level, Method, Sql, SqlError};
 use crate::base::settings::Plan;
-use crate::base::time::Timestamp;
-use crate::base::under_way::{self, task};
+use crate::base::time::{Timestamp, doubled};
+use crate::base::under_way::{self, do_all, next, task};
 use crate::conductorone::response::Document;
 use crate::model::ask::{Action, Subject};
 use crate::model::operation::{Origin, Outcome, Refusal, Request};
@@ -42,16 +40,21 @@ const WAIT_AFTER_MANY_SECS: i64 = 30 * 60;
 /// A revoke that waited for room among the removals goes on for almost as long as C1 waits, so that C1 hears of its end, whatever that is.
 const IN_LINE_MILLIS: i64 = callback::EXPIRES_MILLIS - 60 * 60 * 1_000;
 
-/// How many operations and how many callbacks are taken on at once; the next ones follow. The free plan has 50 outgoing
-/// requests in an invocation, of which a sync's step takes 40 (`sync::limits`); an operation takes 3 and a callback 1. On the
+/// How many operations, how many callbacks and how many looks for late writes are taken on at once; the next ones follow. The free plan has 50 outgoing
+/// requests in an invocation. An operation takes up to 4 of them, a callback 1 and a look 1, 6 in all. A sync's step takes 40 (`sync::limits`), and
+/// with one of each that is 46. Else the audit log, the logins and who is named there take up to 26 (`most_at_once`), and with three of each
+/// that is 44. The rest is for what follows a publication; what is more all the same is not sent, and comes with the next ring. On the
 /// paid plan six connections are what is scarce: 20 operations that take turns on them are through in a second or two.
-const fn batch(plan: Plan, syncing: bool) -> i64 {
+pub(super) const fn batch(plan: Plan, syncing: bool) -> i64 {
     match (plan, syncing) {
-        (Plan::Free, true) => 2,
-        (Plan::Free, false) => 10,
+        (Plan::Free, true) => 1,
+        (Plan::Free, false) => 3,
         (Plan::Paid, _) => 20,
     }
 }
+
+/// So many that are due may be in the hands of requests, or of some that were killed, and keep no other from its turn.
+const MOST_IN_FLIGHT: i64 = 10;
 
 /// How many overdue grants are ended at once; the rest with the next ring.
 const EXPIRIES_AT_ONCE: i64 = 5;
@@ -170,7 +173,7 @@ impl Coordinator {
     /// An operation that arrived before and that nobody is at work on, because the Worker vanished meanwhile, or whose time has come.
     fn take_over<P: Ports>(&self, ports: &P, id: EntryId) -> Result<Option<(Place<'_>, Entry)>, SqlError> {
         let Some(place) = self.in_flight.enter(id, ports.now(), LEASE_SECS) else { return Ok(None) };
-        let Some(entry) = journal::find(ports, &id.0.to_string())? else { return Ok(None) };
+        let Some(entry) = journal::by_id(ports, id)? else { return Ok(None) };
         let waits = entry.state == State::PutOff && entry.due_at.is_some_and(|due_at| due_at > ports.now());
         Ok((!waits).then_some((place, entry)))
     }
@@ -185,8 +188,7 @@ impl Coordinator {
     ) -> Result<Reply, SqlError> {
         let until = ports.now().plus_millis(i64::from(PATIENCE_MILLIS));
         loop {
-            let entry = journal::find(ports, &id.0.to_string())?;
-            if let Some(outcome) = entry.and_then(|entry| entry.outcome) {
+            if let Some(outcome) = journal::outcome(ports, id)? {
                 callback::told(ports, id, ports.now())?;
                 return Ok(Reply::Outcome(outcome));
             }
@@ -277,7 +279,7 @@ impl Coordinator {
         retry_at: Option<Timestamp>,
     ) -> Result<Reply, SqlError> {
         // The alarm may have settled it since the attempt: nothing is awaited between this look and what is noted.
-        if let Some(outcome) = journal::find(ports, &id.0.to_string())?.and_then(|entry| entry.outcome) {
+        if let Some(outcome) = journal::outcome(ports, id)? {
             callback::told(ports, id, ports.now())?;
             return Ok(Reply::Outcome(outcome));
         }
@@ -298,14 +300,17 @@ impl Coordinator {
     /// other waiting.
     pub(super) async fn catch_up<P: Ports>(&self, ports: &P, settings: &Settings, ring: &Ring) -> Result<(), SqlError> {
         Self::end_what_is_overdue(ports, settings)?;
-        let mut attempts = FuturesUnordered::new();
+        let mut attempts = Vec::new();
         let mut begins = true;
         let mut ended = Ok(());
         loop {
             if begins {
                 let batch = batch(settings.plan, ring.is_syncing());
-                let room = usize::try_from(batch).unwrap_or(1).saturating_sub(attempts.len());
-                for entry in journal::due(ports, ports.now(), batch)?.into_iter().take(room) {
+                let most = usize::try_from(batch).unwrap_or(1);
+                for entry in journal::due(ports, ports.now(), batch + MOST_IN_FLIGHT)? {
+                    if attempts.len() >= most {
+                        break;
+                    }
                     // What a request is at work on right now is not for the alarm.
                     let Some(place) = self.in_flight.enter(entry.id, ports.now(), LEASE_SECS) else { continue };
                     if !settings.enforce_expiry && journal::is_unwritten_end(ports, entry.id)? {
@@ -322,7 +327,8 @@ impl Coordinator {
             if attempts.is_empty() {
                 break;
             }
-            if let Either::Left((Some(Err(error)), _)) = select(attempts.next(), pin!(ports.sleep(PAUSE_MILLIS))).await
+            if let Either::Left((Some(Err(error)), _)) =
+                select(pin!(next(&mut attempts)), pin!(ports.sleep(PAUSE_MILLIS))).await
             {
                 ended = Err(error);
             }
@@ -340,7 +346,7 @@ impl Coordinator {
         }
         let (now, room) = (ports.now(), Self::room_for_ends(ports, settings)?);
         for overdue in expiry::unasked(ports, now.plus_secs(-settings.overdue_minutes * 60), now, room)? {
-            let granted = journal::find(ports, &overdue.operation.0.to_string())?;
+            let granted = journal::by_id(ports, overdue.operation)?;
             let by_address = Subject { emails: vec![overdue.email.clone()], ..Subject::default() };
             let (mut subject, origin) =
                 granted.map_or((by_address, Origin::default()), |it| (it.request.subject, it.request.origin));
@@ -401,14 +407,8 @@ impl Coordinator {
     /// Tells C1 of the operations whose outcome it waits for no longer.
     pub(super) async fn call_back<P: Ports>(ports: &P, settings: &Settings, is_syncing: bool) -> Result<(), SqlError> {
         let callbacks = callback::due(ports, ports.now(), batch(settings.plan, is_syncing))?;
-        let mut sending = stream::iter(&callbacks)
-            .map(|callback| task(send(ports, settings, callback)))
-            .buffer_unordered(CALLBACKS_SIDE_BY_SIDE);
-        let mut ended = Ok(());
-        while let Some(sent) = sending.next().await {
-            ended = ended.and(sent);
-        }
-        ended
+        let sending = callbacks.iter().map(|callback| task(send(ports, settings, callback)));
+        do_all(CALLBACKS_SIDE_BY_SIDE, sending).await
     }
 }
 
@@ -430,13 +430,11 @@ fn given_up(
     Ok((age > most).then(|| format!("could not be carried out for {long} and was")))
 }
 
-const fn backoff(failures: i64) -> i64 {
+fn backoff(failures: i64) -> i64 {
     if failures > MANY_TIMES {
         return WAIT_AFTER_MANY_SECS;
     }
-    let doublings = if failures > 10 { 10 } else { failures - 1 };
-    let wait = FIRST_WAIT_SECS << (if doublings < 0 { 0 } else { doublings });
-    if wait > LONGEST_WAIT_SECS { LONGEST_WAIT_SECS } else { wait }
+    doubled(FIRST_WAIT_SECS, failures - 1, LONGEST_WAIT_SECS)
 }
 
 /// When an operation that was put off this many times is tried again: when Cloudflare says, or a guard; but from the fourth time on every
@@ -470,14 +468,6 @@ fn in_line(received_at: Timestamp, now: Timestamp) -> Timestamp {
     now.plus_millis((now.since(received_at) / 10).clamp(1_000, 30_000))
 }
 
-/// The document that tells C1 how an operation ended.
-pub(super) fn document(outcome: &Outcome) -> Document {
-    match outcome {
-        Outcome::Done { message, .. } => Document::Complete(message.clone()),
-        Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } => Document::Errored(message.clone()),
-    }
-}
-
 async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Callback) -> Result<(), SqlError> {
     let operation = callback.operation;
     let drop_it = |why: &str| {
@@ -507,7 +497,7 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         url: callback.url.clone(),
         headers: vec![("Content-Type", "application/json".to_owned())],
         bearer: None,
-        body: Some(document(&outcome).to_json().into_bytes()),
+        body: Some(Document::of(outcome).to_json().into_bytes()),
         timeout_millis: 15_000,
         max_bytes: 64 * 1024,
     };
@@ -520,7 +510,7 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
             callback::told(ports, operation, ports.now())
         }
         // To the first it may say so because our 202 is still on its way, and C1 has not noted that it is to wait.
-        Ok(response) if response.status == 410 || (response.status == 400 && !callback.is_first()) => {
+        Ok(response) if matches!(response.status, 400 | 410) && !callback.is_first() => {
             drop_it("callback given up: C1 waits no longer, or was told already")
         }
         Ok(response) => {

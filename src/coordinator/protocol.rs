@@ -5,7 +5,7 @@ use serde::{Deserializer, Serialize};
 use super::batch::{Batch, Place};
 use super::examine::Examination;
 use super::public_url::{LearnedUrl, RequestTarget};
-use super::what_if::Thinking;
+use super::what_if::{NoAnswer, Thinking};
 use crate::account::expiry::Overdue;
 use crate::audit::{AuditLog, Logins};
 use crate::base::jobs::Job;
@@ -67,8 +67,8 @@ pub enum Command {
     Operation(String),
     /// Check what the Cloudflare token may do, and whether what is pushed could be.
     Examine,
-    /// Connect to C1, tell what that would change, or put back what was there before.
-    Connect(Options),
+    /// Connect to C1, tell what that would change, or put back what was there before, for whom this names.
+    Connect(Options, String),
     /// Tell what the latest of these runs did.
     Connection {
         /// Lines after this one.
@@ -197,8 +197,8 @@ pub enum Reply {
     Decided(Box<Record>),
     /// Decisions that were looked up.
     Decisions(Vec<Record>),
-    /// What a change would come to; or why that cannot be said, and whether it may be said later.
-    WouldBe(Result<serde_json::Value, (bool, String)>),
+    /// What a change would come to; or why that cannot be said.
+    WouldBe(Result<serde_json::Value, NoAnswer>),
     /// Findings that were looked up, as they are shown.
     Findings(Vec<serde_json::Value>),
     /// The evidence of a generation is not settled: the newest of which it is, and how soon that may be so of this one.

@@ -4,8 +4,8 @@
 //! steps first, each once. A step and the version that it makes are on disk together, whether a statement fails or the Durable Object dies: the next start
 //! goes on from there.
 
-use crate::base::ports::{Sql, SqlError, SqlValue};
-use crate::base::rows::add_column;
+use crate::base::ports::{Sql, SqlError};
+use crate::base::rows::{add_column, is_table};
 
 /// A step from the version before to this one.
 struct Step {
@@ -50,7 +50,7 @@ fn newest() -> i64 {
 ///
 /// The layout of a newer version than this one is left alone: it only has more.
 pub(super) fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
-    let is_new = !exists(sql, "job")?;
+    let is_new = !is_table(sql, "job")?;
     sql.query("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[])?;
     let version = match version(sql)? {
         Some(version) => version,
@@ -72,15 +72,9 @@ fn version(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
     value.parse().ok().map(Some).ok_or_else(|| SqlError::unreadable("the version of the database"))
 }
 
-pub(super) fn exists(sql: &dyn Sql, table: &str) -> Result<bool, SqlError> {
-    let found = sql.one("SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", &[table.into()])?;
-    Ok(found.as_ref().and_then(SqlValue::integer).is_some_and(|count| count > 0))
-}
-
 /// A fact about the whole database, by its name.
 pub(super) fn meta(sql: &dyn Sql, name: &str) -> Result<Option<String>, SqlError> {
-    let value = sql.one("SELECT value FROM meta WHERE name = ?", &[name.into()])?;
-    Ok(value.as_ref().and_then(SqlValue::text).map(str::to_owned))
+    sql.text("SELECT value FROM meta WHERE name = ?", &[name.into()])
 }
 
 /// Notes such a fact.
@@ -111,9 +105,6 @@ fn journal_columns(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Version 2. Until then, policies alone were watched.
 fn open_write_columns(sql: &dyn Sql) -> Result<(), SqlError> {
-    if !exists(sql, "sent")? {
-        return Ok(());
-    }
     for column in [
         "kind TEXT NOT NULL DEFAULT 'policies'",
         "user_group TEXT",
@@ -127,7 +118,7 @@ fn open_write_columns(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Version 3. Until then, a namespace was taken to be of one account and one Worker.
 fn at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
-    if exists(sql, "generation")? && exists(sql, "stored_chunk")? {
+    if is_table(sql, "generation")? && is_table(sql, "stored_chunk")? {
         crate::snapshot::leave_at_the_root(sql)?;
     }
     Ok(())
@@ -140,17 +131,11 @@ fn carried_out_column(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Version 5. Until then, the end of a grant was an address's.
 fn expiry_member_column(sql: &dyn Sql) -> Result<(), SqlError> {
-    if !exists(sql, "expiry")? {
-        return Ok(());
-    }
-    crate::account::expiry::with_member(sql)
+    if is_table(sql, "expiry")? { crate::account::expiry::with_member(sql) } else { Ok(()) }
 }
 
 /// Version 6. Until then, what an operation sent that was refused later could come late unseen.
 fn open_write_held(sql: &dyn Sql) -> Result<(), SqlError> {
-    if !exists(sql, "sent")? {
-        return Ok(());
-    }
     add_column(sql, "sent", "held TEXT")
 }
 
@@ -161,26 +146,20 @@ fn wrote_at_column(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Version 7. Until then, what was accepted was whatever a finding grew to.
 fn finding_extent(sql: &dyn Sql) -> Result<(), SqlError> {
-    if !exists(sql, "finding")? {
-        return Ok(());
-    }
     add_column(sql, "finding", "extent TEXT")
 }
 
 /// Version 9. Until then, a finding that was accepted was kept as far as it went when it was.
 fn accepted_extent(sql: &dyn Sql) -> Result<(), SqlError> {
-    if !exists(sql, "finding")? {
-        return Ok(());
-    }
     add_column(sql, "finding", "accepted_extent TEXT")
 }
 
 /// Version 10. Until then, an end that a guard had refused was asked for no more, whatever was mended since. Looked at with each start too.
 fn refused_ends(sql: &dyn Sql) -> Result<(), SqlError> {
-    if !exists(sql, "expiry")? || !exists(sql, "operation")? {
-        return Ok(());
+    if is_table(sql, "expiry")? && is_table(sql, "operation")? {
+        crate::account::expiry::ask_again(sql)?;
     }
-    crate::account::expiry::ask_again(sql)
+    Ok(())
 }
 
 #[cfg(test)]

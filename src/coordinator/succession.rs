@@ -5,11 +5,12 @@
 //! belongs to the account of its newest generation; no other gets it. Rows come in batches, each of which is stored with how far the copy is,
 //! so that it goes on where it was cut off. From then on the former object does nothing, and is emptied a month later.
 
-use super::batch::{Batch, Part, Place, Value};
+use super::batch::{Batch, Part, Place};
 use super::protocol::{Ask, Command, Reply, Unreachable};
-use super::schema::{exists, meta, set_meta};
+use super::schema::{meta, set_meta};
 use crate::base::json;
 use crate::base::ports::{Clock, KeyValue, Level, Log, Sql, SqlError, SqlValue};
+use crate::base::rows::is_table;
 use crate::base::time::Timestamp;
 use crate::model::id::AccountId;
 use crate::snapshot::{self, SnapshotError};
@@ -52,13 +53,12 @@ impl Standing {
     }
 }
 
-impl Value {
-    fn len(&self) -> usize {
-        match self {
-            Self::Null | Self::Integer(_) | Self::Real(_) => 8,
-            Self::Text(text) => text.len(),
-            Self::Blob(bytes) => bytes.len() * 4,
-        }
+/// How long a value is in a batch, about.
+fn len(value: &SqlValue) -> usize {
+    match value {
+        SqlValue::Null | SqlValue::Integer(_) | SqlValue::Real(_) => 8,
+        SqlValue::Text(text) => text.len(),
+        SqlValue::Blob(bytes) => bytes.len() * 4,
     }
 }
 
@@ -129,7 +129,7 @@ pub fn fall_asleep(sql: &dyn Sql) -> Result<(), SqlError> {
 
 /// Whether an object was in use before objects were named by account. It creates no tables where it was not.
 pub fn was_in_use(sql: &dyn Sql) -> Result<bool, SqlError> {
-    exists(sql, "job")
+    is_table(sql, "job")
 }
 
 /// What the former object answers with, whatever it is asked.
@@ -214,15 +214,19 @@ fn batch(sql: &dyn Sql, from: &Place) -> Result<Batch, SqlError> {
         let mut done = if table == from.table { from.rows } else { 0 };
         let columns = columns(sql, &table)?;
         loop {
-            let rows = sql.query(
+            let mut rows = sql.query(
                 &format!("SELECT {} FROM {} LIMIT ? OFFSET ?", list(&columns), quoted(&table)),
                 &[ROWS.into(), done.into()],
             )?;
-            let rows: Vec<Vec<Value>> =
-                rows.into_iter().map(|row| row.into_iter().map(Value::from).collect()).collect();
+            // Durable Objects hand whole numbers over as reals.
+            for value in rows.iter_mut().flatten() {
+                if let Some(whole) = value.integer() {
+                    *value = whole.into();
+                }
+            }
             let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
             done += count;
-            bytes += rows.iter().flatten().map(Value::len).sum::<usize>();
+            bytes += rows.iter().flatten().map(len).sum::<usize>();
             if count > 0 {
                 parts.push(Part { table: table.clone(), columns: columns.clone(), rows });
             }
@@ -267,8 +271,7 @@ fn store(sql: &dyn Sql, part: &Part) -> Result<(), SqlError> {
     let marks = vec!["?"; names.len()].join(", ");
     let insert = format!("INSERT OR REPLACE INTO {} ({}) VALUES ({marks})", quoted(&part.table), list(&names));
     for row in &part.rows {
-        let values: Vec<SqlValue> =
-            places.iter().filter_map(|place| row.get(*place).cloned().map(SqlValue::from)).collect();
+        let values: Vec<SqlValue> = places.iter().filter_map(|place| row.get(*place).cloned()).collect();
         if part.table == SEQUENCE
             && let Some(name) = values.first()
         {

@@ -25,6 +25,7 @@ use crate::model::operation::Outcome;
 use crate::model::resource::{Member, MemberStatus, Reach, Row};
 use crate::model::scope::{ObjectKind, told};
 use crate::provision::foresee::{About, Fate, Thought, foresee};
+use crate::provision::resolve::ACCOUNT;
 use crate::snapshot::{Catalogue, Overlay, Snapshot};
 
 /// What is asked.
@@ -55,8 +56,9 @@ const TOLD: usize = 100;
 const IN_LINE: usize = 5;
 
 /// Why there is no answer.
-#[derive(Debug)]
-pub(super) enum NoAnswer {
+#[derive(Clone, Debug, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoAnswer {
     /// The generation has no such person or entitlement.
     Unknown(String),
     /// Not now.
@@ -82,6 +84,8 @@ struct Known {
     /// Whose access it is; of somebody who would be invited, what is known without an invitation.
     member: Member,
     is_new: bool,
+    /// Whether the account itself is asked for, whatever somebody new gets with it.
+    is_account: bool,
     /// What is asked for; nothing where that is the account of somebody who has one.
     entitlement: Option<Entitlement>,
     name: String,
@@ -227,7 +231,8 @@ async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked:
         other_admins += usize::from(is_other && held.iter().any(|(it, _)| catalogue.makes_super_administrator(*it)));
     };
     snapshot.each(ports, &[Kind::User], see).await.map_err(unreadable)?;
-    Ok(Known { snapshot, over, catalogue, member, is_new, entitlement, name, admin_groups, other_admins })
+    let is_account = asked.entitlement.is_none();
+    Ok(Known { snapshot, over, catalogue, member, is_new, is_account, entitlement, name, admin_groups, other_admins })
 }
 
 impl Known {
@@ -262,7 +267,7 @@ impl Known {
             member: &self.member,
             action,
             about,
-            name: &self.name,
+            name: if self.is_account { ACCOUNT } else { &self.name },
             is_new: self.is_new,
             through: self
                 .entitlement

@@ -84,7 +84,7 @@ async fn look<P: Ports>(ports: &P, job: &Job) -> Result<Attempt, WireFailure> {
                 .to_owned(),
         ));
     }
-    // Each by itself: what C1 will never know must not be looked for anew with every publication.
+    // Each by itself: what C1 will never know must not be looked for again with every publication.
     let over = if left.run.is_some() && left.looks >= DISTANCES.len() {
         missing.clone()
     } else {
@@ -283,7 +283,7 @@ mod tests {
         }
     }
 
-    /// A small publication may come every few minutes, and begins the looks anew.
+    /// A small publication may come every few minutes, and begins the looks again.
     #[tokio::test]
     async fn what_is_never_learned_of_is_given_up_however_often_something_is_published() {
         let (ports, generation, settings) = tenant().await;

@@ -275,7 +275,7 @@ async fn known<P: KeyValue + Clock + Sql>(
     let target = Target::Named(question.entitlement.clone());
     let named = match named(ports, &newest, &apps, &target).await {
         Ok(named) => named,
-        Err(Stopped::Refused(Outcome::Refused { message, .. })) => return Ok(Facts::Unknown(message)),
+        Err(Stopped::Ended(Outcome::Refused { message, .. })) => return Ok(Facts::Unknown(message)),
         Err(stopped) => return Err(why_not(stopped)),
     };
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(|error| error.to_string())?;
@@ -366,7 +366,7 @@ fn is_told(manifest: &Manifest, list: &str) -> bool {
 /// Why the facts could not be gathered this time.
 fn why_not(stopped: Stopped) -> String {
     match stopped {
-        Stopped::Refused(
+        Stopped::Ended(
             Outcome::Refused { message, .. } | Outcome::NotNow { message, .. } | Outcome::Done { message, .. },
         )
         | Stopped::NotNow(message)

@@ -21,7 +21,6 @@ use std::{iter, slice};
 use crate::conductorone::response::Document;
 use crate::model::ask::Action;
 use crate::model::grant::Entitlement;
-use crate::model::name;
 use crate::model::super_administrator;
 use crate::snapshot::{Catalogue, CatalogueEntry};
 use rules::{BROKEN, LOW_RISK, OTHERWISE, OUTSIDE_DOMAINS, Rule, RuleTarget, Status, Unsafe, WITHOUT_TWO_FACTOR};
@@ -271,7 +270,7 @@ fn means(name: &RoleName, it: &CatalogueEntry, known: &Known, is_strict: bool) -
     });
     name.is(it)
         || (of_role.is_some() && of_role == it.permission_group)
-        || (name::same(&name.text, super_administrator::LABEL)
+        || (super_administrator::is_label(Some(&name.text))
             && it.brings.is_empty()
             && known.catalogue.makes_super_administrator(it.entitlement))
 }

@@ -128,14 +128,13 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timestamp) -> Result<Vec<Value>, SqlError> {
     // A row of version 1 has neither states nor what was accepted, and is of the file's format 1.
     let known =
-        sql.one("SELECT findings FROM finding_cut WHERE generation = ? AND version = 2", &[generation.into()])?;
-    if let Some(known) = known.as_ref().and_then(SqlValue::text).and_then(|text| crate::base::json::read_str(text).ok())
-    {
+        sql.text("SELECT findings FROM finding_cut WHERE generation = ? AND version = 2", &[generation.into()])?;
+    if let Some(known) = known.and_then(|text| crate::base::json::read_str(&text).ok()) {
         return Ok(known);
     }
     let rows = gravest(sql, UNCLOSED, MOST_CUT, now)?;
-    let all = sql.one(&format!("SELECT COUNT(*) FROM finding WHERE {UNCLOSED}"), &[])?;
-    let left_out = all.as_ref().and_then(SqlValue::integer).unwrap_or_default() - MOST_CUT;
+    let all = sql.number(&format!("SELECT COUNT(*) FROM finding WHERE {UNCLOSED}"), &[])?;
+    let left_out = all.unwrap_or_default() - MOST_CUT;
     let mut cut =
         vec![json!({ "as_of": now, BEGINS_AT: reach.begins_at, "gaps": reach.gaps, "left_out": left_out.max(0) })];
     for mut finding in rows.iter().filter_map(|row| shown(row, now)) {
@@ -250,7 +249,7 @@ pub(super) fn end_acceptances(sql: &dyn Sql, now: Timestamp) -> Result<Vec<Strin
     let mut ids = Vec::new();
     for row in &over {
         let [id, until, by, reason] = row.as_slice() else { continue };
-        let (Some(id), Some(until)) = (id.text(), until.integer().map(Timestamp::from_millis)) else { continue };
+        let (Some(id), Some(until)) = (id.text(), until.time()) else { continue };
         let [by, reason] = [by, reason].map(|text| text.text().unwrap_or_default());
         open_again(sql, id, &format!("it was accepted until {until}, by {by}: {reason}"), now)?;
         ids.push(id.to_owned());
@@ -272,8 +271,7 @@ pub(super) fn invited_since(sql: &dyn Sql, key: &str, now: Timestamp) -> Result<
 
 /// The same, where it is known already.
 pub(super) fn known_since(sql: &dyn Sql, key: &str) -> Result<Option<Timestamp>, SqlError> {
-    let since = sql.one("SELECT since FROM invitation_seen WHERE key = ?", &[key.into()])?;
-    Ok(since.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.time("SELECT since FROM invitation_seen WHERE key = ?", &[key.into()])
 }
 
 /// Forgets what was closed, and what happened, before a time; and invitations that were not there for a week.
@@ -376,7 +374,7 @@ pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, Sql
         .iter()
         .filter_map(|row| {
             let [at, what, detail] = row.as_slice() else { return None };
-            let at = Timestamp::from_millis(at.integer()?);
+            let at = at.time()?;
             Some(json!({ "at": at, "what": what.text()?, "detail": detail.text()? }))
         })
         .collect();
@@ -390,7 +388,7 @@ pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, Sql
 pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Value>, SqlError> {
     let told = |row: &Vec<SqlValue>| {
         let [number, finding, at, what, detail] = row.as_slice() else { return None };
-        let at = Timestamp::from_millis(at.integer()?);
+        let at = at.time()?;
         Some(json!({
             "number": number.integer()?, "finding": finding.text()?, "at": at, "what": what.text()?, "detail": detail.text()?,
         }))
@@ -402,8 +400,7 @@ pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Valu
 
 /// A number that is another one as soon as a finding was opened, closed or accepted.
 pub fn latest_event(sql: &dyn Sql) -> Result<i64, SqlError> {
-    let number = sql.one("SELECT MAX(number) FROM finding_event", &[])?;
-    Ok(number.as_ref().and_then(SqlValue::integer).unwrap_or_default())
+    Ok(sql.number("SELECT MAX(number) FROM finding_event", &[])?.unwrap_or_default())
 }
 
 const SELECT: &str = "SELECT number, id, rule, severity, about, name, evidence, opened_at, closed_at, reason, accepted_by, \
@@ -420,9 +417,8 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
     let [number, id, rule, severity, about, name, evidence, opened, closed, reason, by, accepted, until] = row else {
         return None;
     };
-    let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
     let known = RULES.iter().find(|known| Some(known.name) == rule.text());
-    let (closed, until) = (time(closed), time(until));
+    let (closed, until) = (closed.time(), until.time());
     let is_accepted = until.is_some_and(|until| until > now);
     let state = match closed {
         Some(_) => "closed",
@@ -430,7 +426,7 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
         None => "open",
     };
     let accepted =
-        until.map(|until| json!({ "reason": reason.text(), "by": by.text(), "at": time(accepted), "until": until }));
+        until.map(|until| json!({ "reason": reason.text(), "by": by.text(), "at": accepted.time(), "until": until }));
     Some(json!({
         "number": number.integer()?,
         "id": id.text()?,
@@ -441,7 +437,7 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
         "about": about.text()?,
         "name": name.text()?,
         "evidence": evidence.text()?,
-        "since": time(opened)?,
+        "since": opened.time()?,
         "closed_at": closed,
         "accepted": accepted,
         "remedy": known.map_or("", |known| known.remedy),

@@ -31,11 +31,20 @@ impl Extent {
 
     /// As it is kept: the severity and the number, then a line for each.
     pub(super) fn text(self, severity: Severity) -> String {
-        let mut text = format!("{} {}", severity as u8, self.count);
+        let mut text = format!("{} {}", weight(severity), self.count);
         for one in self.which.iter().filter(|_| self.which.len() <= MOST_NAMED) {
             text = text + "\n" + one;
         }
         text
+    }
+}
+
+/// What stands for a severity in what is kept: the gravest is the least.
+const fn weight(severity: Severity) -> u8 {
+    match severity {
+        Severity::High => 0,
+        Severity::Medium => 1,
+        Severity::Low => 2,
     }
 }
 
@@ -48,13 +57,19 @@ pub(super) fn is_more(now: &str, accepted: &str) -> bool {
     let (Some(is), Some(was)) = (head(now), head(accepted)) else { return false };
     let known: Vec<&str> = accepted.lines().skip(1).collect();
     let is_listed = i64::try_from(known.len()) == Ok(was.1);
-    // The gravest severity comes first.
     is.0 < was.0 || is.1 > was.1 || is_listed && now.lines().skip(1).any(|one| !known.contains(&one))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_begins_with_the_same_number_in_every_version() {
+        for (severity, kept) in [(Severity::High, "0 4"), (Severity::Medium, "1 4"), (Severity::Low, "2 4")] {
+            assert_eq!(Extent::of(4).text(severity), kept);
+        }
+    }
 
     #[test]
     fn what_goes_further_than_was_accepted_is_more_and_what_is_told_otherwise_is_not() {

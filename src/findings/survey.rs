@@ -17,12 +17,15 @@ use serde_json::Value;
 
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::ledger::record;
 use crate::model::access::{Access, Atom};
 use crate::model::address;
 use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::id::MemberId;
 use crate::model::kind::Kind;
+use crate::model::name;
 use crate::model::resource::{Member, MemberStatus, Row};
+use crate::model::super_administrator;
 use crate::model::token::Token;
 use crate::snapshot::{self, Catalogue, GenerationId, Manifest, Snapshot, SnapshotError};
 
@@ -33,8 +36,8 @@ const MOST: usize = 500;
 /// A finding's evidence has at most this many names.
 const TOLD: usize = 10;
 
-/// Cloudflare's labels of what is privileged.
-const PRIVILEGED: [&str; 2] = ["super_admin", "admin"];
+/// Cloudflare's label of what is privileged beside Super Administrator.
+const ADMIN: &str = "admin";
 
 /// What an attempt changed, for who is to be told.
 #[derive(Clone, Debug, Default)]
@@ -123,10 +126,11 @@ pub async fn compare<P: KeyValue + Clock + Sql>(
     let after = survey(ports, settings, after, &seen, &open).await?;
     let ids = |survey: &Survey| survey.found.iter().map(|found| found.id.clone()).collect::<BTreeSet<String>>();
     let (was, will) = (ids(&before), ids(&after));
-    let told = |all: Vec<Match>, beside: &BTreeSet<String>| -> Vec<Value> {
-        all.into_iter().filter(|found| !beside.contains(&found.id)).map(Match::told).collect()
+    let told = |all: Vec<Match>, beside: &BTreeSet<String>, but: &str| -> Vec<Value> {
+        all.into_iter().filter(|found| found.rule != but && !beside.contains(&found.id)).map(Match::told).collect()
     };
-    Ok((told(after.found, &was), told(before.found, &will)))
+    // Nobody is idle by what is given at this moment, which the ledger does not have.
+    Ok((told(after.found, &was, IDLE), told(before.found, &will, "")))
 }
 
 /// What was found in a generation.
@@ -201,7 +205,12 @@ async fn survey<'a, P: KeyValue + Clock + Sql>(
         survey.there.extend(row.as_member().map(|member| member.member_id));
     };
     snapshot.each(ports, &[Kind::SECRETS, people].concat(), made).await?;
-    snapshot.each(ports, Kind::HOLDERS, |row| survey.holder(&row, &catalogue, snapshot, seen)).await?;
+    // The ledger has what this generation shows as of the time when it was published, which may be now.
+    let after = snapshot.manifest().finished_at.plus_millis(1);
+    let gained = |key: &str, it: Entitlement| {
+        record::told_before(ports, (key, None, &it.to_string()), true, after).ok().flatten()
+    };
+    snapshot.each(ports, Kind::HOLDERS, |row| survey.holder(&row, &catalogue, snapshot, seen, &gained)).await?;
     if !survey.makers.is_empty() {
         snapshot.each(ports, &[Kind::ScopedRole], |row| survey.reach(&row)).await?;
     }
@@ -272,6 +281,7 @@ impl Survey<'_> {
         catalogue: &Catalogue,
         snapshot: &Snapshot,
         seen: &dyn Fn(&str) -> Option<Timestamp>,
+        gained: &dyn Fn(&str, Entitlement) -> Option<Timestamp>,
     ) {
         let held = snapshot.manifest().grants_of(row).into_iter().map(|(entitlement, _)| entitlement);
         let held: BTreeSet<Entitlement> = held.collect();
@@ -333,7 +343,7 @@ impl Survey<'_> {
         let person = Person {
             member,
             silence,
-            idle_days: silence.days(self.now),
+            idle_days: self.idle_days(silence, (&key, &held, &privileged), catalogue, gained),
             privileged: names(&mut privileged.iter().copied()),
             twice: names(&mut held.intersection(&through).copied()),
             denied: of(Access::Deny),
@@ -363,6 +373,31 @@ impl Survey<'_> {
                 });
             }
         }
+    }
+
+    /// For how many days somebody is silent and privileged: who came to be so today was no idle one before, be it by what a user group came to bring.
+    /// What the ledger does not tell was held before.
+    fn idle_days(
+        &self,
+        silence: Silence,
+        (key, held, privileged): (&str, &BTreeSet<Entitlement>, &BTreeSet<Entitlement>),
+        catalogue: &Catalogue,
+        gained: &dyn Fn(&str, Entitlement) -> Option<Timestamp>,
+    ) -> Option<i64> {
+        let idle = silence.days(self.now)?;
+        if idle < self.settings.idle_days {
+            return Some(idle);
+        }
+        let by = held.iter().filter_map(|&it| {
+            let brought = || {
+                let roles = catalogue.get(it)?.brings.iter().filter(|&role| privileged.contains(role));
+                roles.map(|&role| gained(&it.resource(), role)).min()
+            };
+            let role = if privileged.contains(&it) { None } else { brought()? };
+            Some(role.max(gained(key, it)))
+        });
+        let since = by.min().flatten();
+        Some(since.map_or(idle, |since| idle.min(days(since, self.now))))
     }
 
     /// What was found of somebody privileged, where it is not known to be over: that nothing is told of the second factor does not turn it on, and a gap
@@ -599,7 +634,8 @@ pub fn counts_for_super_administrators(member: &Member, manifest: &Manifest, cat
 fn is_privileged(catalogue: &Catalogue, it: Entitlement) -> bool {
     let label = catalogue.get(it).and_then(|it| it.label.as_deref());
     let is_group = matches!(it, Entitlement::Group(_));
-    !is_group && (label.is_some_and(|label| PRIVILEGED.contains(&label)) || catalogue.makes_super_administrator(it))
+    let is_admin = super_administrator::is_label(label) || label.is_some_and(|label| name::same(label, ADMIN));
+    !is_group && (is_admin || catalogue.makes_super_administrator(it))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 pub mod past;
 pub mod record;
 
-use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 
 /// At most this many changes are kept, some 100 MB. Of older ones the ledger says that it begins later.
@@ -60,19 +60,18 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// told, from `told_since` on; everything else takes it for forgotten.
 pub fn purge(sql: &dyn Sql, oldest: Timestamp, told_since: Option<Timestamp>) -> Result<(), SqlError> {
     // By the number, which has gaps at most: an offset would count all of the rows.
-    let beyond = sql.one(
+    let beyond = sql.time(
         "SELECT at FROM ledger WHERE id <= (SELECT MAX(id) FROM ledger) - ? ORDER BY id DESC LIMIT 1",
         &[MOST_ROWS.into()],
     )?;
-    let beyond = beyond.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis);
     let oldest = oldest.max(beyond.map_or(oldest, |at| at.plus_millis(1)));
     let kept_from = told_since.map_or(oldest, |since| since.min(oldest));
-    let is_any = sql.one(
+    let is_any = sql.has(
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM ledger_mark WHERE at < ?1 AND kind <> 'horizon') \
             OR (SELECT at FROM ledger ORDER BY id LIMIT 1) < ?2",
         &[oldest.into(), kept_from.into()],
     )?;
-    if is_any.is_none() {
+    if !is_any {
         return Ok(());
     }
     // Who had another address before is not forgotten: a revoke may come by that one, as long as they are there.

@@ -142,8 +142,7 @@ pub struct Reach {
 
 /// What was before is forgotten, though some of it may be kept for evidence.
 fn horizon(sql: &dyn Sql) -> Result<Option<i64>, SqlError> {
-    let at = sql.one("SELECT at FROM ledger_mark WHERE kind = 'horizon'", &[])?;
-    Ok(at.as_ref().and_then(SqlValue::integer))
+    sql.number("SELECT at FROM ledger_mark WHERE kind = 'horizon'", &[])
 }
 
 /// How far the ledger goes, and its gaps up to a generation, where one is named: with the one that it is in, where it has no mark of its own.
@@ -158,7 +157,7 @@ pub fn reach(sql: &dyn Sql, until: Option<&GenerationId>) -> Result<Reach, SqlEr
     let mut reach = Reach::default();
     for row in &rows {
         let [at, kind] = row.as_slice() else { continue };
-        let Some(at) = at.integer().map(Timestamp::from_millis) else { continue };
+        let Some(at) = at.time() else { continue };
         match kind.text() {
             Some("begins") => reach.begins_at = Some(at),
             _ => reach.gaps.push(at),
@@ -238,20 +237,16 @@ fn told(at: &SqlValue, cause: &SqlValue, happened_at: &SqlValue, by: &SqlValue) 
     let cause = cause.text().unwrap_or_default().trim_start_matches(SO_FAR);
     let by: Option<Value> = by.text().and_then(|by| reader::read_str(by).ok());
     let (cause, by) = if cause.is_empty() { ("unknown", nobody()) } else { (cause, by.unwrap_or_default()) };
-    let happened_at = happened_at.integer().map(Timestamp::from_millis);
-    Some(
-        json!({ "seen_at": Timestamp::from_millis(at.integer()?), "happened_at": happened_at, "cause": cause, "by": by }),
-    )
+    Some(json!({ "seen_at": at.time()?, "happened_at": happened_at.time(), "cause": cause, "by": by }))
 }
 
 /// What the ledger says of a part of the account as of a time: of these principals, where it is of some, in the order of principals and
 /// entitlements.
 pub fn facts(sql: &dyn Sql, question: &Question, people: &[String], limit: i64) -> Result<Vec<Fact>, SqlError> {
-    let gap = sql.one(
+    let gap = sql.number(
         "SELECT MIN(at) FROM ledger_mark WHERE kind = 'gap' AND at > ? AND generation <= ?",
         &[question.at.into(), (&question.generation).into()],
     )?;
-    let gap = gap.as_ref().and_then(SqlValue::integer);
     let since = question.since.map(Timestamp::millis).or(horizon(sql)?).unwrap_or_default();
     let (after, within) = question.after.clone().unzip();
     // Where nobody is asked for by name, the index of principals is of no use.

@@ -79,7 +79,7 @@ pub fn last_before(sql: &dyn Sql, generation: &GenerationId) -> Result<Option<Ge
 /// Whether the ledger has a generation that was published before a time.
 pub fn is_published_before(sql: &dyn Sql, generation: &GenerationId, at: Option<Timestamp>) -> Result<bool, SqlError> {
     let statement = "SELECT 1 FROM ledger_mark WHERE generation = ? AND at < ?";
-    Ok(sql.one(statement, &[generation.into(), at.into()])?.is_some())
+    sql.has(statement, &[generation.into(), at.into()])
 }
 
 /// Finds out what the ledger does not have yet, up to a generation. What cannot be read right now is left for the next time.
@@ -232,11 +232,10 @@ pub struct UnexplainedChange {
 
 /// What a principal was called when it last gained or lost something.
 pub fn last_name(sql: &dyn Sql, principal: &str) -> Result<Option<String>, SqlError> {
-    let last = sql.one(
+    sql.text(
         "SELECT name FROM ledger WHERE principal = ? AND version = 1 ORDER BY id DESC LIMIT 1",
         &[principal.into()],
-    )?;
-    Ok(last.as_ref().and_then(SqlValue::text).map(str::to_owned))
+    )
 }
 
 /// At most as many who had one name are told.
@@ -264,7 +263,7 @@ pub fn told_before(
     gained: bool,
     before: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
-    let last = sql.one(
+    sql.time(
         "SELECT MAX(at) FROM ledger \
          WHERE (principal = ? OR name = ?) AND entitlement = ? AND gained = ? AND at < ? AND version = 1",
         &[
@@ -274,8 +273,7 @@ pub fn told_before(
             i64::from(gained).into(),
             before.into(),
         ],
-    )?;
-    Ok(last.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    )
 }
 
 /// A member may have been read so long before that is noted, or shown as it was before: what the log tells of since then may not be in it yet.
@@ -296,7 +294,7 @@ pub fn changed_since(
         &[principal.into(), entitlement.into(), at.into()],
     )?;
     let Some([generation, read_at]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
-    let read_at = read_at.integer().map(Timestamp::from_millis);
+    let read_at = read_at.time();
     let began = named(Some(generation)).and_then(|last| last.began_at());
     Ok(began.map(|began| read_at.map_or(began, |read_at| began.min(read_at)).plus_secs(-BEHIND_SECS)))
 }
@@ -307,12 +305,11 @@ pub fn told_between(
     (principal, entitlement): (&str, &str),
     (old, new): (&GenerationId, &GenerationId),
 ) -> Result<Option<Timestamp>, SqlError> {
-    let last = sql.one(
+    sql.time(
         "SELECT CASE gained WHEN 1 THEN at END FROM ledger \
          WHERE principal = ? AND entitlement = ? AND generation > ? AND generation < ? AND version = 1 ORDER BY id DESC LIMIT 1",
         &[principal.into(), entitlement.into(), old.into(), new.into()],
-    )?;
-    Ok(last.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    )
 }
 
 /// The newest generation that is kept, is in the ledger, is not newer than another, and of which all that changed until then is explained as
@@ -332,18 +329,18 @@ pub fn newest_explained(
         &[newest.into(), asked.into()],
     )?;
     let Some([explained, open]) = rows.first().map(Vec::as_slice) else { return Ok((None, None)) };
-    Ok((explained.text().and_then(GenerationId::parse), open.integer().map(Timestamp::from_millis)))
+    Ok((explained.text().and_then(GenerationId::parse), open.time()))
 }
 
 /// Whether the ledger has a generation, and what changed until then is explained as far as it ever will be.
 pub fn is_explained(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, SqlError> {
     let open = format!("SELECT 1 FROM ledger WHERE {UNSETTLED} AND version = 1 AND generation <= ? LIMIT 1");
-    Ok(last(sql)?.as_ref() >= Some(generation) && sql.one(&open, &[generation.into()])?.is_none())
+    Ok(last(sql)?.as_ref() >= Some(generation) && !sql.has(&open, &[generation.into()])?)
 }
 
 /// The number of the newest change.
 pub fn newest(sql: &dyn Sql) -> Result<i64, SqlError> {
-    Ok(sql.one("SELECT MAX(id) FROM ledger", &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
+    Ok(sql.number("SELECT MAX(id) FROM ledger", &[])?.unwrap_or_default())
 }
 
 /// Changes after one whose cause is not settled yet, the oldest first. Of those that somebody else did so far, there is nothing new before the log is told
@@ -367,7 +364,7 @@ pub fn unexplained(
         let [id, gained, principal, member, name, entitlement, at, after, generation, so_far] = row.as_slice() else {
             return None;
         };
-        let at = Timestamp::from_millis(at.integer()?);
+        let at = at.time()?;
         Some(UnexplainedChange {
             id: id.integer()?,
             gained: gained.integer()? == 1,
@@ -375,7 +372,7 @@ pub fn unexplained(
             member: member.text().map(str::to_owned),
             name: name.text()?.to_owned(),
             entitlement: entitlement.text()?.to_owned(),
-            after: Timestamp::from_millis(after.integer()?),
+            after: after.time()?,
             began: generation.text().and_then(GenerationId::parse).and_then(|id| id.began_at()).unwrap_or(at),
             at,
             so_far: so_far.text()?.to_owned(),
@@ -392,14 +389,13 @@ fn lost(
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Option<i64>, SqlError> {
-    let lost = sql.one(
+    sql.number(
         &format!(
             "SELECT MAX(id) FROM ledger WHERE {column} = ? AND entitlement = ? AND gained = 0 AND at BETWEEN ? AND ? AND version = 1 \
                 AND cause NOT LIKE '%foreign'"
         ),
         &[who.into(), entitlement.into(), since.into(), until.into()],
-    )?;
-    Ok(lost.as_ref().and_then(SqlValue::integer))
+    )
 }
 
 /// Whether somebody, by name, lost something within a time that somebody else did not take away.

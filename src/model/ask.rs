@@ -49,7 +49,9 @@ impl EntitlementRef {
             (true, []) => Meaning::Account,
             (false, [one]) => Meaning::Entitlement(*one),
             (false, []) => {
-                let name = self.display_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+                // A Baton id that is none of ours is of something else, whatever that is called; what a CSV file's are known by has no colon.
+                let is_another = self.candidates.iter().any(|id| id.contains(':'));
+                let name = self.display_name.as_deref().map(str::trim).filter(|name| !is_another && !name.is_empty());
                 name.map_or(Meaning::Nothing, Meaning::Called)
             }
             (account, _) => Meaning::Several { account, entitlements: ids },
@@ -74,7 +76,7 @@ pub enum Meaning<'a> {
     Account,
     /// The one that its ids name.
     Entitlement(Entitlement),
-    /// It has no id of this connector: whatever alone has this name.
+    /// It has no Baton id: whatever alone has this name.
     Called(&'a str),
     /// Its ids name several at once.
     Several {
@@ -83,7 +85,7 @@ pub enum Meaning<'a> {
         /// The others.
         entitlements: Vec<Entitlement>,
     },
-    /// It has neither an id of this connector nor a name.
+    /// It has no id of this connector, and either no name or an id of something else.
     Nothing,
 }
 

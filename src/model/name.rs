@@ -48,10 +48,12 @@ pub fn key(name: &str) -> String {
     folded(&bare(&name.trim().replace(',', ";")))
 }
 
-/// What an entitlement is called without what is put behind the name of its role or group: `Administrator Member Role` is `Administrator`.
-pub fn plain(name: &str) -> &str {
+/// What an entitlement is called without what is put behind the name of its role or group, and where something is, whether it is a user group:
+/// `Administrator Member Role` is a role that is called `Administrator`, and `Administrator Member` a user group.
+pub fn plain(name: &str) -> (&str, Option<bool>) {
     let name = name.trim();
-    name.strip_suffix(" Member Role").or_else(|| name.strip_suffix(" Member")).unwrap_or(name).trim()
+    let role = name.strip_suffix(" Member Role").map(|name| (name, Some(false)));
+    role.or_else(|| Some((name.strip_suffix(" Member")?, Some(true)))).unwrap_or((name, None))
 }
 
 #[cfg(test)]
@@ -92,9 +94,15 @@ mod tests {
 
     #[test]
     fn what_is_put_behind_a_name_is_no_part_of_it() {
-        for name in ["Admin", " Admin ", "Admin Member", "Admin Member Role"] {
-            assert_eq!(plain(name), "Admin", "{name:?}");
+        for (name, told) in [
+            ("Admin Member", ("Admin", Some(true))),
+            (" Admin Member Role ", ("Admin", Some(false))),
+            ("Admin Member Member Role", ("Admin Member", Some(false))),
+            (" Admin ", ("Admin", None)),
+            ("Member Role", ("Member Role", None)),
+            ("Member", ("Member", None)),
+        ] {
+            assert_eq!(plain(name), told, "{name:?}");
         }
-        assert_eq!(plain("Member Role"), "Member Role");
     }
 }

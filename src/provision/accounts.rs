@@ -45,6 +45,19 @@ pub(super) fn there_anew(subject: &Subject, found: &MemberRecord) -> Outcome {
     )
 }
 
+/// What an invitation would have done while provisioning is off.
+pub(super) fn would_invite(email: &str, name: &str) -> String {
+    format!("would have invited {email} with {name}")
+}
+
+/// The same of the removal of a member or an invitation.
+pub(super) fn would_remove(email: &str, status: MemberStatus) -> String {
+    match status {
+        MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
+        _ => format!("would have removed {email} from the account"),
+    }
+}
+
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// What is told where an earlier attempt removed the account, and the membership is gone: whoever has the address by now was invited by another
     /// hand, and stays. Nothing, where there was no such attempt, or where we ourselves invited the person again, be it for a renewal, for a grant
@@ -281,12 +294,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             Counterpart::Atom(atom) => atom,
             Counterpart::Account | Counterpart::Group(_) => self.default_role().await?,
         };
-        let would = format!("would have invited {email} with {name}");
+        let would = would_invite(email, name);
         let passage = guards::check(&self.asking(), &Planned::invite(email, &would)).await?;
-        let member = match self.send_invitation(&passage, email, &[Policy::of(atom)], None).await? {
-            Ok(member) => member,
-            Err(not_now) => return Ok(not_now),
-        };
+        let member = self.send_invitation(&passage, email, &[Policy::of(atom)], None).await?;
         let mut joined = None;
         if let Counterpart::Group(group) = self.what.access {
             // Of the new membership the guards have not heard yet.
@@ -309,12 +319,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// That a group takes nobody in, or that the grant is void by now, does not take the invitation back that was sent for it: whoever is told of the
     /// one is told of the other.
     pub(super) async fn or_invited<T>(&self, put: Result<T, Stopped>, member: &MemberRecord) -> Result<T, Stopped> {
-        let Err(Stopped::Refused(Outcome::Refused { code, message })) = put else { return put };
+        let Err(Stopped::Ended(Outcome::Refused { code, message })) = put else { return put };
         if self.request.action == Action::Revoke
             || !renewal::is_of(self.ports, self.id, member.id)?
             || !journal::has_written(self.ports, self.id)?
         {
-            return Err(Stopped::Refused(Outcome::Refused { code, message }));
+            return Err(Stopped::refused(code, message));
         }
         self.left(member, false, None).await?;
         let with = self.with_first_role();
@@ -323,7 +333,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             message.trim_end_matches('.'),
             member.email
         );
-        Err(Stopped::Refused(Outcome::Refused { code, message }))
+        Err(Stopped::refused(code, message))
     }
 
     /// The role that an invitation for this comes with, and that nobody asked for by name.
@@ -338,16 +348,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     async fn default_role(&self) -> Result<Atom, Stopped> {
         let role = &self.settings.default_role;
         resolve::configured_role(self.ports, &self.client, role).await?.ok_or_else(|| {
-            Stopped::Refused(Outcome::refused(
+            Stopped::refused(
                 Refusal::NoDefaultRole,
                 format!(
                     "A new account needs a role, and this Cloudflare account has none that is called \"{role}\"; set DEFAULT_ROLE to the entitlement id, the id or the name of a role."
                 ),
-            ))
+            )
         })
     }
 
-    /// Sends an invitation; the outcome instead, where it is not there yet. One whose answer was lost is looked for at once: who
+    /// Sends an invitation; it is put off where that is not there yet. One whose answer was lost is looked for at once: who
     /// asked by REST does not come again by itself. One that it is to `replace` is not what is found then, though a list that is behind still has it.
     pub(super) async fn send_invitation(
         &self,
@@ -355,7 +365,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         email: &str,
         policies: &[Policy],
         replaced: Option<MemberId>,
-    ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+    ) -> Result<MemberRecord, Stopped> {
         let before = journal::sending(self.ports, self.id, "inviting", self.ports.now())?;
         let open = open_invitations::begin(self.ports, self.id, email, &atoms(policies), self.ports.now())?;
         let answer = self.client.invite(&passage.cleared, email, policies).await;
@@ -384,7 +394,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     journal::resolved(self.ports, self.id, &found.id.to_string(), email, self.what.id)?;
                 }
                 let message = format!("{email} is a member already, and not in the list yet ({failure})");
-                return Ok(Err(self.not_now(message, 2)));
+                return Err(Stopped::Ended(self.not_now(message, 2)));
             }
             Err(error) if error.outcome_unknown() => {
                 self.note(&format!("outcome unknown: {error}"))?;
@@ -394,7 +404,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                         open_invitations::shown(self.ports, &found)?;
                         found
                     }
-                    _ => return Ok(Err(self.not_now(format!("it is not known whether {email} was invited"), 5))),
+                    _ => {
+                        let message = format!("it is not known whether {email} was invited");
+                        return Err(Stopped::Ended(self.not_now(message, 5)));
+                    }
                 }
             }
             Err(error) => return Err(refused(self.ports, self.id, before, error)),
@@ -403,13 +416,16 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         renewal::invited(self.ports, member.id, &atoms(policies), self.ports.now())?;
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
         if shows(&member) {
-            return Ok(Ok(member));
+            return Ok(member);
         }
         // The answer to a write may tell less than the record itself.
-        Ok(match read::member(self.ports, &self.client, member.id).await {
+        match read::member(self.ports, &self.client, member.id).await {
             Ok(member) if shows(&member) => Ok(member),
-            _ => Err(self.not_now(format!("{email} is invited, and not shown with what was asked for"), 5)),
-        })
+            _ => {
+                let message = format!("{email} is invited, and not shown with what was asked for");
+                Err(Stopped::Ended(self.not_now(message, 5)))
+            }
+        }
     }
 
     /// Removes a member, or cancels an invitation. Who asked for the latter did not ask for the former, where it was accepted meanwhile.
@@ -436,10 +452,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if let Some(not_now) = waits()? {
             return Ok(not_now);
         }
-        let would = match member.status {
-            MemberStatus::Pending => format!("would have cancelled the invitation of {email}"),
-            _ => format!("would have removed {email} from the account"),
-        };
+        let would = would_remove(email, member.status);
         let passage = guards::check(&self.asking(), &Planned::remove(member, &would)).await?;
         if let Some(edit) = left_nothing {
             let in_a_group = self.a_group_of(member).await?.is_some();
@@ -491,6 +504,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 if self.request.action == Action::Revoke {
                     journal::took_effect(self.ports, self.id)?;
                 }
+                // Before it shows, which may be in another attempt: by this the write is known for this operation's.
+                self.note_done("deleted")?;
             }
             // After a conflict a renewal has nothing to bring back.
             Err(error) if error.unknown_but_for_conflict() => {
@@ -501,7 +516,6 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 return Err(refused(self.ports, self.id, before, error));
             }
         }
-        let ray = self.client.ray();
         let mut waits = READ_BACK_WAITS.into_iter();
         loop {
             match read::member(self.ports, &self.client, member.id).await {
@@ -519,7 +533,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             last_writes::note(self.ports, member.id, &atoms(&held), now)?;
         }
         last_writes::note(self.ports, member.id, &atoms(&[]), now)?;
-        self.note(&format!("gone{}", ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default()))?;
+        self.note("gone")?;
         Ok(true)
     }
 }

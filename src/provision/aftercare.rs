@@ -15,18 +15,16 @@ use crate::account::overlay::{self, Aftermath};
 use crate::audit::{Entry, entries, feed};
 use crate::base::ports::{Clock, Http, HttpError, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
-use crate::base::under_way::task;
+use crate::base::under_way::{do_all, task};
 use crate::cloudflare;
 use crate::cloudflare::{ApiError, Client, Purpose};
 use crate::model::access::atoms;
 use crate::model::id::UserGroupId;
 use crate::model::operation::Outcome;
 use crate::snapshot;
-use futures::StreamExt as _;
 use futures::future::{Either, select};
-use futures::stream;
 
-/// How many late writes one alarm looks for, a GET each.
+/// How many late writes one alarm looks for at most, a GET each.
 const CHECKS_AT_ONCE: i64 = 10;
 
 /// How many looks go on side by side: of the six connections of a Worker, operations have four.
@@ -46,8 +44,8 @@ const UNREAD_SECS: i64 = 30;
 /// Cloudflare's clock and this one's may differ, and a write is in force a moment before or after its entry's time.
 const SLACK_MILLIS: i64 = 2_000;
 
-/// A write that the log could not be asked about for a day is left alone.
-const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+/// A write that the log could not be asked about for a day is left alone, and one that could not be looked for within seven.
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1_000;
 
 /// A write of an operation that is not settled is looked for again after this.
 const UNSETTLED_SECS: i64 = 10 * 60;
@@ -70,32 +68,27 @@ pub fn audit_log_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
     open_writes::look_due(sql)
 }
 
-/// Looks for the writes whose answer never came and whose time it is, side by side: one that takes long keeps no other waiting.
+/// Looks for the writes whose answer never came and whose time it is, `most` of them, side by side: one that takes long keeps no other waiting.
 pub async fn look_for_late_writes<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     cloudflare: &cloudflare::Settings,
     settings: &Settings,
     locks: &Locks,
+    most: i64,
 ) -> Result<(), SqlError> {
-    let due = open_writes::unanswered(ports, ports.now(), CHECKS_AT_ONCE)?;
-    let mut checks = stream::iter(due)
-        .map(|write| {
-            task(async move {
-                match within(ports, PUT_RIGHT_MILLIS, check(ports, cloudflare, settings, locks, &write)).await {
-                    Some(checked) => checked,
-                    None => match open_writes::still_open(ports, write.id)? {
-                        Some(write) => again(ports, &write, None),
-                        None => Ok(()),
-                    },
-                }
-            })
+    let due = open_writes::unanswered(ports, ports.now(), most.min(CHECKS_AT_ONCE))?;
+    let checks = due.into_iter().map(|write| {
+        task(async move {
+            match within(ports, PUT_RIGHT_MILLIS, check(ports, cloudflare, settings, locks, &write)).await {
+                Some(checked) => checked,
+                None => match open_writes::still_open(ports, write.id)? {
+                    Some(write) => again(ports, &write, None),
+                    None => Ok(()),
+                },
+            }
         })
-        .buffer_unordered(SIDE_BY_SIDE);
-    let mut failed = Ok(());
-    while let Some(looked) = checks.next().await {
-        failed = failed.and(looked);
-    }
-    failed
+    });
+    do_all(SIDE_BY_SIDE, checks).await
 }
 
 /// What comes of work that takes no longer than this; nothing where it does.
@@ -146,13 +139,13 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
         Err(Stopped::Api(error)) => again(ports, &write, error.retry_at()),
         Err(Stopped::NotNow(_)) => again(ports, &write, None),
         Err(Stopped::Until(_, at)) => again(ports, &write, Some(at.min(ports.now().plus_secs(30)))),
-        Err(Stopped::Refused(Outcome::NotNow { retry_at, .. })) if ports.now().since(write.at) < TRY_MILLIS => {
+        Err(Stopped::Ended(Outcome::NotNow { retry_at, .. })) if ports.now().since(write.at) < TRY_MILLIS => {
             again(ports, &write, retry_at)
         }
-        Err(Stopped::Refused(Outcome::NotNow { message, .. } | Outcome::Refused { message, .. })) => {
+        Err(Stopped::Ended(Outcome::NotNow { message, .. } | Outcome::Refused { message, .. })) => {
             give_up(ports, &write, &message)
         }
-        Err(Stopped::Refused(Outcome::Done { .. })) => Ok(()),
+        Err(Stopped::Ended(Outcome::Done { .. })) => Ok(()),
     }
 }
 
@@ -160,7 +153,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
 fn again<P: Clock + Sql>(ports: &P, write: &OpenWrite, at: Option<Timestamp>) -> Result<(), SqlError> {
     let (now, age) = (ports.now(), ports.now().since(write.at));
     let grown = now.plus_millis((age / 8).clamp(15_000, 60 * 60 * 1_000));
-    let given_up = age > 7 * GIVE_UP_MILLIS;
+    let given_up = age > 7 * DAY_MILLIS;
     open_writes::checked(ports, write.id, (!given_up).then_some(at.map_or(grown, |at| at.max(grown))))
 }
 
@@ -233,13 +226,13 @@ async fn look_at_policies<P: Http + KeyValue + Clock + Sql>(
     match execute::change(asking, member, &Edit::default(), would).await? {
         EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => {
             let snapshot = snapshot::latest(ports).await.ok().flatten();
-            let left = Aftermath { member: &member, gone: false, group: None, is_fresh: true };
+            let left = Aftermath { member: &member, gone: false, group: None, about: None, is_fresh: true };
             overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
-            // One that was carried out is not carried out again.
-            Ok(None)
+            // One that was carried out is not carried out again. Of two that were to leave the same it was either, and the younger may come yet.
+            Ok(open_writes::still_open(ports, write.id)?.and(next))
         }
         EditOutcome::WouldBeEmpty | EditOutcome::UnknownPolicy | EditOutcome::NotSeen => {
-            Err(Stopped::Refused(Outcome::NotNow {
+            Err(Stopped::Ended(Outcome::NotNow {
                 message: "the later changes could not be made once more".to_owned(),
                 retry_at: Some(ports.now().plus_secs(30)),
             }))
@@ -274,7 +267,7 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
         return Ok(Some(now.plus_secs(30)));
     }
     let snapshot = snapshot::latest(ports).await.ok().flatten();
-    let left = Aftermath { member: &member, gone: false, group: Some((group, !joins)), is_fresh: true };
+    let left = Aftermath { member: &member, gone: false, group: Some((group, !joins)), about: None, is_fresh: true };
     overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
     late_writes::note(ports, write, "that was put right, and nothing needs to be done", ports.now())?;
     Ok(None)
@@ -295,7 +288,7 @@ pub fn look_into_audit_log<P: Clock + Sql>(ports: &P) -> Result<(), SqlError> {
         let until = ended(&write).plus_millis(SLACK_MILLIS);
         let is_read = log.readable && log.read_until.is_some_and(|read| read >= until);
         if log.ours.is_none() || !is_read {
-            let given_up = now.since(write.at) > GIVE_UP_MILLIS;
+            let given_up = now.since(write.at) > DAY_MILLIS;
             let soon = now.plus_secs(UNREAD_SECS);
             let later = (!given_up).then(|| log.next_at.filter(|_| !log.readable).map_or(soon, |next| next.max(soon)));
             open_writes::looked(ports, write.id, write.looks, later)?;

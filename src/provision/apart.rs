@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::asking::Asking;
 use super::read;
 use super::shared::UserGroups;
-use super::super_admins;
+use super::user_groups;
 use crate::account::{Stopped, inherited};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::cloudflare::{ApiError, Client, MemberRecord, UserGroup};
@@ -31,7 +31,7 @@ pub(super) async fn user_groups<P: Http + KeyValue + Clock + Sql>(
         return Ok(groups);
     }
     let begun = shared.asked();
-    let groups = Rc::new(super_admins::all_user_groups(asking.ports, asking.client).await?);
+    let groups = Rc::new(user_groups::all(asking.ports, asking.client).await?);
     shared.keep(begun, &groups);
     Ok(groups)
 }

@@ -7,7 +7,7 @@ use super::incident::{self, Incident, IncidentKind};
 use crate::account::expiry;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows;
-use crate::base::time::Timestamp;
+use crate::base::time::{Timestamp, doubled};
 use crate::model::operation::EntryId;
 
 /// C1 keeps a callback open for 8 days unless configured otherwise (`reference/conductorone.md` 1.4).
@@ -42,8 +42,8 @@ impl Callback {
     }
 }
 
-/// How many outcomes are still to be told.
-pub const WAITING: &str = "SELECT COUNT(*) FROM callback";
+/// How many outcomes are still to be told: those that there are.
+pub const WAITING: &str = "SELECT COUNT(*) FROM callback WHERE due_at IS NOT NULL";
 
 /// Creates the table.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
@@ -118,9 +118,7 @@ pub fn done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
 /// Notes that C1 did not take it, or that it is not known whether C1 did; returns when the callback will be tried again. Whoever sends it notes the
 /// latter before, and may be gone when the answer comes. It counts from what was read, so that an answer takes that note back, and no earlier try's.
 pub fn failed(sql: &dyn Sql, callback: &Callback, may_be_told: bool, now: Timestamp) -> Result<Timestamp, SqlError> {
-    let doublings = u32::try_from((callback.attempts / 2).clamp(0, 20)).unwrap_or(0);
-    let wait = FIRST_WAIT_SECS.saturating_mul(1_i64 << doublings).min(LONGEST_WAIT_SECS);
-    let due_at = now.plus_secs(wait);
+    let due_at = now.plus_secs(doubled(FIRST_WAIT_SECS, callback.attempts / 2, LONGEST_WAIT_SECS));
     let attempts = (callback.attempts + 2) | i64::from(may_be_told);
     sql.query(
         "UPDATE callback SET attempts = ?, due_at = ? WHERE operation = ?",
@@ -143,27 +141,26 @@ pub fn due(sql: &dyn Sql, now: Timestamp, limit: i64) -> Result<Vec<Callback>, S
             operation: EntryId(operation.integer()?),
             url: url.text()?.to_owned(),
             attempts: attempts.integer()?,
-            expires_at: Timestamp::from_millis(expires_at.integer()?),
+            expires_at: expires_at.time()?,
         }),
         _ => None,
     })
 }
 
 /// Which callbacks are not set aside.
-const READABLE: &str = "CAST(operation AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'callback')";
+const READABLE: &str = rows::not_set_aside!("operation", "callback");
 
 /// When the next callback is due.
 pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one(&format!("SELECT MIN(due_at) FROM callback WHERE {READABLE}"), &[])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.time(&format!("SELECT MIN(due_at) FROM callback WHERE {READABLE}"), &[])
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::incident::{self, Incident, IncidentKind};
-    use super::{done, due, failed, given_up, init, next_due, settled, told, want};
+    use super::{WAITING, done, due, failed, given_up, init, next_due, settled, told, want};
     use crate::base::fakes::Desk;
-    use crate::base::ports::{Clock, Sql as _};
+    use crate::base::ports::{Clock, Sql as _, SqlValue};
     use crate::provision::journal::EntryId;
 
     fn desk() -> Desk {
@@ -207,11 +204,15 @@ mod tests {
     #[test]
     fn a_callback_is_due_when_its_operation_is_settled() {
         let desk = desk();
+        let waiting = || desk.one(WAITING, &[]).unwrap().as_ref().and_then(SqlValue::integer);
         want(&desk, EntryId(1), "https://acme/cb/1", desk.now()).unwrap();
         assert!(due(&desk, desk.now().plus_secs(9999), 10).unwrap().is_empty());
+        assert_eq!(waiting(), Some(0), "there is no outcome yet");
         settled(&desk, EntryId(1), desk.now()).unwrap();
         assert_eq!(due(&desk, desk.now(), 10).unwrap()[0].url, "https://acme/cb/1");
+        assert_eq!(waiting(), Some(1));
         done(&desk, EntryId(1)).unwrap();
+        assert_eq!(waiting(), Some(0));
         assert_eq!(next_due(&desk).unwrap(), None);
     }
 

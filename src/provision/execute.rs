@@ -15,7 +15,7 @@ use super::read::READ_BACK_WAITS;
 use super::{apart, last_writes, late_writes, policies, read};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{Client, MemberRecord};
+use crate::cloudflare::{Client, MemberRecord, ray_told};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::id::MemberId;
@@ -150,7 +150,7 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
             read_back => read_back,
         };
         if let ReadBack::Shows(member) = &read_back
-            && is_made(asking, member, late.as_ref(), &planned, sent.ray)?
+            && is_made(asking, member, late.as_ref(), &planned, sent.ray.as_deref())?
         {
             return Ok(EditOutcome::Made(member.clone()));
         }
@@ -159,7 +159,8 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         if sent.is_unknown && matches!(read_back, ReadBack::Unchanged) {
             last_writes::note(ports, id, &held, ports.now())?;
         }
-        journal::note(ports, operation, State::Writing, "not there to be read", ports.now())?;
+        let line = "not there to be read".to_owned() + &ray_told(sent.ray.as_deref());
+        journal::note(ports, operation, State::Writing, &line, ports.now())?;
         // One passage is for one write.
         drop(passage.take());
     }
@@ -239,7 +240,7 @@ fn is_made<P: Http + KeyValue + Clock + Sql>(
     member: &MemberRecord,
     made_again: Option<&OpenWrite>,
     planned: &[Policy],
-    ray: Option<String>,
+    ray: Option<&str>,
 ) -> Result<bool, Stopped> {
     let (ports, seen) = (asking.ports, atoms(&member.own_policies()?));
     if open_writes::come_late(ports, member.id, &seen)?.is_some() {
@@ -256,7 +257,7 @@ fn is_made<P: Http + KeyValue + Clock + Sql>(
         let and = "those were made once more, and nothing needs to be done";
         late_writes::note(ports, late, and, ports.now())?;
     }
-    let ray = ray.map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+    let ray = ray_told(ray);
     journal::note(ports, asking.operation, State::Writing, &format!("written{ray} and read back"), ports.now())?;
     Ok(true)
 }

@@ -5,11 +5,10 @@ use super::execute::Edit;
 use super::guards::{self, Deed, Evidence, Planned};
 use super::lock::Guard;
 use super::removals::{self, Count};
-use super::resolve::ACCOUNT;
 use super::settings::{LastRole, Settings};
-use super::{grants, outcomes, owner, policies, super_admins};
+use super::{accounts, grants, group, outcomes, owner, policies, super_admins};
+use crate::account::Stopped;
 use crate::account::identity::Owner;
-use crate::account::{Stopped, names};
 use crate::base::order;
 use crate::base::ports::{Clock, Sql};
 use crate::base::tree::BTreeSet;
@@ -32,7 +31,7 @@ pub struct Thought<'a> {
     pub about: About,
     /// Whether there is no such member yet, and one would be invited.
     pub is_new: bool,
-    /// The name that people know that by.
+    /// The name that people know that by; of an account that, and not what comes with it.
     pub name: &'a str,
     /// The user group through which the member has it, where there is one.
     pub through: Option<&'a str>,
@@ -74,7 +73,7 @@ pub enum Fate {
 pub async fn foresee<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) -> Result<Fate, Stopped> {
     match fate(ports, settings, of).await {
         Ok(fate) => Ok(fate),
-        Err(Stopped::Refused(outcome)) => Ok(Fate::Stopped(outcome)),
+        Err(Stopped::Ended(outcome)) => Ok(Fate::Stopped(outcome)),
         Err(other) => Err(other),
     }
 }
@@ -90,16 +89,15 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
             if member.groups.contains(&group) == (action == Action::Grant) {
                 return Ok(Fate::AlreadySo);
             }
-            if action == Action::Grant {
+            let is_in = action == Action::Grant;
+            if is_in {
                 after.groups.push(group);
                 order::sort(&mut after.groups);
-                would = format!("would have put {email} into the group {name}");
-                Planned::join(&record, &would)
             } else {
                 after.groups.retain(|one| *one != group);
-                would = format!("would have taken {email} out of the group {name}");
-                Planned::leave(&record, group, &would)
             }
+            would = group::would_put(email, name, is_in);
+            Planned::membership(&record, group, is_in, &would)
         }
         (About::Atom(atom), action) => {
             let held: Vec<Policy> = record.own_policies()?;
@@ -110,7 +108,7 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
             }
             let Some(mut left) = changed else {
                 return match of.through.filter(|_| action == Action::Revoke) {
-                    Some(group) => Err(Stopped::Refused(grants::held_by_group(email, name, group))),
+                    Some(group) => Err(Stopped::Ended(grants::held_by_group(email, name, group))),
                     None => Ok(Fate::AlreadySo),
                 };
             };
@@ -119,7 +117,7 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
                 match (settings.guards.last_role, of.in_group) {
                     (LastRole::RemoveMember, None) => return removal(ports, settings, of, &record).await,
                     (LastRole::RemoveMember, Some(group)) => {
-                        return Err(Stopped::Refused(grants::more_through(email, name, group)));
+                        return Err(Stopped::Ended(grants::more_through(email, name, group)));
                     }
                     (LastRole::MinimalAccess, _) => {
                         edit.grant.extend(of.minimal);
@@ -128,18 +126,17 @@ async fn fate<P: Clock + Sql>(ports: &P, settings: &Settings, of: &Thought<'_>) 
                     (LastRole::Refuse, _) => {}
                 }
                 if !policies::give_something(&left) {
-                    return Err(Stopped::Refused(grants::last_role(email, name)));
+                    return Err(Stopped::Ended(grants::last_role(email, name)));
                 }
             }
             if held.iter().any(|policy| policy.access == Access::Unknown) {
-                return Err(Stopped::Refused(outcomes::unknown_policy(email)));
+                return Err(Stopped::Ended(outcomes::unknown_policy(email)));
             }
             after.atoms = atoms(&left).into_iter().collect();
             would = match action {
-                Action::Grant if of.is_new => format!("would have invited {email} with {ACCOUNT}"),
-                Action::Grant => format!("would have granted {name} to {email}"),
-                Action::Revoke if edit.grant.is_empty() => format!("would have revoked {name} from {email}"),
-                Action::Revoke => grants::would_leave_minimal(email, name),
+                Action::Grant if of.is_new => accounts::would_invite(email, name),
+                Action::Revoke if !edit.grant.is_empty() => grants::would_leave_minimal(email, name),
+                action => grants::would_change(action, email, name),
             };
             Planned::policies(&record, edit.grant.into_iter().collect(), edit.revoke.into_iter().collect(), &would)
         }
@@ -155,7 +152,7 @@ async fn removal<P: Clock + Sql>(
     of: &Thought<'_>,
     record: &MemberRecord,
 ) -> Result<Fate, Stopped> {
-    let would = format!("would have removed {} from the account", of.member.email);
+    let would = accounts::would_remove(&of.member.email, of.member.status);
     guards::judge(&Generation { ports, settings, of }, &Planned::remove(record, &would)).await?;
     Ok(Fate::Made(None))
 }
@@ -183,10 +180,9 @@ struct Generation<'a, P> {
 }
 
 impl<P: Clock + Sql> Generation<'_, P> {
-    /// The permission group of Super Administrator, as far as a sync learned it.
+    /// The permission group of Super Administrator that a sync learned, else the role's own id.
     fn admin(&self) -> Result<Option<PermissionGroupId>, Stopped> {
-        let Some(role) = super_administrator::role() else { return Ok(None) };
-        Ok(names::permission_group_of(self.ports, role)?.or_else(|| Some(role.into())))
+        Ok(super_admins::learned_group(self.ports)?.or_else(|| Some(super_administrator::role()?.into())))
     }
 }
 
@@ -207,7 +203,7 @@ impl<P: Clock + Sql> Evidence for Generation<'_, P> {
             return Ok(());
         }
         guards::provisioning(self.settings, planned.would)?;
-        Err(Stopped::Refused(Outcome::NotNow { message: guards::no_room(guards, count, counted), retry_at: None }))
+        Err(Stopped::Ended(Outcome::NotNow { message: guards::no_room(guards, count, counted), retry_at: None }))
     }
 
     async fn loses_admin(&self, member: &MemberRecord, planned: &Planned<'_>) -> Result<bool, Stopped> {

@@ -40,14 +40,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 };
             }
         }
-        let would = match action {
-            Action::Grant => format!("would have granted {name} to {email}"),
-            Action::Revoke => format!("would have revoked {name} from {email}"),
-        };
+        let would = would_change(action, &email, &name);
         // Also where it is so already: what is seen may be the work of a write that came late, which took along what others were told.
         let change = match self.write(member.clone(), &edit, &would).await {
             // A guard forbids that to be taken back. The aftercare says so; what was asked for here is so all the same.
-            Err(Stopped::Refused(Outcome::Refused { .. })) if planned.is_none() => {
+            Err(Stopped::Ended(Outcome::Refused { .. })) if planned.is_none() => {
                 open_writes::amended(self.ports, member.id, &edit.grant, &edit.revoke)?;
                 come_back::follow(self.ports, self.id, &member, Meanwhile::Edited(&edit))?;
                 EditOutcome::AlreadySo(Box::new(member))
@@ -113,8 +110,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         ended: Result<Outcome, Stopped>,
         member: &MemberRecord,
     ) -> Result<Outcome, Stopped> {
-        let (Ok(Outcome::Refused { code, message }) | Err(Stopped::Refused(Outcome::Refused { code, message }))) =
-            &ended
+        let (Ok(Outcome::Refused { code, message }) | Err(Stopped::Ended(Outcome::Refused { code, message }))) = &ended
         else {
             return ended;
         };
@@ -206,9 +202,17 @@ pub(super) fn denied(email: &str, name: &str) -> Outcome {
     )
 }
 
-/// What the revoke of the last access would have done while provisioning is off, where it leaves Minimal Account Access.
+/// What a grant or a revoke would have done while provisioning is off.
+pub(super) fn would_change(action: Action, email: &str, name: &str) -> String {
+    match action {
+        Action::Grant => format!("would have granted {name} to {email}"),
+        Action::Revoke => format!("would have revoked {name} from {email}"),
+    }
+}
+
+/// The same of the revoke of the last access, where it leaves Minimal Account Access.
 pub(super) fn would_leave_minimal(email: &str, name: &str) -> String {
-    format!("would have revoked {name} from {email} and left them with Minimal Account Access")
+    would_change(Action::Revoke, email, name) + " and left them with Minimal Account Access"
 }
 
 /// What that revoke is told where it is to remove the member, who has more through a user group.

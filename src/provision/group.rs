@@ -13,7 +13,7 @@ use super::work::{Work, done};
 use super::{apart, journal, last_writes, read};
 use crate::account::Stopped;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Failure, MemberRecord};
+use crate::cloudflare::{ApiError, Failure, MemberRecord, ray_told};
 use crate::model::ask::Action;
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal};
@@ -84,6 +84,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 }
 
+/// What it would have done while provisioning is off.
+pub(super) fn would_put(email: &str, name: &str, is_in: bool) -> String {
+    if is_in {
+        format!("would have put {email} into the group {name}")
+    } else {
+        format!("would have taken {email} out of the group {name}")
+    }
+}
+
 /// Puts a member into a group, or takes the member out, where the guards let it pass; whether that shows.
 pub(super) async fn put<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
@@ -92,16 +101,8 @@ pub(super) async fn put<P: Http + KeyValue + Clock + Sql>(
     member: &MemberRecord,
     is_in: bool,
 ) -> Result<bool, Stopped> {
-    let email = &member.email;
-    let would;
-    let planned = if is_in {
-        would = format!("would have put {email} into the group {name}");
-        Planned::join(member, &would)
-    } else {
-        would = format!("would have taken {email} out of the group {name}");
-        Planned::leave(member, group, &would)
-    };
-    let passage = guards::check(asking, &planned).await?;
+    let would = would_put(&member.email, name, is_in);
+    let passage = guards::check(asking, &Planned::membership(member, group, is_in, &would)).await?;
     send(asking, &passage, group, name, member, is_in).await
 }
 
@@ -139,19 +140,17 @@ fn begin<P: Http + Clock + Sql>(
     member: &MemberRecord,
     loses_admin: bool,
 ) -> Result<i64, Stopped> {
-    let (now, planned) = (asking.ports.now(), BTreeSet::new());
-    let (operation, planned) = (asking.operation, &planned);
-    let may_replace = false;
+    let none = BTreeSet::new();
     let write = Write {
-        operation,
+        operation: asking.operation,
         kind,
         member,
-        held: planned,
-        planned,
+        held: &none,
+        planned: &none,
         loses_admin,
-        may_replace,
+        may_replace: false,
         read_at: asking.client.asked_at(),
-        now,
+        now: asking.ports.now(),
     };
     Ok(open_writes::begin(asking.ports, &write)?)
 }
@@ -229,7 +228,7 @@ async fn send<P: Http + KeyValue + Clock + Sql>(
             }
         }
     };
-    let ray = client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+    let ray = ray_told(client.ray().as_deref());
     note(asking, &format!("{did}{ray}"))?;
     if is_answered {
         // It was carried out by now, whenever that shows.
@@ -271,12 +270,12 @@ async fn shows<P: Http + KeyValue + Clock + Sql>(
 }
 
 fn no_such_group(name: &str, failure: &Failure) -> Stopped {
-    Stopped::Refused(Outcome::refused(
+    Stopped::refused(
         Refusal::UnknownEntitlement,
         format!(
             "Cloudflare has no user group {name} any more ({failure}); sync this connector, so that it is not offered."
         ),
-    ))
+    )
 }
 
 /// What Cloudflare's refusal of a group's change means. Its words are the only sign there is (`reference/cloudflare.md` 2.6).
@@ -288,20 +287,20 @@ fn refusal(error: ApiError, name: &str, email: &str) -> Stopped {
         _ => return not_carried_out(error),
     };
     if said.contains("dsr enabled") {
-        return Stopped::Refused(Outcome::refused(
+        return Stopped::refused(
             Refusal::NotEligible,
             format!(
                 "{email} cannot be in a user group, since Cloudflare has not enabled domain-scoped roles for them ({error}); give the roles of the group {name} one by one."
             ),
-        ));
+        );
     }
     if said.contains("scim") || said.contains("identity provider") {
-        return Stopped::Refused(Outcome::refused(
+        return Stopped::refused(
             Refusal::ManagedElsewhere,
             format!(
                 "The members of the user group {name} are managed by an identity provider through SCIM ({error}); change the group there."
             ),
-        ));
+        );
     }
     not_carried_out(error)
 }

@@ -71,14 +71,9 @@ impl<'m> Planned<'m> {
         Self { member: Some(member), email, gains: BTreeSet::new(), loses: BTreeSet::new(), what, would }
     }
 
-    /// A member comes into a user group.
-    pub(super) const fn join(member: &'m MemberRecord, would: &'m str) -> Self {
-        Self::of(member, Deed::Join, would)
-    }
-
-    /// A member leaves a user group.
-    pub(super) const fn leave(member: &'m MemberRecord, group: UserGroupId, would: &'m str) -> Self {
-        Self::of(member, Deed::Leave(group), would)
+    /// A member comes into a user group, or leaves it.
+    pub(super) const fn membership(member: &'m MemberRecord, group: UserGroupId, is_in: bool, would: &'m str) -> Self {
+        Self::of(member, if is_in { Deed::Join } else { Deed::Leave(group) }, would)
     }
 
     /// The membership ends.
@@ -163,7 +158,7 @@ pub(super) async fn check<P: Http + KeyValue + Clock + Sql>(
     planned: &Planned<'_>,
 ) -> Result<Passage, Stopped> {
     let judged = judge(asking, planned).await;
-    if let Err(Stopped::Refused(Outcome::NotNow { message, .. })) = &judged
+    if let Err(Stopped::Ended(Outcome::NotNow { message, .. })) = &judged
         && removals::stand_in_line(asking.ports, asking.operation)?
     {
         // This is said once, and not with each look.
@@ -313,7 +308,7 @@ pub(super) fn in_line(sql: &dyn Sql, settings: &Settings, operation: EntryId, no
         return Ok(());
     }
     if let Some(newer) = journal::superseded_by(sql, operation)? {
-        return Err(Stopped::Refused(superseded(newer)));
+        return Err(Stopped::Ended(superseded(newer)));
     }
     some_removals(&settings.guards)?;
     provisioning(settings, "would have carried out this revoke once there is room")?;
@@ -322,7 +317,7 @@ pub(super) fn in_line(sql: &dyn Sql, settings: &Settings, operation: EntryId, no
         return Ok(());
     }
     let message = "MAX_REMOVALS_PER_HOUR leaves no room for it yet".to_owned();
-    Err(Stopped::Refused(Outcome::NotNow { message, retry_at }))
+    Err(Stopped::Ended(Outcome::NotNow { message, retry_at }))
 }
 
 /// At most `MAX_REMOVALS_PER_HOUR` within an hour. Who finds no place is put off until there is one, and the status says so.
@@ -358,7 +353,7 @@ fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>
     if !asking.comes_again {
         return refuse(Refusal::RemovalCap, format!("{message}, then ask again."));
     }
-    Err(Stopped::Refused(Outcome::NotNow { message, retry_at: Some(retry_at) }))
+    Err(Stopped::Ended(Outcome::NotNow { message, retry_at: Some(retry_at) }))
 }
 
 /// The user group through which a member holds an atom, asked of Cloudflare now; `None` is the proof that there is none.
@@ -373,13 +368,13 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
         UserGroups::Listed(groups) => groups,
         UserGroups::Absent => return Ok(None),
         UserGroups::Hidden(error) => {
-            return Err(Stopped::Refused(Outcome::refused(
+            return Err(Stopped::refused(
                 Refusal::HeldThroughGroup,
                 format!(
                     "The connector's API token may not read the account's user groups ({error}), so it cannot be known whether {} has this through one of them; give the token Account Settings: Read, then ask again.",
                     member.email
                 ),
-            )));
+            ));
         }
     };
     for group in groups {
@@ -401,5 +396,5 @@ pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
 }
 
 pub(super) fn refuse(code: Refusal, message: String) -> Result<(), Stopped> {
-    Err(Stopped::Refused(Outcome::refused(code, message)))
+    Err(Stopped::refused(code, message))
 }

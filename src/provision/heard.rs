@@ -27,6 +27,8 @@ const MOST_PAGES: u32 = 5;
 pub enum Look {
     /// What was read is noted.
     Noted,
+    /// The same, but for what was taken and is held again: that it was taken is to be published first.
+    GivenBack,
     /// It is not believed: right after a write of ours it may be behind.
     Doubtful,
     /// There is no such membership, or none that counts.
@@ -111,9 +113,13 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
             Some((group, is_in))
         }
     };
-    let left = Aftermath { member: &record, gone: false, group: is_in, is_fresh: false };
+    let mut left = Aftermath { member: &record, gone: false, group: is_in, about: None, is_fresh: false };
+    let is_given_back = overlay::is_given_back(ports, &left)?;
+    if is_given_back {
+        left.group = None;
+    }
     overlay::note(ports, Some(snapshot), left, ports.now()).await?;
-    Ok(Look::Noted)
+    Ok(if is_given_back { Look::GivenBack } else { Look::Noted })
 }
 
 /// Notes that memberships are gone. Whose they were is looked for once for all of them: a person's row stands under the user, and what
@@ -161,11 +167,11 @@ pub async fn note_gone<P: Http + KeyValue + Clock + Sql>(
         if let Some(with) = with {
             match look(ports, with, locks, member.member_id, None).await? {
                 Look::Gone => {}
-                Look::Noted => continue,
+                Look::Noted | Look::GivenBack => continue,
                 Look::Doubtful | Look::Sweep => return Err(Stopped::NotNow("they were not gone for sure".to_owned())),
             }
         }
-        let left = Aftermath { member: &stub(member), gone: true, group: None, is_fresh: false };
+        let left = Aftermath { member: &stub(member), gone: true, group: None, about: None, is_fresh: false };
         overlay::note(ports, Some(snapshot), left, ports.now()).await?;
     }
     Ok(())

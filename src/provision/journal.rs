@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use super::incident::{self, Incident};
-use super::removals;
+use super::removals::{self, IN_LINE, TRIED_IN_VAIN};
 use super::resolve::{Counterpart, What};
 use super::{callback, open_writes};
 use crate::account::expiry::{self, EXPIRY_KEY};
@@ -177,26 +177,26 @@ pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestam
     Ok(Arrival::New(EntryId(id)))
 }
 
-/// Notes that an attempt begins; returns which one it is, the first being 1.
+/// Notes that an attempt begins; returns which one it is, the first being 1. Should nobody note its end, it is due again then, and up to five minutes
+/// later after some whose end nobody noted: one that takes the Coordinator with it each time must not do so all the time. One that waited for its place
+/// often has those five minutes too.
 pub fn begin(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<i64, SqlError> {
-    let value = sql.one(
-        "UPDATE operation SET attempts = attempts + 1, due_at = ? WHERE id = ? AND outcome IS NULL RETURNING attempts",
+    let attempt = sql.number(
+        "UPDATE operation SET attempts = attempts + 1, due_at = ?1 + 60000 * MAX(0, MIN(attempts - put_offs - 5, 5)) \
+         WHERE id = ?2 AND outcome IS NULL RETURNING attempts",
         &[due_at.into(), id.0.into()],
     )?;
-    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(1))
+    Ok(attempt.unwrap_or(1))
 }
-
-/// After so many attempts that came to nothing an operation takes up no room: it is tried every few minutes at most.
-const TRIED_IN_VAIN: i64 = 4;
 
 /// How many operations are under way that end a grant for a time. Those that fail again and again leave room to the others, unless
 /// they wait for room among the removals: each of those keeps what is asked for later waiting.
 pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     let statement = format!(
         "SELECT COUNT(*) FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%' \
-            AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes = -2))"
+            AND (put_offs < {TRIED_IN_VAIN} OR id IN (SELECT operation FROM removal WHERE writes = {IN_LINE}))"
     );
-    Ok(sql.one(&statement, &[])?.as_ref().and_then(SqlValue::integer).unwrap_or_default())
+    Ok(sql.number(&statement, &[])?.unwrap_or_default())
 }
 
 /// How old an operation is, as a number of SQL's: its own, and where it ends a grant for a time that of the operation which granted it.
@@ -263,8 +263,8 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
                 OR (newer.entitlement = ?2 AND json_extract(newer.request, '$.action') = 'revoke')) \
          ORDER BY newer.id DESC LIMIT 1"
     );
-    let value = sql.one(&statement, &[id.0.into(), Holding::ACCOUNT.into(), i64::from(ends_account).into()])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(EntryId))
+    let newer = sql.number(&statement, &[id.0.into(), Holding::ACCOUNT.into(), i64::from(ends_account).into()])?;
+    Ok(newer.map(EntryId))
 }
 
 /// A grant for a person that is under way and would be lost with the account: where this operation ends a grant for a time, one that is newer than
@@ -364,7 +364,7 @@ pub(super) fn took_effect(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
 /// has it, or gives something to who has it, unless it was refused for another reason than a revoke that came later.
 pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Result<bool, SqlError> {
     for email in emails {
-        let value = sql.one(
+        let is_known = sql.has(
             "SELECT 1 FROM operation WHERE email = ?1 AND id <> ?2 \
                 AND (wrote = 1 OR (member <> '' AND json_extract(outcome, '$.outcome') = 'done') \
                     OR (json_extract(request, '$.action') = 'grant' \
@@ -372,7 +372,7 @@ pub(super) fn knows_account(sql: &dyn Sql, id: EntryId, emails: &[String]) -> Re
              LIMIT 1",
             &[address::folded(email).into(), id.0.into(), Refusal::Superseded.as_str().into()],
         )?;
-        if value.is_some() {
+        if is_known {
             return Ok(true);
         }
     }
@@ -477,11 +477,11 @@ pub fn waits(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) -> Result<()
 pub fn came_to_nothing(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) -> Result<i64, SqlError> {
     waits(sql, id, why, now)?;
     removals::give_back(sql, id)?;
-    let rows = sql.query(
+    let put_offs = sql.number(
         "UPDATE operation SET put_offs = put_offs + 1 WHERE id = ? AND outcome IS NULL RETURNING put_offs",
         &[id.0.into()],
     )?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(1))
+    Ok(put_offs.unwrap_or(1))
 }
 
 /// Notes what was found out later, whether the operation is settled or not; its outcome stays.
@@ -494,14 +494,13 @@ pub fn remark(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<
 /// Whether the trail of an operation with a member has this in it, as the ray id of an answer.
 pub(super) fn has_in_trail(sql: &dyn Sql, member: MemberId, ray: &str) -> Result<bool, SqlError> {
     let statement = "SELECT 1 FROM operation WHERE member = ? AND instr(trail, ?)";
-    Ok(sql.one(statement, &[member.to_string().into(), ray.into()])?.is_some())
+    sql.has(statement, &[member.to_string().into(), ray.into()])
 }
 
 /// An operation's trail with one line more, while there is room.
 fn lengthened(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<String, SqlError> {
-    let trail = sql.query("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
-    let trail = trail.first().and_then(|row| row.first()).and_then(SqlValue::text).unwrap_or("[]");
-    let mut trail: Vec<String> = json::read_str(trail).unwrap_or_default();
+    let trail = sql.text("SELECT trail FROM operation WHERE id = ?", &[id.0.into()])?;
+    let mut trail: Vec<String> = trail.and_then(|text| json::read_str(&text).ok()).unwrap_or_default();
     if trail.len() < MAX_TRAIL {
         trail.push(format!("{now} {line}"));
     }
@@ -570,22 +569,30 @@ pub fn settle_unreadable(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> 
 
 /// How an operation ended, where it did: this much can be read of one whose rest cannot.
 pub fn outcome(sql: &dyn Sql, id: EntryId) -> Result<Option<Outcome>, SqlError> {
-    let value = sql.one("SELECT outcome FROM operation WHERE id = ?", &[id.0.into()])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| json::read_str(text).ok()))
+    let outcome = sql.text("SELECT outcome FROM operation WHERE id = ?", &[id.0.into()])?;
+    Ok(outcome.and_then(|text| json::read_str(&text).ok()))
 }
 
 /// When the next operation is due.
 pub fn next_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT MIN(due_at) FROM operation WHERE due_at IS NOT NULL", &[])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.time("SELECT MIN(due_at) FROM operation WHERE due_at IS NOT NULL", &[])
 }
 
 /// One entry, by its number or its key.
 pub fn find(sql: &dyn Sql, id_or_key: &str) -> Result<Option<Entry>, SqlError> {
-    let rows = match id_or_key.parse::<i64>() {
-        Ok(id) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE id = ?"), &[id.into()])?,
-        Err(_) => sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE key = ?"), &[id_or_key.into()])?,
-    };
+    match id_or_key.parse() {
+        Ok(id) => by_id(sql, EntryId(id)),
+        Err(_) => one(sql, "key", id_or_key.into()),
+    }
+}
+
+/// One entry, by its number.
+pub fn by_id(sql: &dyn Sql, id: EntryId) -> Result<Option<Entry>, SqlError> {
+    one(sql, "id", id.0.into())
+}
+
+fn one(sql: &dyn Sql, column: &str, value: SqlValue) -> Result<Option<Entry>, SqlError> {
+    let rows = sql.query(&format!("SELECT {COLUMNS} FROM operation WHERE {column} = ?"), &[value])?;
     let entry = rows::readable(sql, TABLE, &rows, |row| entry(row).ok())?.pop();
     entry.map(|entry| with_incidents(sql, entry)).transpose()
 }
@@ -667,7 +674,7 @@ pub fn own_since(sql: &dyn Sql, since: Timestamp, until: Timestamp) -> Result<Ve
 /// Reads an operation of ours with its number, from the columns that `own_since` asks for.
 fn own(row: &[SqlValue]) -> Option<(EntryId, Own)> {
     let text = |place: usize| row.get(place).and_then(SqlValue::text);
-    let time = |place: usize| row.get(place).and_then(SqlValue::integer).map(Timestamp::from_millis);
+    let time = |place: usize| row.get(place).and_then(SqlValue::time);
     let own = Own {
         request: text(1).and_then(|text| json::read_str(text).ok())?,
         email: text(2).map(str::to_owned),
@@ -747,25 +754,24 @@ pub fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
 pub(super) fn cancels_invitation(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     let statement = "SELECT 1 FROM operation WHERE id = ? AND json_extract(request, '$.origin.by') IN ('rest', 'page') \
         AND COALESCE(json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.emails[0]')) IS NULL";
-    Ok(sql.one(statement, &[id.0.into()])?.is_some())
+    sql.has(statement, &[id.0.into()])
 }
 
 /// When an operation arrived.
 pub(super) fn received_at(sql: &dyn Sql, id: EntryId) -> Result<Timestamp, SqlError> {
-    let at = sql.one("SELECT received_at FROM operation WHERE id = ?", &[id.0.into()])?;
-    at.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis).ok_or_else(corrupt)
+    sql.time("SELECT received_at FROM operation WHERE id = ?", &[id.0.into()])?.ok_or_else(corrupt)
 }
 
 /// The member that an operation has written to, where it has.
 pub(super) fn written_member(sql: &dyn Sql, id: EntryId) -> Result<Option<MemberId>, SqlError> {
-    let member = sql.one("SELECT member FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
-    Ok(member.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
+    let member = sql.text("SELECT member FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
+    Ok(member.and_then(|text| text.parse().ok()))
 }
 
 /// What an operation is about that has written, where that is known.
 pub(super) fn written_access(sql: &dyn Sql, id: EntryId) -> Result<Option<Holding>, SqlError> {
-    let what = sql.one("SELECT entitlement FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
-    Ok(what.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
+    let what = sql.text("SELECT entitlement FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?;
+    Ok(what.and_then(|text| text.parse().ok()))
 }
 
 /// An operation that took this many requests is given up as well, whatever its tries: a day's 70 tries at what takes ten requests are
@@ -799,13 +805,12 @@ pub(super) fn spend(sql: &dyn Sql, id: EntryId, requests: u32) -> Result<(), Sql
 
 /// How many requests were sent for an operation so far.
 pub fn spent(sql: &dyn Sql, id: EntryId) -> Result<i64, SqlError> {
-    let value = sql.one("SELECT requests FROM spent WHERE operation = ?", &[id.0.into()])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
+    Ok(sql.number("SELECT requests FROM spent WHERE operation = ?", &[id.0.into()])?.unwrap_or_default())
 }
 
 /// Whether an operation is settled, or forgotten since it was settled long ago.
 pub(super) fn is_settled(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
-    Ok(sql.one("SELECT 1 FROM operation WHERE id = ? AND outcome IS NULL", &[id.0.into()])?.is_none())
+    Ok(!sql.has("SELECT 1 FROM operation WHERE id = ? AND outcome IS NULL", &[id.0.into()])?)
 }
 
 /// How the line of a trail begins that says that an attempt came to nothing.
@@ -829,7 +834,7 @@ pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
 
 fn entry(row: &[SqlValue]) -> Result<Entry, SqlError> {
     let text = |index: usize| row.get(index).and_then(SqlValue::text).map(str::to_owned);
-    let time = |index: usize| row.get(index).and_then(SqlValue::integer).map(Timestamp::from_millis);
+    let time = |index: usize| row.get(index).and_then(SqlValue::time);
     let required = |index: usize| text(index).ok_or_else(corrupt);
     // Of another version, it may mean something else than it seems to.
     if row.get(13).and_then(SqlValue::integer) != Some(1) {
@@ -963,6 +968,25 @@ mod tests {
         assert_eq!(put_offs(&desk, id), Some(101), "also where the trail is full");
         note(&desk, id, State::Writing, "writing the member's policies", desk.now()).unwrap();
         assert_eq!((put_offs(&desk, id), has_written(&desk, id).unwrap()), (Some(101), true));
+    }
+
+    #[test]
+    fn what_ends_with_the_coordinator_each_time_comes_again_ever_later_and_what_was_put_off_does_not() {
+        for is_put_off in [false, true] {
+            let desk = desk();
+            let id = new(&desk, None, Action::Revoke);
+            let mut waits = Vec::new();
+            for _ in 0..50 {
+                begin(&desk, id, desk.now().plus_secs(30)).unwrap();
+                waits.push(next_due(&desk).unwrap().unwrap().since(desk.now()) / 1_000);
+                if is_put_off {
+                    came_to_nothing(&desk, id, "no answer", desk.now()).unwrap();
+                }
+            }
+            assert_eq!(waits[..6], [30; 6]);
+            let later = if is_put_off { [30, 30] } else { [30 + 4 * 60, 30 + 5 * 60] };
+            assert_eq!([waits[9], waits[49]], later, "{is_put_off}");
+        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ pub(super) fn to_hold(sql: &dyn Sql, group: PermissionGroupId, now: Timestamp) -
     let rows = sql.query(
         "SELECT member FROM written AS last WHERE at >= ? AND instr(atoms, ?) > 0 \
             AND NOT EXISTS (SELECT 1 FROM written WHERE member = last.member AND at > last.at)",
-        &[now.plus_millis(-DISTRUST_MILLIS).into(), format!("{:?}/{group}/", Access::Allow).into()],
+        &[now.plus_millis(-DISTRUST_MILLIS).into(), format!("{}/{group}/", stored(Access::Allow)).into()],
     )?;
     Ok(rows.iter().filter_map(|row| row.first()?.text()?.parse().ok()).collect())
 }
@@ -208,16 +208,25 @@ fn encode(atoms: &BTreeSet<Atom>) -> String {
     let mut text = String::with_capacity(atoms.len() * 67);
     for atom in atoms {
         // Writing to a String does not fail.
-        let _ = write!(text, "{:?}/{}/{} ", atom.access, atom.permission_group, atom.resource_group);
+        let _ = write!(text, "{}/{}/{} ", stored(atom.access), atom.permission_group, atom.resource_group);
     }
     text
+}
+
+/// An atom's access as the table has it: what an earlier version noted is compared with it.
+const fn stored(access: Access) -> &'static str {
+    match access {
+        Access::Allow => "Allow",
+        Access::Deny => "Deny",
+        Access::Unknown => "Unknown",
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use crate::base::tree::BTreeSet;
 
-    use super::{init, note, stale_until, was_so_before};
+    use super::{encode, init, note, stale_until, was_so_before};
     use crate::base::fakes::Desk;
     use crate::base::ports::{Clock, Sql as _};
     use crate::base::rows;
@@ -262,6 +271,15 @@ mod tests {
         assert_eq!(rows::counts(&desk).unwrap().len(), 1);
         desk.advance(61);
         assert!(!stale(jane, &[4]));
+    }
+
+    /// Else nothing that was written before an update would be known again after it.
+    #[test]
+    fn a_state_is_noted_in_the_same_words_by_every_version() {
+        for (access, word) in [(Access::Allow, "Allow"), (Access::Deny, "Deny"), (Access::Unknown, "Unknown")] {
+            let state = state(&[1]).into_iter().map(|atom| Atom { access, ..atom }).collect();
+            assert_eq!(encode(&state), format!("{word}/{:032x}/{:032x} ", 1, 0));
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) mod resolve;
 mod settings;
 mod shared;
 mod super_admins;
+mod user_groups;
 mod work;
 
 pub use come_back::must_go_on;
@@ -99,14 +100,12 @@ pub async fn try_once<P: Http + KeyValue + Clock + Sql>(
     let ended = ended.and_then(|outcome| whose_account(ports, id, request, outcome));
     let was_turned_away = match &ended {
         Err(Stopped::Api(ApiError::NoSeat)) => true,
-        Err(Stopped::Refused(Outcome::NotNow { .. })) => {
-            removals::waits(ports, id).is_ok_and(|waits| !waits.is_empty())
-        }
+        Err(Stopped::Ended(Outcome::NotNow { .. })) => removals::waits(ports, id).is_ok_and(|waits| !waits.is_empty()),
         _ => false,
     };
     let over_at = if let Err(Stopped::Until(_, at)) = &ended { Some(*at) } else { None };
     let outcome = match ended {
-        Ok(outcome) | Err(Stopped::Refused(outcome)) => outcome,
+        Ok(outcome) | Err(Stopped::Ended(outcome)) => outcome,
         Err(Stopped::Api(error)) => match (after(&error), journal::has_written(ports, id)) {
             // A write that is refused ends as [`not_carried_out`], so this is a read: that it is refused says nothing of what was
             // written before, and nobody must be told that it was not.
@@ -339,7 +338,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     }
 
     /// The subject's membership, where it is not in the list, which may be behind what we did a moment ago, and may not have who declined our invitation: they
-    /// can be invited anew only once that is taken away.
+    /// can be invited again only once that is taken away.
     async fn unlisted(&self) -> Result<Meant<MemberRecord>, Stopped> {
         let is_of_account = self.request.action == Action::Grant || self.what.access == Counterpart::Account;
         let lately = self.ports.now().plus_millis(-late::STALE_MILLIS);
@@ -380,7 +379,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             renewal::invited(self.ports, member.id, &atoms(&member.own_policies()?), self.ports.now())?;
         }
         if let Some(newer) = journal::superseded_by(self.ports, self.id)? {
-            return self.or_invited(Err(Stopped::Refused(superseded(newer))), &member).await;
+            return self.or_invited(Err(Stopped::Ended(superseded(newer))), &member).await;
         }
         if !member.status.is_member() && self.request.action == Action::Grant {
             // Whatever was written to it, the person would not have.

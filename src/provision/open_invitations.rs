@@ -33,11 +33,11 @@ pub(super) fn begin(
 ) -> Result<i64, SqlError> {
     sql.query("DELETE FROM open_invitation WHERE at <= ?", &[now.plus_secs(-LONGEST_LIFE_SECS).into()])?;
     follow(sql, email, true)?;
-    let value = sql.one(
+    let id = sql.number(
         "INSERT INTO open_invitation (operation, email, planned, at) VALUES (?, ?, ?, ?) RETURNING id",
         &[operation.0.into(), address::folded(email).into(), serde_json::to_string(planned)?.into(), now.into()],
     )?;
-    value.as_ref().and_then(SqlValue::integer).ok_or_else(|| SqlError::unreadable("an invitation that was sent"))
+    id.ok_or_else(|| SqlError::unreadable("an invitation that was sent"))
 }
 
 /// Whether another one was sent since: then who is a member may be so by that one.
@@ -80,11 +80,11 @@ pub(super) fn shown(sql: &dyn Sql, member: &MemberRecord) -> Result<bool, SqlErr
 
 /// Until when an invitation that an operation sent, and that nobody answered, may be carried out.
 pub(super) fn sent_for(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<Option<Timestamp>, SqlError> {
-    let at = sql.one(
+    let at = sql.time(
         "SELECT MAX(at) FROM open_invitation WHERE operation = ? AND at > ?",
         &[operation.0.into(), now.plus_secs(-LONGEST_LIFE_SECS).into()],
     )?;
-    Ok(at.as_ref().and_then(SqlValue::integer).map(|at| Timestamp::from_millis(at).plus_secs(LONGEST_LIFE_SECS)))
+    Ok(at.map(|at| at.plus_secs(LONGEST_LIFE_SECS)))
 }
 
 /// Until when an invitation that nobody answered may make somebody of these addresses a member; anybody, where no address is known. `None`

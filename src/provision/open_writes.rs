@@ -123,7 +123,7 @@ pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
     removals::sent(sql, write.operation, write.now)?;
     let after = |secs: Option<&i64>| write.now.plus_secs(secs.copied().unwrap_or_default());
     let look_at = write.may_replace.then(|| after(LOOKS.first()));
-    let value = sql.one(
+    let id = sql.number(
         "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, look_at, kind, user_group, loses_admin, held) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         &[
@@ -141,7 +141,7 @@ pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
             encode(write.held)?.into(),
         ],
     )?;
-    value.as_ref().and_then(SqlValue::integer).ok_or_else(corrupt)
+    id.ok_or_else(corrupt)
 }
 
 /// Notes the answer to a write; `may_come_late` where there was none that would exclude it.
@@ -161,8 +161,7 @@ pub(super) fn answered(
 
 /// Forgets a write that Cloudflare refused.
 pub(super) fn refused(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
-    let rows = sql.query("DELETE FROM sent WHERE id = ? RETURNING operation", &[id.into()])?;
-    match rows.first().and_then(|row| row.first()).and_then(SqlValue::integer) {
+    match sql.number("DELETE FROM sent WHERE id = ? RETURNING operation", &[id.into()])? {
         Some(operation) => removals::not_carried_out(sql, EntryId(operation)),
         None => Ok(()),
     }
@@ -290,7 +289,7 @@ pub(super) fn removed(sql: &dyn Sql, id: i64, ray: Option<&str>, now: Timestamp)
 /// Whether an operation has sent a removal that was not refused, and of which it is not known yet who else wrote.
 pub(super) fn has_removed(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
     let statement = "SELECT 1 FROM sent WHERE operation = ? AND kind = 'removal'";
-    Ok(sql.one(statement, &[operation.0.into()])?.is_some())
+    sql.has(statement, &[operation.0.into()])
 }
 
 /// Notes that a membership was seen to be gone: nothing that was sent for it can be carried out any more.
@@ -306,11 +305,10 @@ pub(super) fn removal_open_until(
     for_secs: i64,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
-    let rows = sql.query(
+    let sent_at = sql.time(
         "SELECT MAX(sent_at) FROM sent WHERE member = ? AND kind = 'removal' AND check_at IS NOT NULL",
         &[member.to_string().into()],
     )?;
-    let sent_at = rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).map(Timestamp::from_millis);
     Ok(sent_at.map(|at| at.plus_secs(for_secs)).filter(|until| *until > now))
 }
 
@@ -417,12 +415,11 @@ pub(super) fn look_due(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 }
 
 fn first(sql: &dyn Sql, column: &str) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL AND {READABLE}"), &[])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.time(&format!("SELECT MIN({column}) FROM sent WHERE {column} IS NOT NULL AND {READABLE}"), &[])
 }
 
 /// Which rows are not set aside: one that is must not take the place of those that are asked for a few at a time.
-const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'sent')";
+const READABLE: &str = rows::not_set_aside!("id", "sent");
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<OpenWrite>, SqlError> {
     rows::readable(sql, "sent", &select(sql, &format!("{READABLE} AND {condition}"), params)?, sent)
@@ -459,7 +456,6 @@ fn sent(row: &[SqlValue]) -> Option<OpenWrite> {
     };
     // Of another version, it may mean something else than it seems to.
     version.integer().filter(|version| *version == 1)?;
-    let time = |value: &SqlValue| value.integer().map(Timestamp::from_millis);
     let expected = match expected.text() {
         Some(text) => Some(json::read_str(text).ok()?),
         None => None,
@@ -479,9 +475,9 @@ fn sent(row: &[SqlValue]) -> Option<OpenWrite> {
         planned: json::read_str(planned.text()?).ok()?,
         expected,
         expected_in: is_in.integer().map(|is_in| is_in != 0),
-        read_at: time(read_at)?,
-        at: time(at)?,
-        answered_at: time(answered_at),
+        read_at: read_at.time()?,
+        at: at.time()?,
+        answered_at: answered_at.time(),
         ray: ray.text().map(str::to_owned),
         looks: looks.integer()?,
     })

@@ -32,13 +32,13 @@ pub(super) fn not_carried_out(error: ApiError) -> Stopped {
     match (after(&error), &error) {
         (_, ApiError::NotFound(_)) | (Outcome::NotNow { .. }, _) => error.into(),
         // A token that was made while `PROVISIONING` was off reads everything, so that nothing else tells it.
-        (_, ApiError::Forbidden(_)) => Stopped::Refused(Outcome::refused(
+        (_, ApiError::Forbidden(_)) => Stopped::refused(
             Refusal::Cloudflare,
             format!(
                 "Cloudflare refused: {error}; give the token Account Settings: Edit in Cloudflare's dashboard, its value stays the same."
             ),
-        )),
-        (refused, _) => Stopped::Refused(refused),
+        ),
+        (refused, _) => Stopped::Ended(refused),
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn refused(sql: &dyn Sql, id: EntryId, before: bool, error: ApiError)
 /// What a refusal says, without its full stop, where an attempt ended so.
 pub(super) fn refusal(ended: &Result<Outcome, Stopped>) -> Option<&str> {
     match ended {
-        Ok(Outcome::Refused { message, .. }) | Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
+        Ok(Outcome::Refused { message, .. }) | Err(Stopped::Ended(Outcome::Refused { message, .. })) => {
             Some(message.trim_end_matches('.'))
         }
         _ => None,

@@ -4,7 +4,7 @@ use crate::account::Stopped;
 use crate::account::identity::{Owner, identity};
 use crate::base::ports::{Clock, Http, Sql};
 use crate::cloudflare::{Client, MemberRecord};
-use crate::model::operation::{Outcome, Refusal};
+use crate::model::operation::Refusal;
 
 /// The owner of the connector's own token is neither removed nor made less than Super Administrator: either would take the
 /// token's rights away with it. Where nobody tells who that is, no Super Administrator is.
@@ -34,5 +34,5 @@ pub(super) fn spared_by(owner: Owner, member: &MemberRecord, is_super_administra
         ),
         _ => return Ok(()),
     };
-    Err(Stopped::Refused(Outcome::refused(Refusal::TokenOwner, message)))
+    Err(Stopped::refused(Refusal::TokenOwner, message))
 }

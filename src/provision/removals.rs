@@ -7,6 +7,7 @@
 //! for a place sends nothing before its turn.
 
 use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::rows::is_table;
 use crate::base::time::Timestamp;
 use crate::model::operation::EntryId;
 
@@ -31,30 +32,55 @@ impl Count {
 /// The time within which removals are counted.
 pub(super) const WINDOW_SECS: i64 = 60 * 60;
 
-/// When one that found no place looks again, at the latest and at the soonest. Places of operations that are put off may be given
-/// back at any time.
-const LOOK_AGAIN_SECS: (i64, i64) = (30, 5 * 60);
+/// When one that found no place looks again at the soonest.
+const SOONEST_SECS: i64 = 30;
 
-/// The same at the latest of one that has twice as many before it as there are places: its turn is far off, and all that it may find is
+/// The same at the latest. Places of operations that are put off may be given back at any time.
+const LATEST_SECS: i64 = 5 * 60;
+
+/// The same of one that has twice as many before it as there are places: its turn is far off, and all that it may find is
 /// another configuration.
 const LOOK_SELDOM_SECS: i64 = 15 * 60;
 
 /// Once its turn has come, an operation fails this often at most before its age counts, however long it waited.
 const FEW_TIMES: i64 = 20;
 
+/// Numbers as SQL has them, of which longer statements are made.
+macro_rules! number {
+    (tried_in_vain) => {
+        "4"
+    };
+    (no_place) => {
+        "-1"
+    };
+    (in_line) => {
+        "-2"
+    };
+}
+
+/// After so many attempts that came to nothing an operation takes up no room: it is tried every few minutes at most.
+pub(super) const TRIED_IN_VAIN: &str = number!(tried_in_vain);
+
+/// The `writes` of an operation that has nothing to do but to wait for a place. Beside one that found none, or came to nothing with it, stands
+/// `no_place`: that one keeps nobody waiting.
+pub(super) const IN_LINE: &str = number!(in_line);
+
 /// Those that count: written within the hour, which began at `?1`, or of an operation that is not settled yet and may still write, or waits for a place;
 /// one that failed again and again lets others pass meanwhile.
-const COUNTS: &str = "(removal.writes >= 0 AND removal.at > ?1 OR EXISTS \
-    (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL \
-        AND CASE WHEN removal.writes < 0 THEN operation.put_offs < 4 ELSE operation.carried_out = 0 END))";
+const COUNTS: &str = concat!(
+    "(removal.writes >= 0 AND removal.at > ?1 OR EXISTS \
+        (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL \
+            AND CASE WHEN removal.writes < 0 THEN operation.put_offs < ",
+    number!(tried_in_vain),
+    " ELSE operation.carried_out = 0 END))"
+);
 
-/// Those before the operation `?2` among what is counted as `?3`: who has a place, and who came earlier and waits for one. Beside one that found
-/// no place, or came to nothing with it, stand -1 writes, and -2 once it has nothing to do but to wait for a place: the former keeps nobody waiting.
-const AHEAD: &str = "count = ?3 AND operation <> ?2 AND writes <> -1 AND (writes >= 0 OR operation < ?2)";
+/// Those before the operation `?2` among what is counted as `?3`: who has a place, and who came earlier and waits for one.
+const AHEAD: &str =
+    concat!("count = ?3 AND operation <> ?2 AND writes <> ", number!(no_place), " AND (writes >= 0 OR operation < ?2)");
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    let known = sql.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'removal'", &[])?;
-    if !known.is_empty() {
+    if is_table(sql, "removal")? {
         return Ok(());
     }
     sql.query(
@@ -101,12 +127,15 @@ pub(super) fn reserve(
         return Ok(Ok(()));
     }
     sql.query(
-        "INSERT INTO removal (operation, count, at, writes) VALUES (?, ?, ?, -1) \
-         ON CONFLICT (operation, count) DO UPDATE SET writes = MIN(writes, -1)",
+        concat!(
+            "INSERT INTO removal (operation, count, at, writes) VALUES (?, ?, ?, ",
+            number!(no_place),
+            ") ON CONFLICT (operation, count) DO UPDATE SET writes = MIN(writes, excluded.writes)"
+        ),
         &[operation.0.into(), count.as_str().into(), now.into()],
     )?;
     let again = look_again(sql, operation, count.as_str(), most, now)?;
-    Ok(Err(again.unwrap_or(now.plus_secs(LOOK_AGAIN_SECS.0))))
+    Ok(Err(again.unwrap_or(now.plus_secs(SOONEST_SECS))))
 }
 
 /// When an operation looks again for a place among at most `most`; nothing where there is room for it. Nothing is taken.
@@ -118,9 +147,8 @@ fn look_again(
     now: Timestamp,
 ) -> Result<Option<Timestamp>, SqlError> {
     let since = now.plus_secs(-WINDOW_SECS);
-    let number = |statement: &str, most: i64| -> Result<Option<i64>, SqlError> {
-        let value = sql.one(statement, &[since.into(), operation.0.into(), count.into(), most.into()])?;
-        Ok(value.as_ref().and_then(SqlValue::integer))
+    let number = |statement: &str, most: i64| {
+        sql.number(statement, &[since.into(), operation.0.into(), count.into(), most.into()])
     };
     // Hundreds may wait, and none of them goes through all of the others.
     let many = most.saturating_mul(2);
@@ -132,20 +160,29 @@ fn look_again(
     // By then so many are free that those who came before have theirs, and nobody wakes who would be too early.
     let free = "SELECT at FROM removal WHERE count = ?3 AND operation <> ?2 AND writes >= 0 AND at > ?1 ORDER BY at LIMIT 1 OFFSET ?4";
     let free = number(free, ahead - most)?;
-    let latest = now.plus_secs(if ahead < many { LOOK_AGAIN_SECS.1 } else { LOOK_SELDOM_SECS });
+    let latest = now.plus_secs(if ahead < many { LATEST_SECS } else { LOOK_SELDOM_SECS });
     let free = free.map_or(latest, |at| Timestamp::from_millis(at).plus_secs(WINDOW_SECS).plus_millis(1));
-    Ok(Some(free.clamp(now.plus_secs(LOOK_AGAIN_SECS.0), latest)))
+    Ok(Some(free.clamp(now.plus_secs(SOONEST_SECS), latest)))
 }
 
 /// Notes that an operation that found no place has nothing to do but to wait for one; whether that is new.
 pub(super) fn stand_in_line(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
-    let statement = "UPDATE removal SET writes = -2 WHERE operation = ? AND writes = -1 RETURNING operation";
+    let statement = concat!(
+        "UPDATE removal SET writes = ",
+        number!(in_line),
+        " WHERE operation = ? AND writes = ",
+        number!(no_place),
+        " RETURNING operation"
+    );
     Ok(!sql.query(statement, &[operation.0.into()])?.is_empty())
 }
 
 /// Among what an operation waits for a place and does nothing else: among nothing, mostly.
 pub(super) fn waits(sql: &dyn Sql, operation: EntryId) -> Result<Vec<Vec<SqlValue>>, SqlError> {
-    sql.query("SELECT count FROM removal WHERE operation = ? AND writes = -2", &[operation.0.into()])
+    sql.query(
+        concat!("SELECT count FROM removal WHERE operation = ? AND writes = ", number!(in_line)),
+        &[operation.0.into()],
+    )
 }
 
 /// When an operation that [`waits`] so for a place among at most `most` looks again; nothing where its turn has come.
@@ -170,16 +207,16 @@ pub(super) fn before_its_turn(
 /// Whether an operation has a place, or waits for one, and failed a few times at most: then the time went by before its turn.
 pub fn waited_for_room(sql: &dyn Sql, operation: EntryId) -> Result<bool, SqlError> {
     let statement = "SELECT 1 FROM removal JOIN operation ON operation.id = removal.operation WHERE removal.operation = ? AND put_offs <= ?";
-    Ok(sql.one(statement, &[operation.0.into(), FEW_TIMES.into()])?.is_some())
+    sql.has(statement, &[operation.0.into(), FEW_TIMES.into()])
 }
 
 /// How many count at the moment.
 pub(super) fn counted(sql: &dyn Sql, count: Count, now: Timestamp) -> Result<i64, SqlError> {
-    let rows = sql.query(
+    let counted = sql.number(
         &format!("SELECT COUNT(*) FROM removal WHERE count = ?2 AND writes >= 0 AND {COUNTS}"),
         &[now.plus_secs(-WINDOW_SECS).into(), count.as_str().into()],
     )?;
-    Ok(rows.first().and_then(|row| row.first()).and_then(SqlValue::integer).unwrap_or(0))
+    Ok(counted.unwrap_or_default())
 }
 
 /// Notes that a write of the operation is about to be sent: from now on its place is its own for an hour. Also where the only one was given back
@@ -202,7 +239,10 @@ pub(super) fn not_carried_out(sql: &dyn Sql, operation: EntryId) -> Result<(), S
 /// Gives the places of an operation back that is over, or came to nothing, where nothing was written for it. That it had its turn, or waits for it, stays
 /// known ([`waited_for_room`]).
 pub(super) fn give_back(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE removal SET writes = -1 WHERE operation = ? AND writes <= 0", &[operation.0.into()])?;
+    sql.query(
+        concat!("UPDATE removal SET writes = ", number!(no_place), " WHERE operation = ? AND writes <= 0"),
+        &[operation.0.into()],
+    )?;
     Ok(())
 }
 

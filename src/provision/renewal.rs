@@ -14,7 +14,7 @@ use super::work::{Work, done};
 use super::{apart, journal, last_writes, late, open_writes, read};
 use crate::account::Stopped;
 use crate::account::{expiry, find};
-use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError, SqlValue};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::base::tree::BTreeSet;
 use crate::cloudflare::{ApiError, MemberRecord};
@@ -76,8 +76,8 @@ fn succeeded(sql: &dyn Sql, member: MemberId, successor: MemberId, now: Timestam
 
 /// The invitation, or the membership that came of it, that one was renewed by which ConductorOne may still know.
 pub(super) fn successor(sql: &dyn Sql, member: MemberId) -> Result<Option<MemberId>, SqlError> {
-    let value = sql.one("SELECT successor FROM renewed WHERE member = ?", &[member.to_string().into()])?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(|text| text.parse().ok()))
+    let successor = sql.text("SELECT successor FROM renewed WHERE member = ?", &[member.to_string().into()])?;
+    Ok(successor.and_then(|text| text.parse().ok()))
 }
 
 /// Whether an invitation was sent by an operation, or since that arrived and by none that came later. One that wrote after it was sent did not send it.
@@ -92,8 +92,7 @@ pub(super) fn is_of(sql: &dyn Sql, operation: EntryId, member: MemberId) -> Resu
 }
 
 fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlError> {
-    let value = sql.one("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).map(Timestamp::from_millis))
+    sql.time("SELECT at FROM invited WHERE member = ?", &[member.to_string().into()])
 }
 
 impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
@@ -245,7 +244,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         match self.delete(&passage, &fresh, &line).await {
             Ok(true) => {}
             Ok(false) => return Ok(self.not_now(format!("Cloudflare still shows the invitation of {}", held.email), 5)),
-            Err(stopped @ (Stopped::Refused(_) | Stopped::Api(_))) => {
+            Err(stopped @ (Stopped::Ended(_) | Stopped::Api(_))) => {
                 // Nothing was taken away, so there is nothing to bring back, but for what this removal or an earlier one may take yet.
                 if self.may_be_removed_until(member)?.is_none() {
                     forget(self.ports, self.id)?;
@@ -278,12 +277,12 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     return Ok(self.not_now(format!("{email} is invited again, and not shown yet"), 10));
                 }
                 None => {
-                    return self.not_again(
+                    return Err(self.not_again(
                         Refusal::UnknownMember,
                         format!(
                             "The invitation of {email} was made again as {made}, and somebody removed that one, so it was not made once more; invite them with POST /v1/accounts where they are to be invited."
                         ),
-                    );
+                    )?);
                 }
                 found => found,
             }
@@ -303,20 +302,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let is_there = found.is_some();
         let member = match found {
             Some(found) => found,
-            None => match self.send_again(held.member, email).await? {
-                Ok(sent) => sent,
-                Err(outcome) => return Ok(outcome),
-            },
+            None => self.send_again(held.member, email).await?,
         };
         // Others may have come upon the new membership first, and what they were told of it stays so.
         let _turn = self.lock(&member.id.to_string()).await;
         let before = &held.policies;
         let mut held = self.still_held()?;
         let member = if is_there && held.made.is_none_or(|made| made != member.id) {
-            match self.complete(&held, member.id).await? {
-                Ok(member) => member,
-                Err(not_now) => return Ok(not_now),
-            }
+            self.complete(&held, member.id).await?
         } else if held.policies != *before {
             // What was told of it before it was changed under its lock is not what it holds.
             let fresh = read::member(self.ports, &self.client, member.id).await?;
@@ -329,18 +322,18 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         journal::resolved(self.ports, self.id, &member.id.to_string(), email, self.what.id)?;
         let mut missing = Vec::new();
         for (group, name) in &held.groups {
-            let passage = self.bring_back(&Planned::join(&member, WOULD)).await?;
+            let passage = self.bring_back(&Planned::membership(&member, *group, true, WOULD)).await?;
             match self.join(&passage, *group, name, &member).await {
                 Ok(true) => self.left(&member, false, Some((*group, true))).await?,
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
                 // What may pass is waited for.
-                Err(Stopped::Refused(Outcome::Refused { code: Refusal::Cloudflare, message }))
+                Err(Stopped::Ended(Outcome::Refused { code: Refusal::Cloudflare, message }))
                     if self.was_invited_within(member.id, JOIN_MILLIS)? =>
                 {
                     return Ok(self.not_now(message, FORBIDDEN_SECS));
                 }
                 // A group that is gone or closed meanwhile must not keep the invitation back.
-                Err(Stopped::Refused(_)) => missing.push(name.as_str()),
+                Err(Stopped::Ended(_)) => missing.push(name.as_str()),
                 Err(error) => return Err(error),
             }
         }
@@ -361,8 +354,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         .to_account(|| member.account()))
     }
 
-    /// Sends the new invitation in place of the old one; the outcome instead, where it is not there yet, or none is to be any more.
-    async fn send_again(&self, old: MemberId, email: &str) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+    /// Sends the new invitation in place of the old one; it ends here where that is not there yet, or none is to be any more.
+    async fn send_again(&self, old: MemberId, email: &str) -> Result<MemberRecord, Stopped> {
         // Whoever's account is revoked is not invited again first: a renewal may have to wait for long, and the revoke waits for it.
         if guards::protected(self.guards(), email, &[]).is_ok()
             && let Some(EntryId(revoke)) = journal::account_revoke_since(self.ports, self.id, email)?
@@ -370,7 +363,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             let message = format!(
                 "The invitation of {email} was removed to be made again, and is not, since their account is to be revoked by operation {revoke}, which came later."
             );
-            return self.not_again(Refusal::Superseded, message).map(Err);
+            return Err(self.not_again(Refusal::Superseded, message)?);
         }
         let passage = self.bring_back(&Planned::invite(email, WOULD)).await?;
         let held = self.still_held()?;
@@ -378,25 +371,25 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             let message = format!(
                 "The invitation of {email} was removed to be made again, and all that it was known to hold was revoked meanwhile, so it was not; invite them with POST /v1/accounts where they are to be invited."
             );
-            return self.not_again(Refusal::LastRole, message).map(Err);
+            return Err(self.not_again(Refusal::LastRole, message)?);
         }
         match self.send_invitation(&passage, email, &held.policies, Some(old)).await {
-            Err(Stopped::Refused(Outcome::Refused { message, .. })) => {
+            Err(Stopped::Ended(Outcome::Refused { message, .. })) => {
                 let message = format!(
                     "The invitation of {email} was removed, and it could not be made again ({}); when that is mended, invite them with POST /v1/accounts and give back what it held: {}.",
                     message.trim_end_matches('.'),
                     in_words(&held)
                 );
-                self.not_again(Refusal::Cloudflare, message).map(Err)
+                Err(self.not_again(Refusal::Cloudflare, message)?)
             }
             sent => sent,
         }
     }
 
     /// What was removed is not made again, and nothing is to be brought back any more.
-    fn not_again(&self, code: Refusal, message: String) -> Result<Outcome, Stopped> {
+    fn not_again(&self, code: Refusal, message: String) -> Result<Stopped, SqlError> {
         forget(self.ports, self.id)?;
-        Ok(Outcome::refused(code, message))
+        Ok(Stopped::refused(code, message))
     }
 
     /// Whether an invitation is one that we sent this short a time ago.
@@ -412,10 +405,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
     /// The same of whatever else a guard refuses; what Cloudflare refuses, or cannot be told of the member, stays refused.
     fn waiting<T>(&self, cleared: Result<T, Stopped>) -> Result<T, Stopped> {
         match cleared {
-            Err(Stopped::Refused(Outcome::Refused { message, code }))
+            Err(Stopped::Ended(Outcome::Refused { message, code }))
                 if !matches!(code, Refusal::Cloudflare | Refusal::UnreadableMember | Refusal::UnknownPolicy) =>
             {
-                Err(Stopped::Refused(self.not_now(
+                Err(Stopped::Ended(self.not_now(
                     format!("an invitation was removed to be made again, which waits: {message}"),
                     FORBIDDEN_SECS,
                 )))
@@ -426,18 +419,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// A new membership that is there already, by our own hand before a crash or by somebody else's, gets what is missing of the
     /// old one; where it cannot, who reads the refusal is told what the old one held. Who calls has its lock.
-    async fn complete(
-        &self,
-        held: &InvitationAccess,
-        found: MemberId,
-    ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+    async fn complete(&self, held: &InvitationAccess, found: MemberId) -> Result<MemberRecord, Stopped> {
         let (code, why) = match self.completed(held, found).await {
-            Err(Stopped::Refused(Outcome::Refused { code, message })) => (code, message),
+            Err(Stopped::Ended(Outcome::Refused { code, message })) => (code, message),
             Err(Stopped::Api(error @ ApiError::Unreadable { .. })) => (Refusal::UnreadableMember, error.to_string()),
-            ended => return ended,
+            ended => return ended?,
         };
         if self.was_invited_within(found, JOIN_MILLIS)? {
-            return Ok(Err(self.not_now(why, FORBIDDEN_SECS)));
+            return Err(Stopped::Ended(self.not_now(why, FORBIDDEN_SECS)));
         }
         let message = format!(
             "The invitation of {} was removed to be made again, and the one that they have by now could not be given what it held ({}); when that is mended, give it back: {}.",
@@ -445,14 +434,15 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             why.trim_end_matches('.'),
             in_words(held)
         );
-        self.not_again(code, message).map(Err)
+        Err(self.not_again(code, message)?)
     }
 
+    /// The inner error says itself what the old one held.
     async fn completed(
         &self,
         held: &InvitationAccess,
         found: MemberId,
-    ) -> Result<Result<MemberRecord, Outcome>, Stopped> {
+    ) -> Result<Result<MemberRecord, Stopped>, Stopped> {
         let fresh = read::member(self.ports, &self.client, found).await?;
         // What is denied is not for this connector to write, and without it the rest would give more than before.
         let (grant, denied): (Vec<Atom>, Vec<Atom>) =
@@ -461,24 +451,26 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if !denied.iter().all(|atom| there.contains(atom)) {
             // Our own of a moment ago has it, and may not show it yet.
             if self.was_invited_within(found, late::STALE_MILLIS)? {
-                return Ok(Err(
-                    self.not_now(format!("{} is invited again, and not shown with everything yet", held.email), 10)
-                ));
+                let message = format!("{} is invited again, and not shown with everything yet", held.email);
+                return Err(Stopped::Ended(self.not_now(message, 10)));
             }
             let message = format!(
                 "The invitation of {} was removed to be made again, and by now they have another one, which does not deny what that one did, so nothing was brought back; see in Cloudflare's dashboard to what it held: {}.",
                 held.email,
                 in_words(held)
             );
-            return self.not_again(Refusal::NotEligible, message).map(Err);
+            return Ok(Err(self.not_again(Refusal::NotEligible, message)?));
         }
         let edit = Edit { grant, revoke: Vec::new() };
         let would = "would have completed an invitation that was made again";
-        Ok(match self.waiting(self.write(fresh, &edit, would).await)? {
-            EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => Ok(*member),
-            EditOutcome::UnknownPolicy => return Err(Stopped::Refused(unknown_policy(&held.email))),
-            _ => Err(self.not_now(format!("{} is invited again, and not with everything yet", held.email), 10)),
-        })
+        match self.waiting(self.write(fresh, &edit, would).await)? {
+            EditOutcome::Made(member) | EditOutcome::AlreadySo(member) => Ok(Ok(*member)),
+            EditOutcome::UnknownPolicy => Err(Stopped::Ended(unknown_policy(&held.email))),
+            _ => {
+                let message = format!("{} is invited again, and not with everything yet", held.email);
+                Err(Stopped::Ended(self.not_now(message, 10)))
+            }
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::account::entitlement::named;
 use crate::account::names::Names;
 use crate::account::{self, Newest, Stopped};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, PER_PAGE};
+use crate::cloudflare::{ApiError, Client, PER_PAGE, PERMISSION_GROUP_PAGES};
 use crate::model::access::Atom;
 use crate::model::grant::{Entitlement, Holding};
 use crate::model::id::{PermissionGroupId, ResourceGroupId, UserGroupId};
@@ -16,7 +16,7 @@ use crate::model::resource::Row;
 use crate::snapshot::{self, Snapshot};
 
 /// What people are told of a membership of the account itself.
-pub(super) const ACCOUNT: &str = "a Cloudflare account";
+pub(crate) const ACCOUNT: &str = "a Cloudflare account";
 
 /// What is to be granted or revoked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +157,7 @@ pub(super) async fn configured_role<P: Http + KeyValue + Clock + Sql>(
         Configured::Id(Entitlement::ScopedRole(scoped)) => {
             return Ok(Some(Atom::allow(scoped.permission_group, scoped.resource_group)));
         }
-        Configured::Group(_) | Configured::Id(Entitlement::Group(_)) => return Ok(None),
+        Configured::Id(Entitlement::Group(_)) => return Ok(None),
         Configured::Id(Entitlement::Role(id)) => learned.permission_group_of(*id).unwrap_or_else(|| (*id).into()),
         Configured::Name(_) => match called(ports, client, configured).await? {
             Some(group) => group,
@@ -189,7 +189,7 @@ async fn called<P: Http + KeyValue + Clock + Sql>(
         let (mut number, mut total) = (1, 1);
         while number <= total {
             let page = client.permission_groups_page(number).await?;
-            total = page.pages(number, PER_PAGE).min(MAX_GROUP_PAGES);
+            total = page.pages(number, PER_PAGE).min(PERMISSION_GROUP_PAGES);
             let called = page.items.into_iter().filter(|it| configured.is_called(&it.name, it.label.as_deref()));
             found.extend(called.map(|group| group.id));
             number += 1;
@@ -202,9 +202,6 @@ async fn called<P: Http + KeyValue + Clock + Sql>(
         _ => Ok(None),
     }
 }
-
-/// Pages of permission groups that are read at most; there are some 150 groups, three pages.
-const MAX_GROUP_PAGES: u32 = 20;
 
 /// Shows every row of a kind.
 pub(super) async fn each<P: KeyValue>(

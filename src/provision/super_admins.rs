@@ -1,48 +1,49 @@
 //! Who is Super Administrator, asked of Cloudflare itself, so that no revoke or removal leaves too few of them.
 
-use crate::base::tree::{BTreeMap, BTreeSet};
+use crate::base::tree::BTreeSet;
 
 use super::asking::Asking;
 use super::read::{self, present};
 use super::resolve::{each, latest};
 use super::shared::UserGroups;
-use super::{last_writes, open_writes};
+use super::{last_writes, open_writes, user_groups};
 use crate::account::looked_through::{self, LookedThrough, Reading};
-use crate::account::{self, Stopped, inherited, names};
-use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, MemberRecord, PER_PAGE, PolicyRecord, UserGroup};
+use crate::account::{Stopped, inherited, names};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
+use crate::cloudflare::{
+    ApiError, Client, GROUPS_PER_PAGE, MemberRecord, PER_PAGE, PERMISSION_GROUP_PAGES, PolicyRecord, UserGroup,
+};
 use crate::model::access::{Access, Atom, Policy, atoms};
 use crate::model::id::{MemberId, PermissionGroupId, UserGroupId};
 use crate::model::kind::Kind;
 use crate::model::name;
 use crate::model::operation::{Outcome, Refusal};
-use crate::model::resource::{MemberStatus, Row};
+use crate::model::resource::MemberStatus;
 use crate::model::super_administrator;
-
-/// The label of its permission group.
-const LABEL: &str = "super_admin";
-
-/// Pages of permission groups that are read at most; there are some 150 groups, three pages.
-const MAX_GROUP_PAGES: u32 = 20;
 
 /// 50,000 members.
 const MAX_MEMBER_PAGES: u32 = 1_000;
+
+/// The permission group of Super Administrator, as far as a sync learned it.
+pub(super) fn learned_group(sql: &dyn Sql) -> Result<Option<PermissionGroupId>, SqlError> {
+    super_administrator::role().map_or(Ok(None), |role| names::permission_group_of(sql, role))
+}
 
 /// The permission group of Super Administrator: what a sync learned, else what Cloudflare's list says.
 async fn permission_group<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
 ) -> Result<Option<PermissionGroupId>, Stopped> {
-    let Some(role) = super_administrator::role() else { return Ok(None) };
-    if let Some(group) = names::permission_group_of(ports, role)? {
+    if let Some(group) = learned_group(ports)? {
         return Ok(Some(group));
     }
+    let Some(role) = super_administrator::role() else { return Ok(None) };
     let (mut number, mut total) = (1, 1);
     let (mut named, mut is_listed, mut odd) = (None, false, None);
     while number <= total {
         let page = client.permission_groups_page(number).await?;
-        total = page.pages(number, PER_PAGE).min(MAX_GROUP_PAGES);
-        if let Some(group) = page.items.iter().find(|group| group.label.as_deref() == Some(LABEL)) {
+        total = page.pages(number, PER_PAGE).min(PERMISSION_GROUP_PAGES);
+        if let Some(group) = page.items.iter().find(|group| super_administrator::is_label(group.label.as_deref())) {
             return Ok(Some(group.id));
         }
         // A label may be missing.
@@ -132,7 +133,7 @@ pub(super) async fn is_one<P: Http + KeyValue + Clock + Sql>(
     if make(&member.own_policies()?, group) {
         return Ok(true);
     }
-    let groups = match listed(ports, client, true).await {
+    let groups = match user_groups::all(ports, client).await {
         Ok(UserGroups::Listed(groups)) => groups,
         Ok(UserGroups::Absent) => return Ok(false),
         Ok(UserGroups::Hidden(_)) | Err(Stopped::Api(ApiError::Unreadable { .. })) => return Ok(true),
@@ -169,7 +170,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
             return Ok(());
         }
     }
-    let (groups, hidden) = match listed(ports, client, false).await? {
+    let (groups, hidden) = match user_groups::readable(ports, client).await? {
         UserGroups::Listed(groups) => (groups, None),
         UserGroups::Absent => (Vec::new(), None),
         UserGroups::Hidden(error) => (Vec::new(), Some(error)),
@@ -181,7 +182,7 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
     }
     let left = count.found.len();
     if left + count.doubted.len() >= least {
-        return Err(Stopped::Refused(Outcome::NotNow {
+        return Err(Stopped::Ended(Outcome::NotNow {
             message: format!(
                 "{left} Super Administrators would be left for certain besides {}, and of {} others it is not known yet whether they will be",
                 member.email,
@@ -204,12 +205,12 @@ pub(super) async fn enough<P: Http + KeyValue + Clock + Sql>(
 
 /// What is told where too few would be left.
 pub(super) fn too_few(left: usize, least: usize, email: &str) -> Stopped {
-    Stopped::Refused(Outcome::refused(
+    Stopped::refused(
         Refusal::MinSuperAdmins,
         format!(
             "Only {left} Super Administrators would be left besides {email}, and MIN_SUPER_ADMINS asks for {least}; make somebody else Super Administrator first."
         ),
-    ))
+    )
 }
 
 /// The others that were found to be Super Administrators.
@@ -335,146 +336,4 @@ async fn members_through_groups<P: Http + KeyValue + Clock + Sql>(
         }
     }
     Ok(members)
-}
-
-/// All user groups, and whether that is certain; an error where one of them cannot be read, not even which one it is.
-pub(super) async fn all_user_groups<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-) -> Result<UserGroups, Stopped> {
-    listed(ports, client, true).await
-}
-
-/// A list of several pages of which one may have slipped from one page to another tells nothing of what is not on it, nor does one that
-/// is longer than what is read, nor one that is not there all of a sudden. One that has fewer records than it says is read twice, since what Cloudflare
-/// counts may be wrong for good; at once, since an attempt has no time for more, and those that the last sync saw are asked for besides. What a group gives
-/// that is told without policies, its own record tells.
-async fn listed<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    all: bool,
-) -> Result<UserGroups, Stopped> {
-    let mut before: Option<BTreeMap<UserGroupId, UserGroup>> = None;
-    let mut counted = BTreeSet::new();
-    loop {
-        let mut groups: BTreeMap<UserGroupId, UserGroup> = BTreeMap::new();
-        let (mut number, mut total, mut records) = (1, 1, 0);
-        while number <= total {
-            let page = match client.user_groups_page(number).await {
-                Ok(page) => page,
-                Err(ApiError::NotFound(_)) if number == 1 => return absent(ports).await,
-                Err(error @ ApiError::Forbidden(_)) => return Ok(UserGroups::Hidden(error)),
-                Err(error) => return Err(error.into()),
-            };
-            for odd in page.odd.iter().filter(|_| all) {
-                let Some(group) = UserGroup::unread(odd) else {
-                    return Err(ApiError::Unreadable { of: "a user group".to_owned(), what: odd.why.clone() }.into());
-                };
-                groups.insert(group.id, group);
-            }
-            total = page.pages(number, GROUPS_PER_PAGE);
-            if total > MAX_GROUP_PAGES {
-                return Err(Stopped::NotNow(format!(
-                    "the list of user groups has {total} pages, and {MAX_GROUP_PAGES} are looked through at most"
-                )));
-            }
-            counted.extend(page.info.as_ref().and_then(|info| info.total_count));
-            records += page.items.len() + page.odd.len();
-            groups.extend(page.items.into_iter().map(|group| (group.id, group)));
-            number += 1;
-        }
-        let is_other = before.as_ref().is_some_and(|before| !before.keys().eq(groups.keys()));
-        let has_one_twice = all && number > 2 && groups.len() < records;
-        if is_other || has_one_twice || counted.len() > 1 {
-            return Err(Stopped::NotNow("the list of user groups changed while it was looked through".to_owned()));
-        }
-        let is_short = counted.first().is_some_and(|count| usize::try_from(*count).is_ok_and(|count| count > records));
-        if is_short && before.is_none() {
-            before = Some(groups);
-            continue;
-        }
-        if is_short || records == 0 {
-            none_left_out(ports, client, &groups).await?;
-        }
-        if all {
-            tell_the_silent(ports, client, &mut groups).await?;
-        }
-        return Ok(UserGroups::Listed(groups.into_values().collect()));
-    }
-}
-
-/// Asks the groups themselves that are told without policies, since a list may have left them out: but for those that gave nothing at the last sync
-/// either.
-async fn tell_the_silent<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    groups: &mut BTreeMap<UserGroupId, UserGroup>,
-) -> Result<(), Stopped> {
-    let mut silent: BTreeSet<UserGroupId> =
-        groups.values().filter(|group| group.is_silent).map(|group| group.id).collect();
-    if silent.is_empty() {
-        return Ok(());
-    }
-    if let Some(known) = &account::newest(ports).await?.snapshot {
-        each(ports, known, Kind::Group, |row| {
-            if let Row::Group(group) = row
-                && group.atoms.is_empty()
-            {
-                silent.remove(&group.id);
-            }
-        })
-        .await?;
-    }
-    for &id in &silent {
-        if let Some(told) = present(client.user_group(id).await)? {
-            groups.insert(id, told);
-        }
-    }
-    Ok(())
-}
-
-/// How many of the groups that a list does not have are asked for.
-const GROUPS_ASKED_FOR: usize = 10;
-
-/// A list without any, or with fewer than it says, may be an answer that left some out: those that the last sync saw are asked for by their ids.
-async fn none_left_out<P: Http + KeyValue + Clock + Sql>(
-    ports: &P,
-    client: &Client<'_, P>,
-    listed: &BTreeMap<UserGroupId, UserGroup>,
-) -> Result<(), Stopped> {
-    let newest = account::newest(ports).await?;
-    let known = match newest.last() {
-        // Nothing was published yet.
-        Err(_) if newest.is_last => return Ok(()),
-        known => known?,
-    };
-    let mut missing = Vec::new();
-    if known.manifest().counts.of(Kind::Group) > 0 {
-        each(ports, known, Kind::Group, |row| {
-            if let Row::Group(group) = row
-                && missing.len() < GROUPS_ASKED_FOR
-                && !listed.contains_key(&group.id)
-            {
-                missing.push(group.id);
-            }
-        })
-        .await?;
-    }
-    for group in missing {
-        if present(client.user_group(group).await)?.is_some() {
-            return Err(Stopped::NotNow(format!(
-                "Cloudflare lists no user group {group} and tells of it all the same"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Cloudflare says that there is no such list. It may say so for a moment only, where there may be some: also where a sync met the same fault.
-async fn absent<P: KeyValue + Sql>(ports: &P) -> Result<UserGroups, Stopped> {
-    if account::newest(ports).await?.may_have_user_groups() {
-        let message = "Cloudflare lists no user groups, and there may be some: where there are none any more, start a sync with accept_removals";
-        return Err(Stopped::NotNow(message.to_owned()));
-    }
-    Ok(UserGroups::Absent)
 }

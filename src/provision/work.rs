@@ -5,13 +5,13 @@ use super::come_back::{self, Meanwhile};
 use super::execute::{self, Edit, EditOutcome};
 use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
-use super::resolve::What;
+use super::resolve::{Counterpart, What};
 use super::settings::{Guards, Settings};
 use super::{last_writes, open_invitations, open_writes};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Aftermath};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
-use crate::cloudflare::{Client, MemberRecord};
+use crate::cloudflare::{Client, MemberRecord, ray_told};
 use crate::model::address;
 use crate::model::ask::Subject;
 use crate::model::id::UserGroupId;
@@ -83,7 +83,11 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
         }
         let now = self.ports.now();
         let is_fresh = last_writes::is_fresh(self.ports, member.id, group.map(|(group, _)| group), now)?;
-        let left = Aftermath { member, gone, group, is_fresh };
+        let about = match self.what.access {
+            Counterpart::Atom(atom) => Some((self.request.action, atom)),
+            Counterpart::Group(_) | Counterpart::Account => None,
+        };
+        let left = Aftermath { member, gone, group, about, is_fresh };
         overlay::note(self.ports, self.snapshot.as_ref(), left, now).await
     }
 
@@ -93,7 +97,7 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
 
     /// Notes what was just done, with the ray id of Cloudflare's answer.
     pub(super) fn note_done(&self, line: &str) -> Result<(), SqlError> {
-        let ray = self.client.ray().map(|ray| format!(" (cf-ray {ray})")).unwrap_or_default();
+        let ray = ray_told(self.client.ray().as_deref());
         self.note(&format!("{line}{ray}"))
     }
 

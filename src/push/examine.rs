@@ -2,7 +2,6 @@
 
 use super::azure::Blob;
 use super::error::StoreError;
-use super::job::SAS_WARNING_SECS;
 use super::s3::Object;
 use super::settings::{Settings, Store};
 use super::upload::Target as _;
@@ -13,7 +12,7 @@ use crate::conductorone::api::Tokens;
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Checked {
     /// What was checked: variables by name.
     pub name: &'static str,
     /// Whether it is as it should be.
@@ -28,7 +27,7 @@ pub async fn examine<P: Ports>(
     settings: Option<&Settings>,
     conductorone: &conductorone::Settings,
     tokens: &Tokens,
-) -> Vec<Finding> {
+) -> Vec<Checked> {
     let Some(push) = settings else { return Vec::new() };
     let content_type = push.file.content_type();
     let mut found = Vec::new();
@@ -41,16 +40,12 @@ pub async fn examine<P: Ports>(
         Some(Store::Azure(settings)) => {
             let blob = Blob { ports, settings, content_type };
             found.push(store("AZURE_SAS_URL", &blob.name(), blob.examine().await));
-            let soon = settings.expires_at.filter(|at| {
-                let left = at.since(ports.now());
-                left > 0 && left < SAS_WARNING_SECS * 1000
-            });
-            if let Some(at) = soon {
+            if let Some(at) = settings.expires_soon(ports.now()) {
                 let message = format!(
                     "the SAS URL expires on {}: make a new one before then, and set it {SET_SECRET}AZURE_SAS_URL",
                     at.date()
                 );
-                found.push(Finding { name: "AZURE_SAS_URL (expiry)", ok: false, message });
+                found.push(Checked { name: "AZURE_SAS_URL (expiry)", ok: false, message });
             }
         }
     }
@@ -59,15 +54,15 @@ pub async fn examine<P: Ports>(
             Ok(()) => (true, "the connector can be read with C1_CLIENT_ID; each push makes it sync".to_owned()),
             Err(why) => (false, why),
         };
-        found.push(Finding { name: "C1_CONNECTOR_ID", ok, message });
+        found.push(Checked { name: "C1_CONNECTOR_ID", ok, message });
     }
     found
 }
 
-fn store(name: &'static str, place: &str, examined: Result<(), StoreError>) -> Finding {
+fn store(name: &'static str, place: &str, examined: Result<(), StoreError>) -> Checked {
     let (ok, message) = match examined {
         Ok(()) => (true, format!("{place} can be written")),
         Err(error) => (false, error.to_string()),
     };
-    Finding { name, ok, message }
+    Checked { name, ok, message }
 }

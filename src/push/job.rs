@@ -26,9 +26,6 @@ const MAX_UPLOADING_SECS: i64 = 20;
 /// Without a store C1 reads this Worker's API, to which KV may show the generation before for a minute: so long C1 is not told.
 const SHOWN_AFTER_SECS: i64 = 75;
 
-/// So long before a SAS URL expires it is said.
-pub(super) const SAS_WARNING_SECS: i64 = 14 * 24 * 60 * 60;
-
 /// What an attempt leaves for the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct PushState {
@@ -167,7 +164,7 @@ fn size(bytes: u64) -> String {
 
 fn expiring(store: &Store, now: Timestamp) -> String {
     let Store::Azure(azure) = store else { return String::new() };
-    match azure.expires_at.filter(|at| at.since(now) < SAS_WARNING_SECS * 1000) {
+    match azure.expires_soon(now) {
         Some(at) => format!(" The SAS URL expires on {}: make a new one before then.", at.date()),
         None => String::new(),
     }

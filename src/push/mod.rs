@@ -15,7 +15,7 @@ mod settings;
 mod sigv4;
 mod upload;
 
-pub use examine::{Finding, examine};
+pub use examine::{Checked, examine};
 pub use job::attempt;
 pub use settings::{Addressing, Azure, Connector, S3, Settings, Store};
 pub(crate) use upload::has_begun;

@@ -71,6 +71,16 @@ pub struct Azure {
     pub expires_at: Option<Timestamp>,
 }
 
+/// So long before a SAS URL expires it is said.
+const SAS_WARNING_MILLIS: i64 = 14 * 24 * 60 * 60 * 1000;
+
+impl Azure {
+    /// When the signature expires, where that is soon. One that has expired already is refused with a sentence of its own.
+    pub(super) fn expires_soon(&self, now: Timestamp) -> Option<Timestamp> {
+        self.expires_at.filter(|at| (1..SAS_WARNING_MILLIS).contains(&at.since(now)))
+    }
+}
+
 /// A connector in C1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connector {

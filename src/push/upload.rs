@@ -83,13 +83,12 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 /// takes longer than it is until the next publication would never be whole. One that goes on failing may do so for the generation that it is of. Without a
 /// store it has where it waits until KV shows it.
 pub(crate) fn has_begun(sql: &dyn Sql, into_store: bool) -> Result<bool, SqlError> {
-    let found = sql.one(
+    sql.has(
         "SELECT 1 FROM job WHERE kind = 'push' AND state = 'due' AND version = 1 \
             AND CASE ?1 WHEN 0 THEN left_over <> 'null' ELSE attempts < 3 AND EXISTS (SELECT 1 FROM push_upload WHERE push_upload.version = 1 \
                 AND job.subject LIKE substr(push_upload.subject, 1, instr(push_upload.subject, ' ')) || '%') END",
         &[i64::from(into_store).into()],
-    )?;
-    Ok(found.is_some())
+    )
 }
 
 /// An upload in parts that is on its way.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
-use super::lists::Listing;
+use super::lists::ListReader;
 use super::paging;
 use crate::model::access::{Access, Atom};
 use crate::model::grant::Entitlement;
@@ -44,7 +44,7 @@ fn held_by(manifest: &Manifest, row: &Row) -> Vec<Held> {
 
 /// Lists who can do what on an object, which is named by its key or by its name.
 pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -> Result<Answer, Problem> {
-    let listing = Listing::begin(ports, request).await?;
+    let listing = ListReader::begin(ports, request).await?;
     let snapshot = &listing.snapshot;
     let mut keys = BTreeSet::new();
     let see = |row: Row| {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first;
-use super::paging::{self, Cursor, Listing};
+use super::paging::{self, Cursor, PageBody};
 use crate::audit::entries::UNKNOWN;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::coordinator::Command;
@@ -74,7 +74,7 @@ fn gone(name: &str) -> Problem {
 
 /// A page as an answer. It has no tag: who did what becomes known later, of a generation that stays.
 fn page(snapshot: &Snapshot, items: Vec<Item>, next: Option<&Cursor>) -> Answer {
-    Answer::json(200, &Listing::of(snapshot, items, next))
+    Answer::json(200, &PageBody::of(snapshot, items, next))
 }
 
 /// Lists changes: of each generation; after one of them (`since`); or what one of them has otherwise than another (`from`, `to`).

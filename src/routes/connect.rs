@@ -3,6 +3,7 @@
 use super::allow;
 use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
+use super::session;
 use super::settings::Settings;
 use crate::base::json;
 use crate::base::remedy::SET_SECRET;
@@ -26,7 +27,8 @@ pub(super) async fn begin<P: Ports>(ports: &P, settings: &Settings, request: &In
             ),
         ));
     }
-    match asking::ask(ports, Command::Connect(options)).await? {
+    let by = session::who(request).unwrap_or_else(|| "api".to_owned());
+    match asking::ask(ports, Command::Connect(options, by)).await? {
         Reply::Connect(Some(report)) => {
             let status = if report.state == RunState::Running { 202 } else { 200 };
             Ok(Answer::json(status, &report))

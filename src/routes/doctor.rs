@@ -17,24 +17,14 @@ use crate::signal;
 use crate::signal::settings::Auth;
 use crate::snapshot::{self, Catalogue};
 
-/// One thing that was checked.
-#[derive(Clone, Debug, Serialize)]
-struct Check {
-    name: String,
-    ok: bool,
-    /// Whether the connector can work without it.
-    required: bool,
-    message: String,
-}
-
 #[derive(Serialize)]
 struct Report {
     ok: bool,
-    checks: Vec<Check>,
+    checks: Vec<Examination>,
 }
 
 impl Report {
-    fn answer(checks: Vec<Check>) -> Answer {
+    fn answer(checks: Vec<Examination>) -> Answer {
         let ok = checks.iter().all(|check| check.ok || !check.required);
         Answer::json(if ok { 200 } else { 503 }, &Self { ok, checks })
     }
@@ -44,14 +34,14 @@ impl Report {
 const RULES: &str = "APPROVAL_RULES";
 
 /// A variable that is wrong, by its name and with what to put there.
-fn wrong(problem: &Problem) -> Check {
+fn wrong(problem: &Problem) -> Examination {
     let until = match problem.meanwhile {
         Meanwhile::Nothing => "",
         Meanwhile::Off => "; what it is for is off until then, and everything else goes on",
         Meanwhile::Default => "; its default holds until then, and everything else goes on",
     };
     let required = problem.is_fatal();
-    Check { name: problem.name.to_owned(), ok: false, required, message: format!("{}{until}", problem.message) }
+    Examination { name: problem.name.to_owned(), ok: false, required, message: format!("{}{until}", problem.message) }
 }
 
 /// What is said of these has no value in it but the account's id and the tenant's host.
@@ -59,7 +49,7 @@ const REQUIRED: [&str; 4] = ["CLOUDFLARE_ACCOUNT_ID", "CLOUDFLARE_API_TOKEN", "C
 
 /// The report of a Worker that is not configured. As long as there is no token to compare with, everybody may read it.
 pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
-    let mut checks: Vec<Check> = error.problems.iter().map(wrong).collect();
+    let mut checks: Vec<Examination> = error.problems.iter().map(wrong).collect();
     for check in checks.iter_mut().filter(|check| error.token.is_none() && !REQUIRED.contains(&check.name.as_str())) {
         "is wrong; the Worker's log says how, and this does once CONNECTOR_TOKEN is set".clone_into(&mut check.message);
     }
@@ -69,13 +59,13 @@ pub(super) fn unconfigured(error: &NotConfigured) -> Answer {
 /// The report of a configured Worker: one request for each thing that the token must be able to do.
 pub(super) async fn examine<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Answer {
     let mut checks = vec![
-        Check {
+        Examination {
             name: "configuration".to_owned(),
             ok: true,
             required: true,
             message: "every required variable and secret is set".to_owned(),
         },
-        Check {
+        Examination {
             name: "PROVISIONING".to_owned(),
             ok: settings.coordinator.provision.provisioning == Provisioning::On,
             required: false,
@@ -96,7 +86,7 @@ pub(super) async fn examine<P: Ports>(ports: &P, settings: &Settings, request: &
         checks.push(signals(ports, reached.as_ref().ok(), signal).await);
     }
     match ports.ask(Command::Examine).await {
-        Ok(Reply::Examination(found)) => checks.extend(found.into_iter().map(from_examination)),
+        Ok(Reply::Examination(found)) => checks.extend(found),
         Ok(_) => checks.push(coordinator("it could not read its own storage; see the Worker's log".to_owned())),
         Err(error) => checks.push(coordinator(error.to_string())),
     }
@@ -104,12 +94,8 @@ pub(super) async fn examine<P: Ports>(ports: &P, settings: &Settings, request: &
     Report::answer(checks)
 }
 
-fn from_examination(found: Examination) -> Check {
-    Check { name: found.name, ok: found.ok, required: found.required, message: found.message }
-}
-
-fn coordinator(message: String) -> Check {
-    Check { name: "COORDINATOR".to_owned(), ok: false, required: true, message }
+fn coordinator(message: String) -> Examination {
+    Examination { name: "COORDINATOR".to_owned(), ok: false, required: true, message }
 }
 
 /// Where C1 reaches this Worker, and how that is known.
@@ -118,8 +104,8 @@ async fn address<P: Ports>(
     settings: &Settings,
     request: &Incoming,
     reached: &Result<PublicUrl, String>,
-) -> Check {
-    let check = |ok, message| Check { name: "PUBLIC_URL".to_owned(), ok, required: true, message };
+) -> Examination {
+    let check = |ok, message| Examination { name: "PUBLIC_URL".to_owned(), ok, required: true, message };
     let base = match reached {
         Ok(reached) => &reached.base,
         Err(why) => return check(false, why.clone()),
@@ -139,9 +125,9 @@ async fn address<P: Ports>(
     check(true, message)
 }
 
-async fn storage<P: Ports>(ports: &P) -> Check {
+async fn storage<P: Ports>(ports: &P) -> Examination {
     let read = ports.get(&ports.space().key("current")).await;
-    Check {
+    Examination {
         name: "STATE".to_owned(),
         ok: read.is_ok(),
         required: true,
@@ -155,8 +141,8 @@ async fn storage<P: Ports>(ports: &P) -> Check {
 }
 
 /// Whether the rules can be read, and whether the account has the roles that they name.
-async fn rules<P: Ports>(ports: &P, settings: &Settings) -> Check {
-    let check = |ok: bool, message: String| Check { name: RULES.to_owned(), ok, required: false, message };
+async fn rules<P: Ports>(ports: &P, settings: &Settings) -> Examination {
+    let check = |ok: bool, message: String| Examination { name: RULES.to_owned(), ok, required: false, message };
     let rules = match &settings.coordinator.rules {
         Ok(rules) => rules,
         Err(error) => {
@@ -221,7 +207,7 @@ async fn rules<P: Ports>(ports: &P, settings: &Settings) -> Check {
 }
 
 /// Where signals go, and whether the last ones got there.
-async fn signals<P: Ports>(ports: &P, reached: Option<&PublicUrl>, signal: &signal::Settings) -> Check {
+async fn signals<P: Ports>(ports: &P, reached: Option<&PublicUrl>, signal: &signal::Settings) -> Examination {
     let kinds: Vec<&str> = signal.kinds.iter().map(|kind| kind.as_str()).collect();
     let mut message =
         format!("{} are sent to ConductorOne's incoming webhook, known by {}", kinds.join(", "), signal.auth.name());
@@ -242,13 +228,13 @@ async fn signals<P: Ports>(ports: &P, reached: Option<&PublicUrl>, signal: &sign
         ok &= job.state != jobs::State::Failed && job.attempts == 0;
         message = format!("{message}; last: {last}");
     }
-    Check { name: "SIGNAL_URL".to_owned(), ok, required: false, message }
+    Examination { name: "SIGNAL_URL".to_owned(), ok, required: false, message }
 }
 
 /// Whether the tenant's keys can be had: without them no webhook is accepted.
-async fn keys<P: Ports>(ports: &P, settings: &Settings) -> Check {
+async fn keys<P: Ports>(ports: &P, settings: &Settings) -> Examination {
     let keys = crate::conductorone::verify::current_keys(ports, &settings.coordinator.conductorone).await;
-    Check {
+    Examination {
         name: "C1_TENANT".to_owned(),
         ok: keys.is_ok(),
         required: true,

@@ -5,11 +5,10 @@
 //! costs nothing is checked before.
 
 use super::asking::Ports;
-use crate::base::ports::{HttpRequest, Method};
 use crate::base::settings::Reader;
 use crate::base::signing::Algorithm;
 use crate::base::time::Timestamp;
-use crate::conductorone::jwks::{KeySet, MAX_BYTES};
+use crate::conductorone::jwks;
 use crate::conductorone::jwt::{Claims, Token};
 use crate::conductorone::verify::LEEWAY_SECS;
 use crate::model::address;
@@ -19,9 +18,6 @@ pub(super) const PATH: &str = "/session/access";
 
 /// The header that Access adds to what it lets through.
 const HEADER: &str = "cf-access-jwt-assertion";
-
-/// The keys come within this, or the person tries again.
-const FETCH_MILLIS: u32 = 5_000;
 
 /// The Access application in front of [`PATH`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +90,9 @@ impl Access {
             return Err("it is not signed with RS256".to_owned());
         }
         let person = self.claimed(&token.claims, ports.now())?;
-        let keys = self.keys(ports).await?;
+        let url = format!("https://{}/cdn-cgi/access/certs", self.team);
+        let keys =
+            jwks::fetch(ports, url).await.map_err(|error| format!("the team's keys cannot be fetched: {error}"))?;
         // Access names its key always; without that every key would have to be tried.
         let Some(key_id) = token.key_id.as_deref() else { return Err("it names no key".to_owned()) };
         for key in keys.candidates(token.algorithm, Some(key_id)) {
@@ -130,24 +128,6 @@ impl Access {
         let email = claims.email.as_deref().filter(|email| address::is_address(email)).ok_or("it names no person")?;
         let is_editor = self.editors.contains(&address::folded(email));
         Ok(Person { email: email.to_owned(), is_editor, ends })
-    }
-
-    async fn keys<P: Ports>(&self, ports: &P) -> Result<KeySet, String> {
-        let request = HttpRequest {
-            method: Method::Get,
-            url: format!("https://{}/cdn-cgi/access/certs", self.team),
-            headers: vec![("Accept", "application/json".to_owned())],
-            bearer: None,
-            body: None,
-            timeout_millis: FETCH_MILLIS,
-            max_bytes: MAX_BYTES,
-        };
-        let response =
-            ports.send(request).await.map_err(|error| format!("the team's keys cannot be fetched: {error}"))?;
-        match response.status {
-            200 => KeySet::parse(&response.body).map_err(|error| error.to_string()),
-            status => Err(format!("the team's keys cannot be fetched: HTTP status {status}")),
-        }
     }
 }
 

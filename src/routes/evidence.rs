@@ -12,7 +12,7 @@ use super::http::{Answer, Content, Incoming, Problem};
 use super::settings::Settings;
 use super::{export, ledger, paging};
 use crate::base::hash::Running;
-use crate::base::ports::{Level, Method, SignError};
+use crate::base::ports::SignError;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
 use crate::findings::BEGINS_AT;
@@ -70,18 +70,10 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
         None => String::new(),
     };
     let tag = format!("\"evidence-{generation}-{FORMAT}{signed_by}\"");
-    let headers = vec![
-        ("Content-Type", "application/x-ndjson".to_owned()),
-        ("Content-Disposition", format!("attachment; filename=\"evidence-{generation}.jsonl\"")),
-        ("Cache-Control", "private, no-cache".to_owned()),
-        ("ETag", tag.clone()),
-        ("X-Generation", generation.to_string()),
-    ];
-    if paging::known(request, &tag) {
-        return Ok(Answer { status: 304, headers, body: Content::none() });
-    }
-    if request.method == Method::Head {
-        return Ok(Answer { status: 200, headers, body: Content::Unsent });
+    let (name, generation) = (format!("evidence-{generation}.jsonl"), generation.to_string());
+    let (mut answer, is_all) = export::begun(request, &name, "application/x-ndjson", tag, &generation);
+    if is_all {
+        return Ok(answer);
     }
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(paging::unreadable)?;
     let mut evidence = Evidence { ports: ports.clone(), snapshot, catalogue, findings, end: Vec::new() };
@@ -120,13 +112,10 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
         Ok(Some((piece, (evidence, next))))
     });
     let pieces = pieces.map(move |piece: Result<Vec<u8>, Problem>| {
-        piece.map_err(|problem| {
-            let why = problem.detail;
-            log.log(Level::Error, "a file was broken off", json!({ "file": "evidence", "why": why }));
-            why
-        })
+        piece.map_err(|problem| export::broken_off(&log, "evidence", &generation, problem.detail))
     });
-    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces), length) })
+    answer.body = Content::Stream(Box::pin(pieces), length);
+    Ok(answer)
 }
 
 impl<P: Ports> Evidence<P> {

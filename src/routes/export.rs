@@ -11,6 +11,29 @@ use crate::export::{self, ExportError, File, Insights, MAX_INSIGHTS};
 use crate::findings::Filter;
 use crate::snapshot::{Snapshot, SnapshotError};
 
+/// A file's answer without its bytes, and whether that is all there is to send: the client has the file, or asks for the headers alone. Then nothing
+/// is made.
+pub(super) fn begun(request: &Incoming, name: &str, kind: &str, tag: String, generation: &str) -> (Answer, bool) {
+    let is_known = request.knows(&tag);
+    let headers = vec![
+        ("Content-Type", kind.to_owned()),
+        ("Content-Disposition", format!("attachment; filename=\"{name}\"")),
+        ("Cache-Control", "private, no-cache".to_owned()),
+        ("ETag", tag),
+        ("X-Generation", generation.to_owned()),
+    ];
+    // The length is not known before the file is made.
+    let (status, body) = if is_known { (304, Content::none()) } else { (200, Content::Unsent) };
+    (Answer { status, headers, body }, is_known || request.method == Method::Head)
+}
+
+/// Notes that a file was broken off, and gives back why.
+pub(super) fn broken_off<P: Ports>(ports: &P, file: &str, generation: &str, why: String) -> String {
+    let fields = serde_json::json!({ "file": file, "generation": generation, "why": why });
+    ports.log(Level::Error, "a file was broken off", fields);
+    why
+}
+
 /// Sends a file of the generation that `generation` names, or of the current one.
 pub(super) async fn download<P: Ports>(
     ports: &P,
@@ -24,35 +47,18 @@ pub(super) async fn download<P: Ports>(
     let beside = insights.tag().map(|tag| format!("-{tag}")).unwrap_or_default();
     // Weak: another version of the runtime's compressor may make other bytes of the same content.
     let tag = format!("W/\"{}-{generation}-{}{beside}\"", file.name(), export::FORMAT);
-    let headers = vec![
-        ("Content-Type", file.content_type().to_owned()),
-        ("Content-Disposition", format!("attachment; filename=\"{}\"", file.name())),
-        ("Cache-Control", "private, no-cache".to_owned()),
-        ("ETag", tag.clone()),
-        ("X-Generation", generation.clone()),
-    ];
-    if paging::known(request, &tag) {
-        return Ok(Answer { status: 304, headers, body: Content::none() });
-    }
-    if request.method == Method::Head {
-        // The length is not known before the file is made.
-        return Ok(Answer { status: 200, headers, body: Content::Unsent });
+    let (mut answer, is_all) = begun(request, file.name(), file.content_type(), tag, &generation);
+    if is_all {
+        return Ok(answer);
     }
     let made = export::open(ports.clone(), snapshot, file, insights).await.map_err(failed)?;
     let length = made.length();
     let log = ports.clone();
-    let pieces = made.into_stream().map(move |piece| {
-        piece.map_err(|error| {
-            let why = error.to_string();
-            log.log(
-                Level::Error,
-                "a file was broken off",
-                serde_json::json!({ "file": file.name(), "generation": generation, "why": why }),
-            );
-            why
-        })
-    });
-    Ok(Answer { status: 200, headers, body: Content::Stream(Box::pin(pieces), length) })
+    let pieces = made
+        .into_stream()
+        .map(move |piece| piece.map_err(|error| broken_off(&log, file.name(), &generation, error.to_string())));
+    answer.body = Content::Stream(Box::pin(pieces), length);
+    Ok(answer)
 }
 
 /// The findings that are open, for a file that has room for them, where they are wanted there.

@@ -3,13 +3,12 @@
 use serde_json::Value;
 
 use super::asking::{self, Ports};
-use super::http::{Answer, Content, Incoming, Problem};
+use super::http::{Answer, Incoming, Problem};
 use super::{newest_first, paging, session};
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
-use crate::export::csv::cell::Line;
 use crate::findings::{Acceptance, Filter, MAX_DAYS, Severity};
 
 /// The columns of the CSV file, which are fields of a finding.
@@ -35,32 +34,13 @@ pub(super) async fn list<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
         before: newest_first::before(request)?,
         gravest: false,
     });
-    let is_csv = one_of("format", &["json", "csv"])?.as_deref() == Some("csv");
+    let is_csv = newest_first::is_csv(request)?;
     let most = if is_csv { CSV_LIMIT } else { newest_first::most(limit) };
     let items = found(ports, Command::Findings { filter, limit: most }).await?;
     if is_csv {
-        let headers =
-            vec![("Content-Type", "text/csv; charset=utf-8".to_owned()), ("Cache-Control", "no-store".to_owned())];
-        return Ok(Answer { status: 200, headers, body: Content::Bytes(csv(&items)) });
+        return Ok(newest_first::csv(&COLUMNS, &items));
     }
     Ok(newest_first::page(items, limit, |finding| finding.get("number").and_then(Value::as_i64).unwrap_or_default()))
-}
-
-fn csv(items: &[Value]) -> Vec<u8> {
-    let mut lines = Vec::new();
-    let mut line = Line::new(&mut lines);
-    for name in COLUMNS {
-        line.text(name);
-    }
-    line.end();
-    for finding in items {
-        let mut line = Line::new(&mut lines);
-        for name in COLUMNS {
-            line.text(finding.get(name).and_then(Value::as_str).unwrap_or_default());
-        }
-        line.end();
-    }
-    lines
 }
 
 /// Lists what happened to findings, the newest first.

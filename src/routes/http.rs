@@ -8,6 +8,7 @@ use futures::Stream;
 use serde::Serialize;
 
 use crate::base::ports::Method;
+use crate::base::time::Timestamp;
 
 /// A request as the runtime read it.
 #[derive(Clone, Debug)]
@@ -60,12 +61,23 @@ pub enum Content {
 }
 
 impl Answer {
+    /// An answer that nobody keeps.
+    pub(super) fn of(status: u16, content_type: &str, body: Vec<u8>) -> Self {
+        let headers = vec![("Content-Type", content_type.to_owned()), ("Cache-Control", "no-store".to_owned())];
+        Self { status, headers, body: Content::Bytes(body) }
+    }
+
     /// A JSON answer.
     pub(super) fn json(status: u16, body: &impl Serialize) -> Self {
         // Our own types serialise; should one not, the client reads `null` rather than nothing.
         let body = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
-        let headers = vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())];
-        Self { status, headers, body: Content::Bytes(body) }
+        Self::of(status, "application/json", body)
+    }
+
+    /// Sets a header, in the place of one that is there.
+    pub(super) fn set(&mut self, name: &'static str, value: &str) {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.to_owned()));
     }
 
     /// That it is done, and there is nothing to show.
@@ -110,6 +122,11 @@ impl Incoming {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether the client has what has this tag.
+    pub(super) fn knows(&self, tag: &str) -> bool {
+        self.header("if-none-match").is_some_and(|known| names(known, tag))
+    }
+
     /// The bytes of the body.
     pub(super) fn bytes(&self) -> Result<&[u8], Problem> {
         match &self.body {
@@ -117,6 +134,18 @@ impl Incoming {
             Body::TooLarge(limit) => Err(Problem::too_large(*limit)),
         }
     }
+}
+
+/// Whether a list of entity tags has this one. The comparison is the weak one (RFC 9110 section 13.1.2): two representations of one resource are
+/// equal here.
+pub(super) fn names(list: &str, tag: &str) -> bool {
+    let tag = opaque(tag);
+    list.split(',').map(opaque).any(|known| known == "*" || known == tag)
+}
+
+/// A tag without its strength.
+fn opaque(tag: &str) -> &str {
+    tag.trim().trim_start_matches("W/")
 }
 
 /// An error as the client reads it.
@@ -158,6 +187,11 @@ impl Problem {
         Self::new(503, code, detail).retry_after(retry_after_secs)
     }
 
+    /// It may be done later: at a time that is known, or in a moment.
+    pub(super) fn not_now(detail: String, retry_at: Option<Timestamp>, now: Timestamp) -> Self {
+        Self::unavailable("not_now", detail, retry_at.map_or(5, |at| at.since(now) / 1000))
+    }
+
     pub(super) fn retry_after(mut self, secs: i64) -> Self {
         self.headers.push(("Retry-After", secs.max(1).to_string()));
         self
@@ -172,8 +206,7 @@ impl Problem {
             detail: &self.detail,
         };
         let mut answer = Answer::json(self.status, &document);
-        answer.headers.retain(|(name, _)| *name != "Content-Type");
-        answer.headers.push(("Content-Type", "application/problem+json".to_owned()));
+        answer.set("Content-Type", "application/problem+json");
         answer.headers.extend(self.headers);
         answer
     }
@@ -184,17 +217,49 @@ const fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         409 => "Conflict",
         410 => "Gone",
+        412 => "Precondition Failed",
         413 => "Content Too Large",
         422 => "Unprocessable Content",
         429 => "Too Many Requests",
         500 => "Internal Server Error",
-        502 => "Bad Gateway",
         501 => "Not Implemented",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
         _ => "Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Problem, names};
+    use crate::base::time::Timestamp;
+
+    #[test]
+    fn a_problem_has_the_phrase_of_its_status_for_a_title() {
+        let title = |status| {
+            let answer = Problem::new(status, "code", "why").into_answer();
+            let told: serde_json::Value = serde_json::from_slice(answer.body.bytes()).unwrap();
+            told["title"].as_str().unwrap().to_owned()
+        };
+        assert_eq!([403, 404, 412].map(title), ["Forbidden", "Not Found", "Precondition Failed"]);
+    }
+
+    #[test]
+    fn a_version_is_compared_without_regard_to_its_strength() {
+        assert!(names("W/\"a\", \"b\"", "W/\"b\"") && names("*", "\"x\"") && !names("\"c\"", "W/\"b\""));
+    }
+
+    #[test]
+    fn what_cannot_be_done_now_says_when_it_may_be() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let wait = |at| Problem::not_now(String::new(), at, now).headers;
+        for (at, secs) in [(None, "5"), (Some(now.plus_secs(90)), "90"), (Some(now), "1")] {
+            assert_eq!(wait(at), [("Retry-After", secs.to_owned())]);
+        }
     }
 }

@@ -12,7 +12,6 @@ pub(super) async fn show<P: Ports>(ports: &P, settings: &Settings) -> Result<Ans
         .await
         .map_err(|error| Problem::unavailable("signing_failed", error.to_string(), 5))?;
     let mut answer = Answer::json(200, &set);
-    answer.headers.retain(|(name, _)| *name != "Cache-Control");
-    answer.headers.push(("Cache-Control", "public, max-age=300".to_owned()));
+    answer.set("Cache-Control", "public, max-age=300");
     Ok(answer)
 }

@@ -5,12 +5,11 @@ use std::cell::RefCell;
 use serde_json::{Value, json};
 
 use super::asking::{self, Ports};
-use super::http::{Answer, Content, Incoming, Problem};
-use super::newest_first::{text, time};
+use super::http::{Answer, Incoming, Problem};
+use super::newest_first::{is_csv, text, time};
 use super::{newest_first, paging};
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::coordinator::{Command, LedgerAnswer, Reply};
-use crate::export::csv::cell::Line;
 use crate::ledger::past::{Filter, PastGrant, Place, Question, Reach, as_of as undone, is_after};
 use crate::model::address;
 use crate::model::grant::{Entitlement, Principal};
@@ -71,14 +70,6 @@ fn entitlement(request: &Incoming, parameter: &str, catalogue: &Catalogue) -> Re
     })
 }
 
-fn is_csv(request: &Incoming) -> Result<bool, Problem> {
-    match text(request, "format").as_deref() {
-        None | Some("json") => Ok(false),
-        Some("csv") => Ok(true),
-        Some(_) => Err(Problem::invalid("format must be json or csv")),
-    }
-}
-
 /// A page as JSON, or as CSV with the address of the next page in `Link` (RFC 8288).
 fn page(
     request: &Incoming,
@@ -92,35 +83,13 @@ fn page(
         if let (Some(next), Value::Object(body)) = (next, &mut body) {
             body.insert("next_cursor".to_owned(), json!(next));
         }
-        let mut answer = Answer::json(200, &body);
-        answer.headers.push(("Cache-Control", "no-store".to_owned()));
-        return Ok(answer);
+        return Ok(Answer::json(200, &body));
     }
-    let mut lines = Vec::new();
-    let mut line = Line::new(&mut lines);
-    for name in columns {
-        line.text(name);
-    }
-    line.end();
-    for item in items {
-        let mut line = Line::new(&mut lines);
-        let (gained, by) = (item.get("gained").unwrap_or(item), item.pointer("/gained/by").or_else(|| item.get("by")));
-        for name in columns {
-            let value = item.get(*name).or_else(|| gained.get(*name)).or_else(|| by?.get(*name));
-            line.text(&match value {
-                Some(Value::String(text)) => text.clone(),
-                None | Some(Value::Null) => String::new(),
-                Some(other) => other.to_string(),
-            });
-        }
-        line.end();
-    }
-    let mut headers =
-        vec![("Content-Type", "text/csv; charset=utf-8".to_owned()), ("Cache-Control", "no-store".to_owned())];
+    let mut answer = newest_first::csv(columns, items);
     if let Some(next) = next {
-        headers.push(("Link", format!("<{}?{}>; rel=\"next\"", request.path, query_with(request, &next))));
+        answer.headers.push(("Link", format!("<{}?{}>; rel=\"next\"", request.path, query_with(request, &next))));
     }
-    Ok(Answer { status: 200, headers, body: Content::Bytes(lines) })
+    Ok(answer)
 }
 
 fn query_with(request: &Incoming, cursor: &str) -> String {

@@ -12,7 +12,7 @@ use crate::snapshot::{Scan, Snapshot};
 
 /// Lists resources, entitlements or grants.
 pub(super) async fn list<P: Ports>(ports: &P, list: List, request: &Incoming) -> Result<Answer, Problem> {
-    let listing = Listing::begin(ports, request).await?;
+    let listing = ListReader::begin(ports, request).await?;
     match list {
         List::Resources(kind) => {
             listing.rows(&[kind], None, |row, snapshot| vec![catalog::resource(row, snapshot.manifest())]).await
@@ -46,7 +46,7 @@ pub(super) async fn holders<P: Ports>(
         Some("empty") => true,
         Some(_) => return Err(Problem::invalid("missing must be empty, or left out")),
     };
-    let listing = Listing::begin(ports, request).await?;
+    let listing = ListReader::begin(ports, request).await?;
     let resource = listing.snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
     // What nobody held when the account was looked through may be held since.
     let is_known = resource.is_some() || listing.snapshot.is_held_since(entitlement);
@@ -78,14 +78,14 @@ pub(super) async fn whole<P: Ports>(ports: &P, key: &str, request: &Incoming) ->
 }
 
 /// A list that is being read.
-pub(super) struct Listing<'a, P> {
+pub(super) struct ListReader<'a, P> {
     ports: &'a P,
     request: &'a Incoming,
     asked: ListQuery,
     pub(super) snapshot: Snapshot,
 }
 
-impl<'a, P: Ports> Listing<'a, P> {
+impl<'a, P: Ports> ListReader<'a, P> {
     pub(super) async fn begin(ports: &'a P, request: &'a Incoming) -> Result<Self, Problem> {
         let asked = paging::asked(request)?;
         let snapshot = paging::open(ports, asked.cursor.as_ref()).await?;

@@ -111,47 +111,45 @@ pub async fn answer<P: Ports>(ports: &P, settings: &Result<Settings, NotConfigur
     answer
 }
 
+/// That the Worker runs.
+fn health() -> Answer {
+    Answer::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+}
+
 async fn dispatch<P: Ports>(
     ports: &P,
     settings: &Result<Settings, NotConfigured>,
     route: Route,
     request: &Incoming,
 ) -> Result<Answer, Problem> {
-    if route == Route::Health {
-        return Ok(Answer::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })));
-    }
-    if let (Route::Doctor, Err(error)) = (&route, settings) {
-        // The one place that answers without a configuration, since it is there to say what is missing. It is open only
-        // while there is no token to compare with; it names variables, never their values.
-        if let Some(token) = &error.token {
-            auth::check_alone(token, request)?;
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(_) if matches!(route, Route::Health) => return Ok(health()),
+        Err(error) => {
+            // The one place that answers without a configuration, since it is there to say what is missing. It is open only
+            // while there is no token to compare with; it names variables, never their values.
+            let is_examined = matches!(route, Route::Doctor);
+            if let (true, Some(token)) = (is_examined, &error.token) {
+                auth::check_alone(token, request)?;
+            }
+            ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+            return if is_examined { Ok(doctor::unconfigured(error)) } else { Err(error.problem()) };
         }
-        ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
-        return Ok(doctor::unconfigured(error));
-    }
-    let settings = settings.as_ref().map_err(|error| {
-        ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
-        error.problem()
-    })?;
-    if route == Route::Webhook {
-        return webhook::receive(ports, settings, request).await;
-    }
-    if route == Route::Session {
-        return session::answer(ports, settings, request).await;
-    }
-    if route == Route::Entry {
-        return session::enter(ports, settings, request).await;
-    }
-    if route == Route::KeySet {
-        return keys::show(ports, settings).await;
-    }
-    let right = allow::allow(settings, &route, request, ports.now())?;
-    // Whoever Cloudflare Access let in need not know the token.
-    if right == auth::Right::Full && session::who(request).is_none() {
-        public_url::teach(ports, settings, request).await;
+    };
+    // These are open, or find out by themselves who asks.
+    if !matches!(route, Route::Health | Route::Webhook | Route::KeySet | Route::Session | Route::Entry) {
+        let right = allow::allow(settings, &route, request, ports.now())?;
+        // Whoever Cloudflare Access let in need not know the token.
+        if right == auth::Right::Full && session::who(request).is_none() {
+            public_url::teach(ports, settings, request).await;
+        }
     }
     match route {
-        Route::Health | Route::Webhook | Route::KeySet | Route::Session | Route::Entry => Err(Problem::not_found()),
+        Route::Health => Ok(health()),
+        Route::Webhook => webhook::receive(ports, settings, request).await,
+        Route::Session => session::answer(ports, settings, request).await,
+        Route::Entry => session::enter(ports, settings, request).await,
+        Route::KeySet => keys::show(ports, settings).await,
         Route::Metrics => metrics::show(ports).await,
         Route::Status => status::show(ports, settings).await,
         Route::Days => status::days(ports, request).await,

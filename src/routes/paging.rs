@@ -177,7 +177,7 @@ pub(super) fn unreadable(error: SnapshotError) -> Problem {
 
 /// A page of a list.
 #[derive(Serialize)]
-pub(super) struct Listing<T> {
+pub(super) struct PageBody<T> {
     items: Vec<T>,
     /// Absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -185,7 +185,7 @@ pub(super) struct Listing<T> {
     generation: GenerationId,
 }
 
-impl<T> Listing<T> {
+impl<T> PageBody<T> {
     /// The items of a page of a snapshot.
     pub(super) fn of(snapshot: &Snapshot, items: Vec<T>, next: Option<&Cursor>) -> Self {
         let generation = snapshot.manifest().generation.clone();
@@ -200,14 +200,7 @@ pub(super) fn page<T: Serialize>(
     items: Vec<T>,
     next: Option<&Cursor>,
 ) -> Answer {
-    tagged(request, snapshot, &Listing::of(snapshot, items, next))
-}
-
-/// Whether the client has what has this tag. Compared weakly, as RFC 9110 section 13.1.2 says.
-pub(super) fn known(request: &Incoming, tag: &str) -> bool {
-    let known = request.header("if-none-match").unwrap_or_default();
-    let tag = tag.trim_start_matches("W/");
-    known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == tag || known == "*")
+    tagged(request, snapshot, &PageBody::of(snapshot, items, next))
 }
 
 /// An answer that is the same as long as the snapshot is.
@@ -219,15 +212,13 @@ pub(super) fn tagged(request: &Incoming, snapshot: &Snapshot, body: &impl Serial
         (seq, true) => format!("\"{generation}-{seq}\""),
         (_, false) => format!("\"{generation}\""),
     };
-    let unchanged = known(request, &tag);
-    let mut answer = if unchanged {
+    let mut answer = if request.knows(&tag) {
         Answer { status: 304, headers: vec![], body: Content::none() }
     } else {
         Answer::json(200, body)
     };
-    answer.headers.retain(|(name, _)| *name != "Cache-Control");
     // To be kept, but asked for each time: the answer to a grant must not be hidden by a cache.
-    answer.headers.push(("Cache-Control", "private, no-cache".to_owned()));
+    answer.set("Cache-Control", "private, no-cache");
     answer.headers.push(("ETag", tag));
     answer
 }

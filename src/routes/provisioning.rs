@@ -136,10 +136,7 @@ pub(super) async fn perform<P: Ports>(
             }
             Err(problem)
         }
-        Reply::Outcome(Outcome::NotNow { message, retry_at }) => {
-            let wait = retry_at.map_or(5, |at| at.since(ports.now()) / 1000);
-            Err(Problem::unavailable("not_now", message, wait))
-        }
+        Reply::Outcome(Outcome::NotNow { message, retry_at }) => Err(Problem::not_now(message, retry_at, ports.now())),
         _ => Err(asking::failed()),
     }
 }

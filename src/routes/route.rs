@@ -1,6 +1,7 @@
 //! Which route a request is for.
 
 use super::auth::Right;
+use super::entry;
 use super::http::{Incoming, Problem};
 use super::principal::PathPrincipal;
 use super::scim::endpoint::{self, Endpoint};
@@ -175,7 +176,8 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
         [".well-known", "jwks.json"] => get(Route::KeySet),
         _ if path == verify::PATH => post(Route::Webhook),
         ["metrics"] => get(Route::Metrics),
-        ["session", "access"] => get(Route::Entry),
+        // As it is sent: an Access application may be in front of this spelling alone.
+        ["session", "access"] if path == entry::PATH => get(Route::Entry),
         ["session"] => [Method::Post, Method::Get, Method::Delete].map(|method| (method, Route::Session)).into(),
         ["scim", "v2", rest @ ..] => {
             endpoint::at(rest).into_iter().map(|(method, endpoint)| (method, Route::Scim(endpoint))).collect()

@@ -2,7 +2,7 @@
 
 use super::asking::{self, Ports};
 use super::automation;
-use super::http::{Answer, Content, Incoming, Problem};
+use super::http::{Answer, Incoming, Problem};
 use super::public_url;
 use super::settings::Settings;
 use crate::account::apps::WEBHOOK;
@@ -104,9 +104,8 @@ async fn answer_again<P: Ports>(ports: &P, event: Event, delivery: Option<&str>)
             let entry =
                 entries.into_iter().find(|entry| asked.as_ref().is_some_and(|it| entry.request.asks_the_same(it)));
             match entry.and_then(|entry| entry.outcome) {
-                Some(Outcome::Done { message, .. }) => Ok(document(&Document::Complete(message))),
-                Some(Outcome::Refused { message, .. }) => Ok(document(&Document::Errored(message))),
                 Some(Outcome::NotNow { .. }) | None => Err(not_yet()),
+                Some(outcome) => Ok(document(&Document::of(outcome))),
             }
         }
         // It is decided once, and the same whenever it is asked.
@@ -128,14 +127,10 @@ async fn provision<P: Ports>(
         Err(sentence) => return Ok(document(&Document::Errored(sentence))),
     };
     match asking::ask(ports, Command::Provision { request: Box::new(request), callback_url }).await? {
-        Reply::Outcome(Outcome::Done { message, .. }) => Ok(document(&Document::Complete(message))),
-        Reply::Outcome(Outcome::Refused { message, .. }) => Ok(document(&Document::Errored(message))),
         // It goes on, and C1 hears of its end at the callback URL.
         Reply::Accepted => Ok(Answer::json(202, &serde_json::json!({ "status": "accepted" }))),
-        Reply::Outcome(Outcome::NotNow { message, retry_at }) => {
-            let wait = retry_at.map_or(5, |at| at.since(ports.now()) / 1000);
-            Err(Problem::unavailable("not_now", message, wait))
-        }
+        Reply::Outcome(Outcome::NotNow { message, retry_at }) => Err(Problem::not_now(message, retry_at, ports.now())),
+        Reply::Outcome(outcome) => Ok(document(&Document::of(outcome))),
         _ => Err(asking::failed()),
     }
 }
@@ -162,7 +157,7 @@ async fn approve<P: Ports>(ports: &P, step: TaskStep, delivery: Option<&str>) ->
 async fn automate<P: Ports>(ports: &P, step: &WorkflowStep) -> Result<Answer, Problem> {
     match automation::answer(ports, &step.context).await {
         Ok(context) => Ok(document(&Document::Context(context))),
-        Err(error) => Err(Problem::unavailable("not_now", error.to_string(), 5)),
+        Err(error) => Err(Problem::not_now(error.to_string(), None, ports.now())),
     }
 }
 
@@ -215,11 +210,7 @@ fn origin(step: &TaskStep) -> Origin {
 }
 
 fn document(document: &Document) -> Answer {
-    Answer {
-        status: 200,
-        headers: vec![("Content-Type", "application/json".to_owned()), ("Cache-Control", "no-store".to_owned())],
-        body: Content::Bytes(document.to_json().into_bytes()),
-    }
+    Answer::of(200, "application/json", document.to_json().into_bytes())
 }
 
 /// 401 for everything that is wrong with the token or the body it signs: C1 tries again, which is right where the cause

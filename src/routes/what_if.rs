@@ -3,9 +3,9 @@
 use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first::text;
-use crate::coordinator::{Command, Reply, Thinking, Who};
+use crate::coordinator::{Command, NoAnswer, Reply, Thinking, Who};
 use crate::model::ask::Action;
-use crate::model::grant::Entitlement;
+use crate::model::grant::{Entitlement, Holding};
 
 /// Says what a change would come to. Nothing is written.
 pub(super) async fn show<P: Ports>(ports: &P, request: &Incoming) -> Result<Answer, Problem> {
@@ -21,7 +21,7 @@ pub(super) async fn show<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
     let principal = text(request, "principal").ok_or_else(|| {
         Problem::invalid("principal must be user:<id>, invitation:<membership id>, or an e-mail address")
     })?;
-    let entitlement = if named == "account" {
+    let entitlement = if named == Holding::ACCOUNT {
         None
     } else {
         Some(Entitlement::recognise(&named).ok_or_else(|| {
@@ -32,8 +32,8 @@ pub(super) async fn show<P: Ports>(ports: &P, request: &Incoming) -> Result<Answ
     let asked = Thinking { who, action, entitlement };
     match asking::ask(ports, Command::WhatIf(asked)).await? {
         Reply::WouldBe(Ok(answer)) => Ok(Answer::json(200, &answer)),
-        Reply::WouldBe(Err((false, why))) => Err(Problem::new(404, "not_found", why)),
-        Reply::WouldBe(Err((true, why))) => Err(Problem::unavailable("not_now", why, 5)),
+        Reply::WouldBe(Err(NoAnswer::Unknown(why))) => Err(Problem::new(404, "not_found", why)),
+        Reply::WouldBe(Err(NoAnswer::NotNow(why))) => Err(Problem::not_now(why, None, ports.now())),
         _ => Err(asking::failed()),
     }
 }

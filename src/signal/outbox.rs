@@ -123,17 +123,16 @@ pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now:
 
 /// The number of the newest signal, whatever became of it.
 pub(super) fn last(sql: &dyn Sql) -> Result<u64, SqlError> {
-    let number = sql.one("SELECT MAX(id) FROM signal", &[])?;
-    Ok(number.as_ref().and_then(SqlValue::integer).and_then(|number| number.try_into().ok()).unwrap_or_default())
+    let number = sql.number("SELECT MAX(id) FROM signal", &[])?;
+    Ok(number.and_then(|number| number.try_into().ok()).unwrap_or_default())
 }
 
 /// The newest signal that waits and tells of no run: what the job of sending is about besides the latest run.
 pub(super) fn beside_runs(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
-    let value = sql.one(
+    sql.text(
         "SELECT run FROM signal WHERE state = 'waiting' AND kind = ? ORDER BY id DESC LIMIT 1",
         &[SignalKind::RemovalCapReached.as_str().into()],
-    )?;
-    Ok(value.as_ref().and_then(SqlValue::text).map(str::to_owned))
+    )
 }
 
 /// What a run calls for. Whether access changed by somebody else's hand comes first: it may matter most.
@@ -161,9 +160,8 @@ fn called_for(seen: &mut OutboxState, run: &RunRecord, now: Timestamp) -> Vec<Si
 }
 
 fn load(sql: &dyn Sql) -> Result<OutboxState, SqlError> {
-    let value = sql.one("SELECT seen FROM signal_seen", &[])?;
-    let text = value.as_ref().and_then(SqlValue::text);
-    Ok(text.and_then(|text| json::read(text.as_bytes()).ok()).unwrap_or_default())
+    let text = sql.text("SELECT seen FROM signal_seen", &[])?;
+    Ok(text.and_then(|text| json::read_str(&text).ok()).unwrap_or_default())
 }
 
 /// How many signals wait.
@@ -173,8 +171,8 @@ pub(super) fn waiting(sql: &dyn Sql) -> Result<i64, SqlError> {
 
 /// How many signals stand so. Those that do not wait are kept for a week.
 pub(super) fn count(sql: &dyn Sql, state: &str) -> Result<i64, SqlError> {
-    let value = sql.one(&format!("SELECT COUNT(*) FROM signal WHERE state = '{state}' AND {READABLE}"), &[])?;
-    Ok(value.as_ref().and_then(SqlValue::integer).unwrap_or(0))
+    let count = sql.number(&format!("SELECT COUNT(*) FROM signal WHERE state = '{state}' AND {READABLE}"), &[])?;
+    Ok(count.unwrap_or_default())
 }
 
 /// Gives up what has waited too long, and the oldest of too many; how many that were.
@@ -207,7 +205,7 @@ pub(super) fn next(sql: &dyn Sql, unmade: bool) -> Result<Option<Waiting>, SqlEr
 }
 
 /// Which signals are not set aside.
-const READABLE: &str = "CAST(id AS TEXT) NOT IN (SELECT id FROM set_aside WHERE of_table = 'signal')";
+const READABLE: &str = rows::not_set_aside!("id", "signal");
 
 fn read(row: &[SqlValue]) -> Result<Waiting, SqlError> {
     let corrupt = || SqlError::unreadable("a signal");

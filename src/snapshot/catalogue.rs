@@ -72,8 +72,10 @@ impl Catalogue {
     fn name_scoped(&mut self) {
         let labelled = self.all.values().filter_map(|it| Some((it.permission_group?, it.label.clone()?)));
         let labels: BTreeMap<PermissionGroupId, String> = labelled.collect();
-        self.super_administrator =
-            labels.iter().find(|(_, label)| label.as_str() == super_administrator::LABEL).map(|(group, _)| *group);
+        self.super_administrator = labels
+            .iter()
+            .find(|(_, label)| super_administrator::is_label(Some(label.as_str())))
+            .map(|(group, _)| *group);
         let known = super_administrator::role().and_then(|id| self.all.get(&Entitlement::Role(id))?.permission_group);
         self.super_administrator = self.super_administrator.or(known);
         for it in self.all.values_mut().filter(|it| it.label.is_none()) {
@@ -91,17 +93,15 @@ impl Catalogue {
         self.all.values()
     }
 
-    /// What is meant by a name alone, as ConductorOne shows it: `Member Role` at its end or not. Each once, in the order of the
-    /// entitlements.
+    /// What is meant by a name alone, as ConductorOne shows it: of a role or scoped role with `Member Role` at its end, of a user group with `Member`,
+    /// or of whichever without. Each once, in the order of the entitlements.
     pub fn called(&self, shown: &str) -> Vec<Entitlement> {
-        let named = [shown, name::plain(shown)].map(name::key);
-        let mut found: Vec<Entitlement> = named
-            .iter()
-            .filter(|name| !name.is_empty())
-            .filter_map(|name| self.called.get(name))
-            .flatten()
-            .copied()
-            .collect();
+        let mut found: Vec<Entitlement> = Vec::new();
+        for (name, is_group) in [(shown, None), name::plain(shown)] {
+            let name = name::key(name);
+            let all = self.called.get(&name).filter(|_| !name.is_empty()).into_iter().flatten();
+            found.extend(all.filter(|it| is_group.is_none_or(|is| is == matches!(it, Entitlement::Group(_)))));
+        }
         order::sort(&mut found);
         found.dedup();
         found
@@ -181,7 +181,7 @@ fn offered(row: &Row, naming: &Naming) -> Option<CatalogueEntry> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Catalogue, Naming, offered};
+    use super::{Catalogue, CatalogueEntry, Naming, offered};
     use crate::model::grant::Entitlement;
     use crate::model::resource::Row;
 
@@ -206,6 +206,59 @@ mod tests {
         for name in ["Domain DNS", "", " "] {
             assert_eq!(catalogue.called(name), [], "{name:?}");
         }
+    }
+
+    #[test]
+    fn super_administrator_is_known_by_its_label_in_any_case() {
+        for (label, expected) in [("super_admin", true), ("Super_Admin", true), ("admin", false)] {
+            let id: Entitlement = format!("role:{ROLE}:member").parse().unwrap();
+            let Row::Role(mut role) = Row::untold(id) else { unreachable!("a role") };
+            role.label = Some(label.to_owned());
+            role.permission_group = Some(OTHER.parse().unwrap());
+            let catalogue = Catalogue::of(offered(&Row::Role(role), &Naming::default()).into_iter().collect());
+            assert_eq!(catalogue.makes_super_administrator(id), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_behind_a_name_tells_a_role_from_a_user_group_of_that_name() {
+        let ids = [
+            format!("role:{ROLE}:member"),
+            format!("scoped_role:{ROLE}-{OTHER}:member"),
+            format!("group:{ROLE}:member"),
+            format!("group:{OTHER}:member"),
+        ];
+        let [role, scoped, group, other]: [Entitlement; 4] = ids.map(|id| id.parse().unwrap());
+        let catalogue = |offers: &[(Entitlement, &str)]| {
+            let all = offers.iter().map(|(entitlement, name)| {
+                let entry = offered(&Row::untold(*entitlement), &Naming::default()).unwrap();
+                CatalogueEntry { name: (*name).to_owned(), also: None, ..entry }
+            });
+            Catalogue::of(all.collect())
+        };
+        let named = [(role, "Billing"), (group, "Billing"), (scoped, "DNS on x"), (other, "Ops Member Role")];
+        let both = catalogue(&named);
+        for (shown, expected) in [
+            ("Billing Member Role", &[role][..]),
+            ("billing Member", &[group]),
+            ("Billing", &[role, group]),
+            ("DNS on x Member Role", &[scoped]),
+            ("DNS on x Member", &[]),
+            // What is called so itself is meant, whatever kind the end of its name is put behind.
+            ("Ops Member Role", &[other]),
+            ("Ops Member Role Member", &[other]),
+            ("Ops", &[]),
+            (" Member", &[]),
+        ] {
+            assert_eq!(both.called(shown), expected, "{shown}");
+        }
+        // Once one of them is gone, the name with the other's end behind it is nobody's.
+        let role_alone = catalogue(&[(role, "Billing")]);
+        assert_eq!((role_alone.called("Billing Member"), role_alone.called("Billing")), (vec![], vec![role]));
+        assert_eq!(role_alone.called("Billing Member Role"), [role]);
+        let group_alone = catalogue(&[(group, "Billing")]);
+        assert_eq!((group_alone.called("Billing Member Role"), group_alone.called("Billing")), (vec![], vec![group]));
+        assert_eq!(group_alone.called("Billing Member"), [group]);
     }
 
     /// The same text stands in a file for a name that would be a formula and for one that has the apostrophe itself.

@@ -275,14 +275,13 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
 
 /// Whether a generation is kept: where it cannot be read, it is late.
 pub fn is_kept(sql: &dyn Sql, generation: &GenerationId) -> Result<bool, SqlError> {
-    Ok(sql.one("SELECT 1 FROM generation WHERE id = ?", &[generation.into()])?.is_some())
+    sql.has("SELECT 1 FROM generation WHERE id = ?", &[generation.into()])
 }
 
 /// The generation that was published last, as the Coordinator's own table has it.
 pub(crate) fn last_published(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
-    let rows = sql.query("SELECT id FROM generation ORDER BY published_at DESC, id DESC LIMIT 1", &[])?;
-    let id = rows.first().and_then(|row| row.first()).and_then(SqlValue::text);
-    Ok(id.and_then(GenerationId::parse))
+    let id = sql.text("SELECT id FROM generation ORDER BY published_at DESC, id DESC LIMIT 1", &[])?;
+    Ok(id.as_deref().and_then(GenerationId::parse))
 }
 
 /// Makes `current` name a generation again that was published before: for a key-value store that has lost it.
@@ -314,8 +313,8 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
     let mut superseded_at = None;
     for (place, row) in rows.iter().enumerate() {
         let [id, published_at] = row.as_slice() else { continue };
-        let (Some(id), Some(published_at)) = (id.text(), published_at.integer()) else { continue };
-        let age = superseded_at.map_or(0, |at: i64| now.since(Timestamp::from_millis(at)));
+        let (Some(id), Some(published_at)) = (id.text(), published_at.time()) else { continue };
+        let age = superseded_at.map_or(0, |at| now.since(at));
         if id != current.to_string() && place >= KEEP_COUNT && age > KEEP_MILLIS {
             old.push(id.to_owned());
         }
@@ -342,11 +341,7 @@ pub async fn sweep<P: KeyValue + Sql + Clock>(ports: &P, current: &GenerationId)
         deleted += 1;
     }
     // Nobody reads what is at the root any more when the oldest generation that must be kept is a day old.
-    if rows
-        .get(KEEP_COUNT - 1)
-        .and_then(|row| row.get(1)?.integer())
-        .is_some_and(|at| now.since(Timestamp::from_millis(at)) > KEEP_MILLIS)
-    {
+    if rows.get(KEEP_COUNT - 1).and_then(|row| row.get(1)?.time()).is_some_and(|at| now.since(at) > KEEP_MILLIS) {
         deleted += legacy::sweep::<_, PublishError>(ports, MAX_DELETES).await?;
     }
     Ok(deleted)

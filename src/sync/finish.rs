@@ -302,7 +302,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     cursor.published = Some(Published::of(&published, &assembled.warnings));
     cursor.store(kv)?;
     note_published(kv, &doubted, is_lost, &published.manifest, own_token)?;
-    overlay::taken_in(kv, changes.seq, &published.manifest.generation)?;
+    overlay::taken_in(kv, changes.seq, &published.manifest.generation, &[])?;
     activity::forget_others(kv, kv.now(), |user| assembled.rows.has_user(user))?;
     if published.changed && kv.count_so_far() > limits.key_value {
         return Ok(Finish::Apart);

@@ -246,7 +246,8 @@ fn members_of(
     }
     for (id, change) in &changes.members {
         let Some((is_in, changed_at)) = change.groups.get(&group) else { continue };
-        if asked_at.is_none_or(|asked_at| Changes::outweighs(*changed_at, asked_at)) {
+        // Who was taken out and is in it again is out of it for this once, so that both are told.
+        if !*is_in || asked_at.is_none_or(|asked_at| Changes::outweighs(*changed_at, asked_at)) {
             if *is_in {
                 members.insert(*id)
             } else {
@@ -291,8 +292,10 @@ fn members(
         }
     }
     for (id, change) in &changes.members {
-        // A page that was asked for after the change is the newer word.
+        // A page that was asked for after the change is the newer word; but what was taken and is held again is told as taken first, and by the next
+        // generation as given back.
         if asked_at.get(id).is_some_and(|asked_at| !Changes::outweighs(change.at, *asked_at)) {
+            members.less.extend(change.took.iter().map(|atom| (*id, *atom)));
             continue;
         }
         match &change.member {

@@ -9,8 +9,9 @@ use super::crawl::{Crawl, Phase, Progress};
 use super::run::Cursor;
 use super::{days, staging, state};
 use crate::base::json;
-use crate::base::ports::{Sql, SqlError, SqlValue};
+use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
+use crate::base::words::words;
 use crate::snapshot::{
     BY_LOG, Capability, ChangeCounts, Counts, GenerationId, KvUse, Manifest, Posture, RunId, RunOutcome, RunRecord,
 };
@@ -52,18 +53,18 @@ impl GenerationSummary {
     }
 }
 
-/// How the connection stands, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SyncState {
-    /// Nothing was published yet, and nothing failed.
-    NotConnected,
-    /// A sync runs.
-    Syncing,
-    /// The last sync ended well.
-    Connected,
-    /// The last sync failed or was held back; its message says what to do.
-    Error,
+words! {
+    /// How the connection stands, in one word.
+    pub enum SyncState {
+        /// Nothing was published yet, and nothing failed.
+        NotConnected = "not_connected",
+        /// A sync runs.
+        Syncing = "syncing",
+        /// The last sync ended well.
+        Connected = "connected",
+        /// The last sync failed or was held back; its message says what to do.
+        Error = "error",
+    }
 }
 
 /// How the sync stands.
@@ -171,11 +172,11 @@ pub(super) fn generations(sql: &dyn Sql) -> Result<Vec<GenerationSummary>, SqlEr
 
 /// The current generation. Each ring of the alarm asks for it, and for nothing of the others.
 pub fn current(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlError> {
-    let value = sql.one(
+    let id = sql.text(
         "SELECT json_extract(value, '$[0].generation') FROM sync_state WHERE name = ? AND json_valid(value)",
         &[state::GENERATIONS.into()],
     )?;
-    Ok(value.as_ref().and_then(SqlValue::text).and_then(GenerationId::parse))
+    Ok(id.as_deref().and_then(GenerationId::parse))
 }
 
 /// The last run that was to look through the whole account, however it ended.

@@ -3,7 +3,7 @@
 //! member before, from the overlay.
 //!
 //! **Invariants:** nothing is taken in that a crawl under way may not have seen; a mass disappearance, and whatever the current generation
-//! has no name for, is left to the sweep.
+//! has no name for, is left to the sweep, and keeps nothing else from being published: that sweep may be held for days.
 
 use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
@@ -15,10 +15,11 @@ use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::ledger::record;
+use crate::model::access::Access;
 use crate::model::address;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
-use crate::model::resource::Row;
+use crate::model::resource::{Member, Row};
 use crate::model::token::Token;
 use crate::snapshot::{self, Snapshot, SnapshotError, last_published};
 
@@ -53,7 +54,7 @@ pub enum Outcome {
     Published,
     /// Not now.
     NotNow,
-    /// A sweep is called for instead.
+    /// A sweep is called for: all of it is left to that, or what is not published.
     Sweep,
 }
 
@@ -61,7 +62,7 @@ pub enum Outcome {
 pub async fn publish<P: KeyValue + Sql + Clock>(
     ports: &P,
     plan: Plan,
-    more: BTreeMap<String, Option<Row>>,
+    mut more: BTreeMap<String, Option<Row>>,
 ) -> Result<Outcome, SqlError> {
     let now = ports.now();
     let is_due =
@@ -75,11 +76,6 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     }
     // Noted first: what fails is not tried again at once.
     let room = room::take(ports)?;
-    let Some((mut rows, gone)) = overlay::rows_of(ports, seq.unwrap_or_default())? else {
-        room::give_back(ports, room)?;
-        return Ok(Outcome::Sweep);
-    };
-    rows.extend(more);
     let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(Outcome::NotNow) };
     // What a run that was cut off published since is not remembered, and would be undone by what is built on the one before.
     if last_published(ports)?.is_some_and(|last| last != newest.generation) {
@@ -88,22 +84,37 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     }
     let kv = MeteredPorts::new(ports);
     let Ok(snapshot) = Snapshot::open(&kv, &newest.generation).await else { return Ok(Outcome::NotNow) };
+    let old = snapshot.manifest();
+    let listed: BTreeSet<Entitlement> = old.listed().flatten().collect();
+    let asked = more.len();
+    // A user group's own row has roles alone.
+    more.retain(|_, row| row.iter().flat_map(|row| old.grants_of(row)).all(|(it, _)| listed.contains(&it)));
+    let is_known = |it: Entitlement| {
+        listed.contains(&it)
+            || matches!(it, Entitlement::Group(id) if more.contains_key(&Principal::Group(id).to_string()))
+    };
+    // The rest of what a member holds is told: who is given the whole account beside what has no name is not hidden by that.
+    let cut = |member: &mut Member| {
+        let held = member.atoms.len() + member.groups.len();
+        member.atoms.retain(|atom| {
+            atom.access != Access::Allow
+                || is_known(old.naming.entitlement_of(atom.permission_group, atom.resource_group))
+        });
+        member.groups.retain(|group| is_known(Entitlement::Group(*group)));
+        member.atoms.len() + member.groups.len() < held
+    };
+    let (mut rows, left_out) = overlay::rows_of(ports, seq.unwrap_or_default(), MOST_GONE, &cut)?;
+    let is_all = left_out.is_empty() && more.len() == asked;
+    rows.extend(more);
     if makers(&kv, &snapshot, &mut rows).await.is_err() {
         return Ok(Outcome::NotNow);
     }
-    let old = snapshot.manifest();
-    let listed: BTreeSet<Entitlement> = old.listed().flatten().collect();
-    let is_known = |it: Entitlement| {
-        listed.contains(&it)
-            || matches!(it, Entitlement::Group(id) if rows.contains_key(&Principal::Group(id).to_string()))
-    };
-    let grants = rows.values().flatten().flat_map(|row| old.grants_of(row));
-    let all_known = grants.into_iter().all(|(entitlement, _)| is_known(entitlement));
     // A generation's id is made of a second.
-    if gone > MOST_GONE || rows.len() > MOST_ROWS || !all_known || now.secs() <= old.started_at.secs() {
+    if (rows.is_empty() && !is_all) || rows.len() > MOST_ROWS || now.secs() <= old.started_at.secs() {
         room::give_back(ports, room)?;
         return Ok(Outcome::Sweep);
     }
+    let came = if is_all { Outcome::Published } else { Outcome::Sweep };
     let Ok(published) = snapshot::amend(&kv, old, rows, now).await else { return Ok(Outcome::NotNow) };
     let manifest = published.manifest;
     let chapters = record::read(&kv, &manifest).await?;
@@ -111,12 +122,12 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     // From here on nothing is awaited. A sync that was asked for meanwhile takes the changes in by itself.
     let sweep = Cursor::load(ports)?;
     if let (Some(seq), None) = (seq, &sweep) {
-        overlay::taken_in(ports, seq, &manifest.generation)?;
+        overlay::taken_in(ports, seq, &manifest.generation, &left_out)?;
     }
     record::write(ports, &chapters)?;
     if !published.changed {
         room::give_back(ports, room)?;
-        return Ok(Outcome::Published);
+        return Ok(came);
     }
     let ended = ports.now();
     history::remember_generation(
@@ -139,7 +150,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
         changes,
     )?;
     let _ = snapshot::sweep(&kv, &manifest.generation).await;
-    Ok(Outcome::Published)
+    Ok(came)
 }
 
 /// Whose the tokens are, where somebody came or went: as the sweep would tell it. The rows that it changes are put to the others.

@@ -276,6 +276,11 @@ impl People {
                 (row.status, row.user_id) = (status, known.user_id);
             }
         }
+        // Most are not among them, and have many atoms together.
+        let less = &self.members.less;
+        if less.iter().any(|(of, _)| *of == id) {
+            row.atoms.retain(|atom| !less.contains(&(id, *atom)));
+        }
         order::sort(&mut row.atoms);
         row.atoms.dedup();
         self.with_signs(row)

@@ -184,6 +184,8 @@ impl<'a> StagedMember<'a> {
 pub(super) struct Members {
     pages: Vec<Vec<u8>>,
     places: BTreeMap<MemberId, Place>,
+    /// What some of them do not have of their own for this once, whatever their pages show.
+    pub(super) less: Vec<(MemberId, Atom)>,
 }
 
 /// Where a member is.

@@ -4,8 +4,7 @@
 //! **Invariant:** nothing of a step's progress is in memory only: a page counts when it is staged, and what a run decided stands
 //! in its cursor.
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
+use futures::FutureExt as _;
 use serde_json::json;
 
 use super::crawl::{Crawl, Fetch, List, Off};
@@ -20,6 +19,7 @@ use super::{staging, state};
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::base::settings::Plan;
 use crate::base::time::Timestamp;
+use crate::base::under_way;
 use crate::cloudflare::Settings;
 use crate::cloudflare::{Client, Purpose};
 use crate::snapshot::RunId;
@@ -227,7 +227,7 @@ struct Step<'a, 'b, P> {
 impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
     /// Fetches and stages pages until all are read or the step must end. Pages on their way at that moment are awaited.
     async fn read(&mut self, crawl: &mut Crawl, cursor: &mut Cursor) -> Result<Pause, SqlError> {
-        let mut in_flight = FuturesUnordered::new();
+        let mut in_flight = Vec::new();
         let mut pause = None;
         loop {
             while pause.is_none() && in_flight.len() < self.limits.in_flight {
@@ -236,9 +236,9 @@ impl<P: Http + KeyValue + Clock + Sql + Log> Step<'_, '_, P> {
                     break;
                 }
                 let Some(next) = crawl.next() else { break };
-                in_flight.push(fetch(self.ports, self.settings, self.client, &self.repeated, next));
+                in_flight.push(fetch(self.ports, self.settings, self.client, &self.repeated, next).boxed_local());
             }
-            let Some(FetchResult { fetch, outcome }) = in_flight.next().await else {
+            let Some(FetchResult { fetch, outcome }) = under_way::next(&mut in_flight).await else {
                 return Ok(pause.unwrap_or(Pause::AllRead));
             };
             match outcome {

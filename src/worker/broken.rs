@@ -1,4 +1,4 @@
-//! What happens when the WebAssembly breaks: a panic, or whatever else traps, ends a call in the middle of something. `shim.js` starts it anew.
+//! What happens when the WebAssembly breaks: a panic, or whatever else traps, ends a call in the middle of something. `shim.js` starts it again.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ thread_local! {
 
 /// Has `tell` called at the moment that this instance breaks. From then on wasm-bindgen lets nothing into it.
 ///
-/// It takes the place of what the crate `worker` has done then. That one has wasm-bindgen start the instance anew at the next call, which
+/// It takes the place of what the crate `worker` has done then. That one has wasm-bindgen start the instance again at the next call, which
 /// it does between the look whether a closure is of this instance and the closure's call (as of 0.2.130): work of the old instance would go on in the
 /// memory of the new one.
 #[wasm_bindgen(js_name = whenBroken)]

@@ -91,6 +91,7 @@ const endpoints = {
       creates: type.provisioning?.createAccount !== undefined,
       deletes: type.resourceLifecycle?.delete !== undefined,
       credentials: type.provisioning?.createAccount?.supportedCredentialOptions,
+      marks: (type.staticEntitlements ?? []).map((mark) => mark.displayName),
     })
     return {
       metadata: connector.metadata,

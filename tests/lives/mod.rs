@@ -30,6 +30,8 @@ pub(crate) struct Lives {
     now: RefCell<Rc<Coordinator>>,
     life: watch::Sender<usize>,
     stopped: Cell<bool>,
+    /// The most requests and callbacks that were sent while the alarm rang once.
+    pub(crate) most_sent: Cell<usize>,
 }
 
 /// An alarm that rings this often in one moment rings without end.
@@ -48,7 +50,7 @@ impl Lives {
         coordinator::init(&world).unwrap();
         let now = RefCell::new(Rc::new(Coordinator::default()));
         let config = RefCell::new(Rc::new(config));
-        Self { world, config, now, life: watch::Sender::new(0), stopped: Cell::new(false) }
+        Self { world, config, now, life: watch::Sender::new(0), stopped: Cell::new(false), most_sent: Cell::new(0) }
     }
 
     /// The isolate is lost with everything that it had in memory, and the next one starts.
@@ -76,10 +78,13 @@ impl Lives {
             assert!(rung.1 < MOST_RINGS, "the alarm rings without end at {}", rung.0);
             life.mark_unchanged();
             let (coordinator, config) = (self.now.borrow().clone(), self.config.borrow().clone());
+            let sent = || self.world.cloudflare.total_requests() + self.world.callbacks.borrow().len();
+            let before = sent();
             tokio::select! {
                 () = coordinator.alarm(&self.world, &config) => {}
                 _ = life.changed() => self.world.rings_again(),
             }
+            self.most_sent.set(self.most_sent.get().max(sent().saturating_sub(before)));
         }
     }
 

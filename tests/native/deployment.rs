@@ -278,6 +278,11 @@ impl Deployment {
         self.edge.world()
     }
 
+    /// The most requests and callbacks that were sent while the alarm rang once, since this was asked last.
+    pub(crate) fn most_sent(&self) -> usize {
+        self.edge.lives.most_sent.take()
+    }
+
     /// The names of the values that are kept under a prefix.
     pub(crate) fn names_under(&self, prefix: &str) -> Vec<String> {
         self.world().desk.names().iter().filter(|name| name.starts_with(prefix)).cloned().collect()

@@ -145,6 +145,48 @@ fn a_look_for_a_late_write_that_hangs_keeps_no_operation_waiting() {
     });
 }
 
+/// Twenty people whom somebody changes at once, and a grant for another that is put off for five seconds some minutes later.
+#[test]
+fn members_whom_the_log_names_and_who_hang_keep_no_operation_waiting_and_those_who_answer_are_read_in_one_turn() {
+    for hangs in [true, false] {
+        run(21, async |small| {
+            let account = small.account();
+            let listens = [("PROVISIONING", "on"), ("AUDIT_FEED", "on"), ("LAST_LOGINS", "off")];
+            small.lives.reconfigure(settings(account, &listens));
+            small.lives.sync().await;
+            sleep(Duration::from_mins(3)).await;
+            account.set_latency(Latency { base: Duration::from_millis(300), jitter: Duration::ZERO });
+            let whole = account.account_resource_group();
+            for member in 0..20 {
+                account.set_policies(
+                    &small.members[member],
+                    vec![sim::cloudflare::PolicySpec::allow(small.roles[2].id.clone(), whole.clone())],
+                );
+                if hangs {
+                    small.hang(member);
+                }
+            }
+            if !hangs {
+                let noted = || small.one("SELECT COUNT(DISTINCT member) FROM overlay").unwrap();
+                let before = noted();
+                for _ in 0..60 {
+                    if noted() == before {
+                        sleep(Duration::from_secs(1)).await;
+                    }
+                }
+                // The log is read again later than that.
+                sleep(Duration::from_secs(25)).await;
+                assert_eq!(noted() - before, 20);
+                return;
+            }
+            sleep(Duration::from_mins(9)).await;
+            account.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+            let took = small.grant(20, 1).await;
+            assert!(took > Duration::from_secs(5) && took < Duration::from_secs(20), "{took:?}");
+        });
+    }
+}
+
 #[test]
 fn a_look_that_hangs_is_cut_off_after_ten_seconds_and_made_again() {
     run(4, async |small| {

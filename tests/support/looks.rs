@@ -55,6 +55,8 @@ impl Deployment {
 
 /// Checks what holds for every answer.
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
+    let names: BTreeSet<&str> = answer.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names.len(), answer.headers.len(), "{method} {path} has a header twice: {:?}", answer.headers);
     openapi::hold(method, path, answer.status, answer.header("content-type"), &answer.body);
     // The doctor's report is an answer to the question, not an error, even where it is not a good one.
     if answer.status < 400 || method == "HEAD" {
@@ -76,6 +78,7 @@ pub(crate) fn assert_is_problem(answer: &Answer, what: &str) -> String {
     for field in ["type", "title", "detail"] {
         assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} is missing: {told}");
     }
+    assert_ne!(body["title"], "Error", "a status without its phrase: {told}");
     let code = body["code"].as_str().unwrap_or_default().to_owned();
     assert!(!code.is_empty() && code.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{told}");
     code

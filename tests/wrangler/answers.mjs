@@ -28,7 +28,7 @@ const ACCOUNT = {
   "GET /v1/operations": [],
   "GET /v1/history": [],
   "GET /v1/changes": [],
-  "GET /v1/status": { runs: [], jobs: [job()], generations: [{ generation: "2", published_at: "2026-08-21T01:00:00Z" }, { generation: "1", published_at: "2026-08-21T00:00:00Z" }] },
+  "GET /v1/status": { runs: [], capabilities: {}, jobs: [job()], generations: [{ generation: "2", published_at: "2026-08-21T01:00:00Z" }, { generation: "1", published_at: "2026-08-21T00:00:00Z" }] },
   "GET /v1/what-if": { line: "They would get it.", entitlement_id: READER, changes: true, removes_member: false, refused_by: null, gains: [], loses: [], findings: { opens: [], closes: [] } },
 };
 
@@ -39,7 +39,7 @@ const STATUS = {
   runs: [],
   generations: [],
   capabilities: {},
-  connection: { app: null, wired: 0, connected_at: null, last_run: { state: "done", mode: "connect", message: "" } },
+  connection: { app: null, wired: 0, connected_at: null, last_run: { run: 1, state: "done", mode: "connect", message: "" } },
   jobs: [],
   incidents: [],
   requests_left: { sync: 800, provisioning: 200 },
@@ -155,6 +155,7 @@ export async function told({ page, base, heading }) {
     async "a group is without members only where everybody was read"() {
       await come("groups", { "GET /v1/users": refuse(403, "no people for you") });
       await alert("no people for you");
+      await settled();
       assert.deepEqual(await numbers("Crew"), ["…", "2"]);
       await choose("Without members");
       assert.equal(await row("Crew").count(), 0);
@@ -355,6 +356,233 @@ export async function told({ page, base, heading }) {
       await dialog.getByRole("alert").filter({ hasText: "out of reach" }).waitFor();
       await settled();
       assert.ok(await revoke.isEnabled());
+    },
+
+    async "nothing is done that would change something else than is shown, be it since a moment or since a newer state"() {
+      const last = { ...ACCOUNT["GET /v1/what-if"], line: "They would be removed.", removes_member: true };
+      const askToRevoke = async () => {
+        await page.getByRole("button", { name: "Revoke Writer" }).click();
+        await dialog.getByText("They would get it.").waitFor();
+        await dialog.getByText("and keeps everything else").waitFor();
+        asked = [];
+      };
+      const deletes = () => counted()["DELETE /v1/roles/writer/members/john"] ?? 0;
+      // While somebody looks at it: the newer state has it asked again.
+      await comeTo("people/user%3Ajohn", FIRST, john);
+      await askToRevoke();
+      [answers["GET /v1/what-if"], edition] = [last, SECOND];
+      await minutes(1);
+      await dialog.getByText("the member would be removed").waitFor();
+      assert.equal(await dialog.getByText("keeps everything else").count(), 0);
+      // Right before the click.
+      await come("people/user%3Ajohn", john);
+      await askToRevoke();
+      answers["GET /v1/what-if"] = last;
+      await revoke.click();
+      await dialog.getByRole("alert").filter({ hasText: "It would change something else by now" }).waitFor();
+      await dialog.getByText("the member would be removed").waitFor();
+      assert.equal(await dialog.getByText("keeps everything else").count(), 0);
+      assert.equal(deletes(), 0);
+      // Whoever has seen that may want it all the same.
+      await revoke.click();
+      await dialog.getByRole("status").filter({ hasText: "Revoked." }).waitFor();
+      assert.equal(deletes(), 1);
+      // What more it would give or take counts as well, though the line is the same.
+      await come("people/user%3Ajohn", john);
+      await askToRevoke();
+      answers["GET /v1/what-if"] = { ...ACCOUNT["GET /v1/what-if"], loses: [{ entitlement_id: READER, name: "Reader", through: "", reach: [], unlisted: 0 }] };
+      await revoke.click();
+      await dialog.getByRole("alert").filter({ hasText: "It would change something else by now" }).waitFor();
+      assert.equal(deletes(), 0);
+      // What cannot be told any more is no longer what is shown, and hinders nobody who has seen that.
+      await come("people/user%3Ajohn", john);
+      await askToRevoke();
+      answers["GET /v1/what-if"] = refuse(403, "out of reach");
+      await revoke.click();
+      await dialog.getByRole("alert").filter({ hasText: "It cannot be told any more" }).waitFor();
+      await dialog.getByRole("alert").filter({ hasText: "out of reach" }).waitFor();
+      assert.equal(deletes(), 0);
+      await settled();
+      await revoke.click();
+      await dialog.getByRole("status").filter({ hasText: "Revoked." }).waitFor();
+      // The Worker that is at another question is asked again, and whoever closes it meanwhile wants nothing any more.
+      const busy = { status: 503, body: { code: "not_now", detail: "another question is being answered" } };
+      for (const closes of [false, true]) {
+        await come("people/user%3Ajohn", john);
+        await askToRevoke();
+        answers["GET /v1/what-if"] = busy;
+        await revoke.click();
+        await dialog.getByText("Working…").waitFor();
+        await settled();
+        if (closes) await dialog.getByRole("button", { name: "Cancel" }).click();
+        answers["GET /v1/what-if"] = ACCOUNT["GET /v1/what-if"];
+        if (closes) await page.waitForTimeout(2_500);
+        else await dialog.getByRole("status").filter({ hasText: "Revoked." }).waitFor();
+        assert.equal(deletes(), closes ? 0 : 1);
+      }
+      // The control: as it is shown.
+      await come("people/user%3Ajohn", john);
+      await askToRevoke();
+      await revoke.click();
+      await dialog.getByRole("status").filter({ hasText: "Revoked." }).waitFor();
+      assert.equal(deletes(), 1);
+      // So it is where somebody is granted something, removed or invited.
+      const more = { ...ACCOUNT["GET /v1/what-if"], gains: [{ entitlement_id: WRITER, name: "Super Administrator", through: "Crew", reach: [], unlisted: 0 }] };
+      const isSentOnlyAsShown = async (act, name) => {
+        await dialog.locator(".thought").waitFor();
+        answers["GET /v1/what-if"] = more;
+        asked = [];
+        await dialog.getByRole("button", { name: act, exact: true }).click();
+        await dialog.getByRole("alert").filter({ hasText: "It would change something else by now" }).waitFor();
+        await dialog.getByText("Super Administrator").waitFor();
+        assert.equal(counted()[name], undefined);
+        await dialog.getByRole("button", { name: act, exact: true }).click();
+        await dialog.getByRole("status").filter({ hasText: "It is done." }).waitFor();
+        assert.equal(counted()[name], 1);
+      };
+      const done = { message: "It is done." };
+      const [grant, remove, invite] = ["PUT /v1/roles/reader/members/john", "DELETE /v1/accounts/john", "POST /v1/accounts"];
+      await come("people/user%3Ajohn", { ...john, [grant]: done });
+      await page.getByRole("button", { name: "Grant…" }).click();
+      await dialog.getByLabel("Role or group").selectOption("Reader");
+      await isSentOnlyAsShown("Grant", grant);
+      await come("people/user%3Ajohn", { ...john, [remove]: done });
+      await page.getByRole("button", { name: "Remove from the account…" }).click();
+      await isSentOnlyAsShown("Remove", remove);
+      await come("people", { [invite]: done });
+      await page.getByRole("button", { name: "Invite…" }).click();
+      await dialog.getByLabel("E-mail address").fill("new@example.com");
+      await isSentOnlyAsShown("Invite", invite);
+    },
+
+    async "nobody holds nothing where that cannot be read"() {
+      const told = (capabilities) => ({ "GET /v1/status": { ...STATUS, capabilities } });
+      const on = { members: { on: true }, user_groups: { on: true }, user_group_members: { on: true } };
+      const bare = { id: "bare", resource_type: "group", name: "Bare", entitlement_id: "group:bare:member", entitlements: [] };
+      const empty = { "GET /v1/users": [person("idle", [])], "GET /v1/users/idle": person("idle", []), "GET /v1/roles": [NEW], "GET /v1/groups": [bare] };
+      const not = async (text) => assert.equal(await page.getByText(text).count(), 0, text);
+      const members = { on: false, message: "the members of user group x cannot be read (HTTP status 400); those known before are kept" };
+      const kept = { on: false, message: "this account does not have user groups; what generation y says of them is kept", kept_from: "y" };
+      const unreadable = (...first) => ({ on: true, unreadable: { count: first.length, first } });
+      for (const [capabilities, why, gives] of [
+        [{ ...on, user_group_members: members }, "the members of user group x cannot be read", "Nothing."],
+        [{ ...on, user_groups: { on: false, message: "the API token may not read the user groups" } }, "may not read the user groups", "None that could be read."],
+        [{ ...on, user_groups: kept }, "what generation y says", "None that could be read."],
+        [{ ...on, members: unreadable("a record without an id: policies is missing") }, "1 of the members cannot be read in full", "Nothing."],
+      ]) {
+        const others = { ...empty, ...told(capabilities) };
+        await come("roles/role%3Anew", others);
+        await alert(why);
+        await says("None that could be read, directly or through a group, as read at");
+        await not("Nobody holds it");
+        await come("groups/group%3Abare", others);
+        await alert(why);
+        await says("None that could be read, directly or through a group, as read at");
+        await page.locator("h2:has-text('Gives') + .empty").filter({ hasText: gives }).waitFor();
+        await not("Nobody holds it");
+        await come("people/user%3Aidle", others);
+        await alert(why);
+        await page.locator(".empty").filter({ hasText: /^None that could be read\.$/ }).waitFor();
+        await not("Nothing.");
+        await come("matrix", others);
+        await alert(why);
+        await says("None that could be read.");
+        await not("Nobody holds anything");
+        await come("roles", others);
+        await alert(why);
+        await row("Brand New").filter({ hasText: "0+" }).waitFor();
+        assert.deepEqual(await numbers("Brand New"), ["0+", "0+"]);
+        await come("groups", others);
+        await row("Bare").filter({ hasText: "0+" }).waitFor();
+        assert.deepEqual(await numbers("Bare"), ["0+", gives === "Nothing." ? "0" : "0+"]);
+        for (const [title, n] of [["Without members", 0], ["Giving nothing", gives === "Nothing." ? 1 : 0]]) {
+          await choose(title);
+          await settled();
+          assert.equal(await row("Bare").count(), n, title);
+        }
+        await come("people", others);
+        await row("idle@").filter({ hasText: "0+" }).waitFor();
+        await choose("Holding nothing");
+        await settled();
+        assert.equal(await row("idle@").count(), 0);
+      }
+      // The control: all of it could be read, or there is none of it.
+      const absent = { members: { on: true }, user_groups: { on: false, message: "this account does not have user groups (HTTP status 404)" } };
+      for (const capabilities of [on, absent, { ...on, tokens: { on: false, message: "no tokens for you" } }]) {
+        const others = { ...empty, ...told(capabilities) };
+        await come("roles/role%3Anew", others);
+        await says("Nobody holds it, directly or through a group, as read at");
+        await not("None that could be read");
+        await come("groups/group%3Abare", others);
+        await says("Nobody holds it, directly or through a group, as read at");
+        await says("Nothing.");
+        await come("people/user%3Aidle", others);
+        await says("Nothing.");
+        await come("matrix", others);
+        await says("Nobody holds anything that is known");
+        await come("roles", others);
+        await page.getByRole("status").filter({ hasText: /^1$/ }).waitFor();
+        assert.deepEqual(await numbers("Brand New"), ["0", "0"]);
+        for (const [view, title, name] of [["groups", "Without members", "Bare"], ["groups", "Giving nothing", "Bare"], ["people", "Holding nothing", "idle@"]]) {
+          await come(view, others);
+          await choose(title);
+          await row(name).waitFor();
+        }
+        assert.equal(await page.getByRole("alert").count(), 0);
+      }
+      // Where all of those are named whose records cannot be read, the others are known.
+      const [one, other] = ["1", "2"].map((digit) => ({ ...person(`p${digit}`, []), member_id: digit.repeat(32) }));
+      const named = { ...told({ ...on, members: unreadable(`${one.member_id}: policies is missing`) }), "GET /v1/users": [one, other], "GET /v1/users/p1": one, "GET /v1/users/p2": other };
+      await come("people", named);
+      await row("p1@").filter({ hasText: "0+" }).waitFor();
+      assert.deepEqual(await numbers("p2@"), ["0"]);
+      await choose("Holding nothing");
+      await row("p2@").waitFor();
+      await settled();
+      assert.equal(await row("p1@").count(), 0);
+      await page.goto(`${base}/#/people/user%3Ap1`);
+      await says("None that could be read.");
+      await page.goto(`${base}/#/people/user%3Ap2`);
+      await says("Nothing.");
+      // Before that is told, and where it is not, nothing is said.
+      for (const view of ["roles/role%3Anew", "groups/group%3Abare", "people/user%3Aidle", "matrix"]) {
+        await come(view, { ...empty, "GET /v1/status": refuse(403, "no status for you") });
+        await page.getByRole("alert").filter({ hasText: "no status for you" }).first().waitFor();
+        for (const text of ["Nobody holds", "Nothing.", "None that could"]) await not(text);
+      }
+    },
+
+    async "what was looked at is connected within ten minutes, and not after another run"() {
+      const counts = { users: 1, invitations: 0, roles: 1, scoped_roles: 0, groups: 0, tokens: 0, entitlements: 1, grants: 1 };
+      const after = (run) => ({ ...STATUS, generations: [{ generation: FIRST, published_at: "2026-08-21T00:00:00Z", counts }], connection: { ...STATUS.connection, last_run: { run, state: "done", mode: "dry_run", message: "" } } });
+      const connect = page.getByRole("button", { name: "Connect", exact: true });
+      let run = 1;
+      const look = async () => {
+        const said = page.getByRole("status").filter({ hasText: `Looked at by ${run + 1}.` });
+        await page.getByRole("button", { name: "See what it would change" }).click();
+        await said.waitFor();
+      };
+      await comeTo("now", FIRST, {
+        "GET /v1/status": () => after(run),
+        "GET /v1/days": [],
+        "POST /v1/connect": () => ({ run: (run += 1), mode: "dry_run", state: "done", message: `Looked at by ${run}.`, lines: [], more: false }),
+      });
+      await connect.waitFor();
+      assert.ok(await connect.isDisabled());
+      await look();
+      await settled();
+      assert.ok(await connect.isEnabled());
+      await minutes(8);
+      assert.ok(await connect.isEnabled());
+      await minutes(3);
+      assert.ok(await connect.isDisabled(), "it was looked at too long ago");
+      await look();
+      await settled();
+      assert.ok(await connect.isEnabled());
+      run += 1;
+      await minutes(1);
+      assert.ok(await connect.isDisabled(), "somebody did another run since");
+      assert.equal(counted()["POST /v1/connect"], 2);
     },
 
     async "what is on no list as it was read may be newer, and shows within a minute or so"() {

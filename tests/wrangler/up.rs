@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sim::cloudflare::{Cloudflare, Fault, Permission, Route, Spec};
-use sim::conductorone::{ApiFault, App, ConductorOne, Delivery, Entitlement, Person, Task};
+use sim::conductorone::{ApiFault, App, CallbackFault, ConductorOne, Delivery, Entitlement, Person, Task};
 use sim::harness::World;
 use sim::harness::workerd::Options;
 use sim::hosting::{Deployed, Hosting, LOGIN};
@@ -546,13 +546,21 @@ async fn one_command_goes_from_a_clone_to_a_connected_account_a_second_run_chang
 
     // What a password store has for `up` does for this as well.
     let down = project.run("down", &["--yes"], &project.secrets()).await;
-    assert_eq!(down.status, Some(0), "{}", down.text);
+    tells_what_is_left(&down);
     assert!(project.hosting.worker(NAME).is_none());
     assert_eq!(project.hosting.namespaces().keys().collect::<Vec<_>>(), [&somebody_elses]);
     assert_eq!(project.configuration(), pristine);
     let nothing = project.run("down", &["--yes"], "").await;
     assert!(nothing.status == Some(0) && nothing.text.contains("nothing to take away"), "{}", nothing.text);
     drop(project.edge);
+}
+
+/// What was set up beside the Worker may lead to what it had for years, and nothing takes it away.
+fn tells_what_is_left(down: &Said) {
+    assert_eq!(down.status, Some(0), "{}", down.text);
+    for left in ["the API token: delete it at", "ConductorOne's API key; the bucket's key", "the Access application"] {
+        assert!(down.text.contains(left), "{}", down.text);
+    }
 }
 
 /// A request to the Worker with a token of its own.
@@ -677,11 +685,28 @@ async fn nor_while_an_operation_is_under_way(project: &Project) {
     let (undo, other) = (connect(project, "UNDO=1").await, connect(project, "UNDO=").await);
     let told = format!("waits        {OPEN}: the Worker goes on with that");
     assert!(undo.contains(&told) && !other.contains("under way"), "{undo}{other}");
+    nor_where_it_has_ended_and_conductorone_was_not_told(project).await;
     ends_by_itself(project, &delivery).await;
 }
 
+/// There is an outcome then, and nobody else would tell it.
+async fn nor_where_it_has_ended_and_conductorone_was_not_told(project: &Project) {
+    project.edge.c1.fail_callbacks(CallbackFault::Refused(503), u32::MAX);
+    project.cloudflare.clear_faults();
+    let mut turns = 0;
+    while connect(project, "UNDO=1").await.contains(OPEN) {
+        turns += 1;
+        assert!(turns < 600, "it does not end");
+    }
+    let down = project.run("down", &["--yes"], &project.secrets()).await;
+    let told = "down: ConductorOne waits for 1 outcome, so nothing was taken away: ";
+    assert!(down.status == Some(1) && down.text.contains(told), "{}", down.text);
+    assert!(project.hosting.worker(NAME).is_some());
+    project.edge.c1.fail_callbacks(CallbackFault::Refused(503), 0);
+}
+
 /// How one operation is told of that the Worker goes on with.
-const OPEN: &str = "1 operation is under way, and ConductorOne waits for 1 outcome";
+const OPEN: &str = "1 operation is under way";
 
 /// A grant of an ordinary role to a member.
 fn grant(project: &Project, nth: usize) -> Delivery {
@@ -706,7 +731,7 @@ async fn ends_by_itself(project: &Project, delivery: &Delivery) {
     project.cloudflare.clear_faults();
     assert!(project.edge.c1.callback(delivery, Duration::from_mins(2)).await.is_some(), "it ends by itself");
     let mut turns = 0;
-    while connect(project, "UNDO=1").await.contains("under way") {
+    while connect(project, "UNDO=1").await.contains("the Worker goes on with that") {
         turns += 1;
         assert!(turns < 60, "it has ended, and is told as if it had not");
     }

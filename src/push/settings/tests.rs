@@ -107,6 +107,10 @@ fn a_sas_url_is_a_blobs_or_a_containers() {
     assert_eq!(container.blob, "https://acme.blob.core.windows.net/governance/users.csv");
     assert_eq!(container.expires_at, Timestamp::parse("2027-01-01T00:00:00Z"));
     assert!(container.sas.expose().ends_with("&sig=c2VjcmV0"));
+    let day = |day: &str| Timestamp::parse(day).unwrap();
+    assert_eq!(container.expires_soon(day("2026-12-18")), None, "in two weeks");
+    assert_eq!(container.expires_soon(day("2026-12-19")), container.expires_at);
+    assert_eq!(container.expires_soon(day("2027-01-01")), None, "it has expired");
     assert!(!format!("{container:?}").contains("c2VjcmV0"));
     let blob =
         azure(&SAS.replace("governance?", "governance/cloudflare/all.csv?").replace("00:00:00Z&sv", "00:00Z&sv"));

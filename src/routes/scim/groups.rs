@@ -159,7 +159,7 @@ async fn coming<P: Ports>(
         let why = format!(
             "a grant to {who} is under way, of which it is not known yet whether it brings them into this Group, so nothing was changed; send this again in a moment, or take {who} out by name"
         );
-        return Err(Problem::unavailable("not_now", why, 5));
+        return Err(Problem::not_now(why, None, call.ports.now()));
     }
     let most = call.settings.scim_replace_max_removals;
     let removals = awaited.len() + steps.iter().filter(|step| step.action == Action::Revoke).count();

@@ -1241,6 +1241,30 @@ async fn min_super_admins_holds_where_the_permission_group_has_no_label_or_canno
 }
 
 #[tokio::test]
+async fn min_super_admins_holds_where_the_label_of_the_permission_group_is_in_another_case() {
+    let bench = Bench::with(|account| leave_admins(account, 1), |_| {}).await;
+    let unsynced = unsynced(&bench);
+    let first = admins(bench.account())[0].id.clone();
+    unsynced.world.bends.replace(Some(Box::new(|asked, body| {
+        if asked.contains("permission_groups?") {
+            for group in body["result"].as_array_mut().unwrap() {
+                if group["meta"]["label"] == "super_admin" {
+                    group["meta"]["label"] = "Super_Admin".into();
+                    group["name"] = "All of it".into();
+                }
+            }
+        }
+    })));
+    let removal = unsynced.arrive(Action::Revoke, Target::Account, member(&first));
+    assert_refused(&unsynced.attempt(removal).await, Refusal::MinSuperAdmins, "Only 0 ");
+    let role = bench.account().permission_group("super_admin").unwrap();
+    for email in ["one@example.com", "two@example.com"] {
+        bench.account().add_member(email, vec![holds(bench.account(), &role)]);
+    }
+    assert_done(&unsynced.operate(Action::Revoke, Target::Account, member(&first)).await, Effect::Removed);
+}
+
+#[tokio::test]
 async fn who_may_be_super_administrator_through_a_group_that_nobody_tells_of_is_removed_only_where_enough_are_left() {
     for is_odd in [true, false] {
         let bench = Bench::with(|account| leave_admins(account, 0), |_| {}).await;

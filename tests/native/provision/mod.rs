@@ -145,7 +145,7 @@ impl Bench {
         let client = Client::new(&self.world, cloudflare, Purpose::Sync);
         let ours = identity::identity(&self.world, &client).await.unwrap().token.to_string();
         feed::read_on(&self.world, cloudflare, Some(ours)).await.unwrap();
-        aftercare::look_for_late_writes(&self.world, cloudflare, settings, &locks).await.unwrap();
+        aftercare::look_for_late_writes(&self.world, cloudflare, settings, &locks, 10).await.unwrap();
         aftercare::look_into_audit_log(&self.world).unwrap();
     }
 

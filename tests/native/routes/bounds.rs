@@ -254,6 +254,7 @@ async fn a_callback_that_c1_does_not_take_is_tried_for_eight_days_and_then_given
     let deployment = &jane.deployment;
     deployment.c1.fail_callbacks(CallbackFault::Refused(500), u32::MAX);
     put_off(&jane, 1).await;
+    assert_eq!(callbacks_waiting(&jane).await, 0, "there is no outcome yet");
     let given_up = || deployment.logs().iter().filter(|line| line.contains("callback given up")).count();
     deployment.wait(Duration::from_hours(7 * 24)).await;
     let so_far = deployment.c1.callback_posts().len();
@@ -324,6 +325,8 @@ async fn that_c1_waits_no_longer_for_an_outcome_that_it_was_never_told_is_logged
         (Some(CallbackFault::Refused(503)), true, true, 1),
         (Some(CallbackFault::Refused(400)), false, true, 0),
         (Some(CallbackFault::Refused(400)), true, true, 1),
+        (Some(CallbackFault::Refused(410)), false, true, 0),
+        (Some(CallbackFault::Refused(410)), true, true, 1),
     ] {
         let jane = Box::pin(Jane::start()).await;
         let deployment = &jane.deployment;

@@ -104,8 +104,8 @@ async fn what_is_wrong_is_found_with_each_publication_closed_when_it_is_over_and
     let answer =
         deployment.request("POST", &accept, &[], Some(&json!({ "reason": "so agreed", "until": until }))).await;
     assert_eq!((answer.status, assert_is_problem(&answer, &accept).as_str()), (409, "finding_closed"));
-    for path in ["/v1/findings/nothing:there".to_owned(), "/v1/findings?state=odd".to_owned()] {
-        let answer = deployment.get(&path).await;
+    for path in ["/v1/findings/nothing:there", "/v1/findings?state=odd", "/v1/findings?format=odd"] {
+        let answer = deployment.get(path).await;
         assert_eq!(answer.status, if path.contains('?') { 400 } else { 404 }, "{path}");
     }
     let csv = deployment.get("/v1/findings?format=csv").await;
@@ -1019,6 +1019,40 @@ async fn who_is_idle_is_so_after_a_gap_in_the_log_too_until_a_sign_of_life() {
     cloudflare.log_entry(None, 0, json!({ "actor": { "id": user } }));
     deployment.wait(Duration::from_mins(2)).await;
     told(false, "a sign of life").await;
+}
+
+/// However long ago the last sign of life was.
+#[tokio::test(start_paused = true)]
+async fn who_was_made_privileged_a_moment_ago_is_not_idle_and_is_so_long_after_it() {
+    let deployment =
+        Deployment::with(small(), |options| options.var("AUDIT_FEED", "on").var("FINDINGS_IDLE_DAYS", "1")).await;
+    let cloudflare = deployment.cloudflare.clone();
+    let policy = |label: &str| {
+        PolicySpec::allow(cloudflare.permission_group(label).unwrap().id, cloudflare.account_resource_group())
+    };
+    let of = |member: &str| format!("privileged-idle:user:{}", cloudflare.membership(member).unwrap().user_id.unwrap());
+    let minimal = "minimal_account_access";
+    let [jane, joe, bob, ann] = [("jane", minimal), ("joe", minimal), ("bob", minimal), ("ann", "admin")]
+        .map(|(name, label)| cloudflare.add_member(&format!("{name}@example.com"), vec![policy(label)]));
+    let operators = cloudflare.add_group("Operators of all", vec![policy("admin")]);
+    let engineers = cloudflare.add_group("Engineers", vec![policy(minimal)]);
+    cloudflare.join_group(&engineers, &bob);
+    let deployment = deployment.synced().await;
+    let idle = async || {
+        // Something is published, and held against the rules.
+        cloudflare.invite(&format!("new{}@example.com", deployment.now()), vec![]);
+        let open = open_of(&deployment, &["privileged-idle"]).await;
+        [&jane, &joe, &bob, &ann].map(|member| open.iter().any(|(id, _)| *id == of(member)))
+    };
+    deployment.wait(Duration::from_hours(26)).await;
+    cloudflare.add_policy(&jane, policy("admin"));
+    cloudflare.join_group(&operators, &joe);
+    cloudflare.set_group_policies(&engineers, vec![policy(minimal), policy("admin")]);
+    // The controls: who was privileged all the time, also where more was given since.
+    cloudflare.add_policy(&ann, policy("super_admin"));
+    assert_eq!(idle().await, [false, false, false, true]);
+    deployment.wait(Duration::from_hours(26)).await;
+    assert_eq!(idle().await, [true; 4]);
 }
 
 #[tokio::test(start_paused = true)]

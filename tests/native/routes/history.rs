@@ -89,6 +89,11 @@ async fn what_was_gained_and_lost_has_its_author_by_the_log_or_its_operation_or_
         assert!(csv.text().contains("this connector"), "{}", csv.text());
         let csv = deployment.get("/v1/history?format=csv&limit=1").await;
         assert!(csv.header("link").unwrap().contains("cursor="), "{csv:?}");
+        let page = deployment.get("/v1/history").await;
+        for answer in [csv, page] {
+            let kept = answer.headers.iter().filter(|(name, _)| name == "cache-control");
+            assert_eq!(kept.map(|(_, how)| how.as_str()).collect::<Vec<_>>(), ["no-store"], "once");
+        }
 
         let before = deployment.get("/v1/as-of?at=2001-01-01").await;
         assert_eq!((before.status, assert_is_problem(&before, "as-of").as_str()), (410, "before_the_ledger"));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sim::client::Answer;
+use sim::conductorone::ConductorOne;
 use sim::harness::workerd::CONNECTOR_TOKEN;
 
 use crate::access::{AUDIENCE, TEAM, claims, token};
@@ -65,10 +66,34 @@ async fn whom_access_lets_in_looks_an_editor_changes_access_and_the_journal_says
     // So it does of a sync, which may accept removals.
     assert_eq!(connector.raw("POST", "/v1/sync", &page, None).await.status, 202);
     assert_eq!(connector.json("/v1/status").await["running"]["by"], EDITOR);
+    // And of connecting, be it that no app is found.
+    let key = ConductorOne::new().credential("connector");
+    connector.set_var("C1_CLIENT_ID", &key.client_id);
+    connector.set_var("C1_CLIENT_SECRET", &key.client_secret);
+    let answer = connector.raw("POST", "/v1/connect", &page, Some(br#"{"dry_run":true}"#.to_vec())).await;
+    assert!(matches!(answer.status, 200 | 202), "{}", answer.text());
+    assert_eq!(connector.json("/v1/connect").await["by"], EDITOR);
     // The token's end is the session's.
     let ends = connector.raw("GET", "/session", &page, None).await.json()["ends_at"].clone();
     connector.wait(Duration::from_secs(901)).await;
     assert_eq!(connector.raw("GET", "/session", &page, None).await.status, 401, "{ends}");
+}
+
+/// An Access application is in front of a path as it is spelled: by another spelling, whoever has a token of it would pass it by.
+#[tokio::test(start_paused = true)]
+async fn the_way_in_by_access_has_one_spelling() {
+    let connector = behind_access().await;
+    let sent = token(&connector.team.key(), &claims(OTHER, connector.now()));
+    for (path, status) in [
+        ("/session/%61ccess", 404),
+        ("/%73ession/access", 404),
+        ("/session%2Faccess", 404),
+        ("/session/access/", 404),
+        ("/session/access", 303),
+    ] {
+        let answer = connector.raw("GET", path, &[("cf-access-jwt-assertion", &sent)], None).await;
+        assert_eq!((answer.status, answer.header("set-cookie").is_some()), (status, status == 303), "{path}");
+    }
 }
 
 /// A session is taken wherever a token is.

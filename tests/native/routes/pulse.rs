@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use c1_cloudflare::base::ports::Sql as _;
-
+use c1_cloudflare::audit::feed;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _, SqlValue};
+use c1_cloudflare::model::ask::{Action, Subject};
+use c1_cloudflare::model::operation::{Origin, Outcome, Refusal, Request, Target};
+use c1_cloudflare::provision::callback;
+use c1_cloudflare::provision::journal::{self, Arrival};
 use serde_json::Value;
 use sim::cloudflare::{Behaviour, Fault, Oddity, On, Permission, PolicySpec, Route, Spec};
 use sim::conductorone::Proof;
 use sim::harness::Options;
 
 use crate::deployment::Deployment;
+use crate::lives::world::CALLBACKS;
 use crate::looks::{assert_is_account, holds, roles};
 
 async fn deployment(members: usize, plan: &str) -> Deployment {
@@ -625,6 +630,56 @@ async fn on_the_free_plan_no_invocation_sends_more_requests_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn on_the_free_plan_operations_callbacks_and_who_is_named_that_are_due_at_once_fit_an_invocation() {
+    let spec = Spec { members: 40, roles: 12, ..Spec::default() };
+    let options = |options: Options| options.var("AUDIT_FEED", "on").var("PLAN", "free").var("PROVISIONING", "on");
+    let deployment = Deployment::with(spec, options).await;
+    let (cloudflare, world) = (&deployment.cloudflare, deployment.world());
+    let known = roles(cloudflare);
+    let accepted = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted");
+    let people: Vec<_> = accepted.take(16).collect();
+    let group = cloudflare.add_group("Six", vec![]);
+    for (n, one) in people.iter().enumerate() {
+        cloudflare.set_policies(&one.id, vec![holds(cloudflare, &known[0]), holds(cloudflare, &known[1])]);
+        if n >= 10 {
+            cloudflare.join_group(&group, &one.id);
+        }
+    }
+    cloudflare.forget_log_entries(1_000);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(3)).await;
+    // What the log tells next is ripe when it is read.
+    while feed::next_due(world).unwrap().since(world.now()) < 20_000 {
+        deployment.wait(Duration::from_secs(1)).await;
+    }
+    let due = feed::next_due(world).unwrap();
+    for (n, one) in people.iter().enumerate() {
+        if n >= 10 {
+            cloudflare.leave_group(&group, &one.id);
+            continue;
+        }
+        let subject =
+            Subject { member_id: one.id.parse().ok(), has_account: true, ..Subject::of_email(one.email.clone()) };
+        let role = format!("role:{}:member", known[1].governed_as()).parse().unwrap();
+        let origin = Origin { by: "webhook".to_owned(), ..Origin::default() };
+        let (key, target) = (Some(format!("due{n}~step")), Target::Entitlement(role));
+        let request = Request { key, action: Action::Revoke, target, subject, origin };
+        journal::arrive(world, &request, world.now(), due).unwrap();
+        let told = Request { key: Some(format!("told{n}~step")), ..request };
+        let Arrival::New(id) = journal::arrive(world, &told, world.now(), due).unwrap() else { panic!() };
+        journal::settle(world, id, &Outcome::refused(Refusal::GaveUp, "No."), world.now()).unwrap();
+        callback::want(world, id, &format!("{CALLBACKS}told{n}"), due).unwrap();
+    }
+    deployment.most_sent();
+    deployment.wait(Duration::from_mins(2)).await;
+    let most = deployment.most_sent();
+    assert!((20..=50).contains(&most), "{most}");
+    // All of it is done in the end.
+    let open = world.one("SELECT COUNT(*) FROM operation WHERE outcome IS NULL", &[]).unwrap();
+    assert_eq!((open.as_ref().and_then(SqlValue::integer), world.callbacks.borrow().len()), (Some(0), 10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn sweeps_are_rarer_only_while_the_log_is_heard() {
     // Each quarter of an hour, for two hours.
     let sweeps = async |feed: &str, minutes: &str, may_read: bool| {
@@ -648,6 +703,37 @@ async fn sweeps_are_rarer_only_while_the_log_is_heard() {
     for (feed, minutes, may_read) in [("on", "60", false), ("off", "60", true), ("on", "0", true)] {
         assert_eq!(sweeps(feed, minutes, may_read).await, [true; 8], "{feed} {minutes} {may_read}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_published_and_cannot_be_read_any_more_is_published_again_however_rare_sweeps_are() {
+    let spec = Spec { members: 3, ..Spec::default() };
+    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "1440");
+    let deployment = Deployment::with(spec, options).await.synced().await;
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(!deployment.cron().await, "the control");
+    deployment.world().desk.fail_reads("manifest/", 100);
+    assert!(!deployment.cron().await, "what cannot be read just now is not gone");
+    deployment.world().desk.fail_reads("manifest/", 0);
+    // The namespace is emptied.
+    let names = deployment.names_under("");
+    let of_before: Vec<(String, Vec<u8>)> =
+        names.into_iter().map(|name| (name.clone(), deployment.lose(&name))).collect();
+    assert_eq!(deployment.get("/v1/users").await.status, 503);
+    assert!(deployment.cron().await);
+    deployment.wait_for_sync().await;
+    assert_eq!(deployment.get("/v1/users").await.status, 200);
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(!deployment.cron().await, "all is well again");
+    // The one of before is put back: what it names was published, and is not what was published last.
+    for name in deployment.names_under("") {
+        deployment.lose(&name);
+    }
+    for (name, value) in of_before {
+        deployment.keep(&name, value);
+    }
+    deployment.wait(Duration::from_mins(15)).await;
+    assert!(deployment.cron().await);
 }
 
 #[tokio::test(start_paused = true)]

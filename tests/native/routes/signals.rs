@@ -7,7 +7,7 @@ use sim::cloudflare::{Access, Fault, PolicySpec, Route};
 use sim::conductorone::{Entitlement, InboundFault, Person, Proof, Task};
 use sim::harness::Options;
 
-use c1_cloudflare::base::ports::Sql as _;
+use c1_cloudflare::base::ports::{Http as _, HttpRequest, Method, Secret, Sql as _};
 use c1_cloudflare::base::time::Timestamp;
 
 use crate::deployment::Deployment;
@@ -319,6 +319,422 @@ async fn what_is_given_back_past_c1_is_somebody_elses_however_soon_it_is_after_o
         let lost = history.iter().filter(|change| change["what"] == "lost");
         let by = if by_us { "operation" } else { "foreign" };
         assert!(lost.into_iter().all(|change| change["cause"] == by), "{what}: {history:#?}");
+    }
+}
+
+/// Jane has it since long ago, C1 takes it, and somebody gives it back before anything is published: what is read of her then is what was published.
+#[tokio::test(start_paused = true)]
+async fn what_c1_took_and_somebody_gave_back_before_the_next_publication_is_told_as_both() {
+    // By a sync, or by the log while there is no room for a publication; a role, or a membership of a user group.
+    for (by_log, of_group, is_back) in [
+        (false, false, true),
+        (false, true, true),
+        (true, false, true),
+        (false, false, false),
+        (false, true, false),
+        (true, false, false),
+    ] {
+        let what = format!("by the log: {by_log}, a user group: {of_group}, given back: {is_back}");
+        let desk = SignalCase::with(|options| {
+            let options = signalling(options, "foreign_change").var("PROVISIONING", "on").var("PLAN", "paid");
+            options.var("AUDIT_FEED", if by_log { "on" } else { "off" })
+        })
+        .await;
+        let (deployment, role) = (&desk.deployment, &desk.roles[3]);
+        let cloudflare = &deployment.cloudflare;
+        let group = cloudflare.add_group("Operators", vec![holds(cloudflare, &desk.roles[4])]);
+        let given = || if of_group { cloudflare.join_group(&group, &desk.member) } else { desk.given(role) };
+        given();
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(5)).await;
+        let before = desk.events().len();
+        let id = if of_group { group.as_str() } else { role.governed_as() };
+        let path = format!("/v1/{}/{id}/members/{}", if of_group { "groups" } else { "roles" }, desk.user);
+        let answer = deployment.request("DELETE", &path, &[], None).await;
+        assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        if by_log {
+            let room = json!({ "last": Timestamp::from_secs(deployment.now() + 100), "saved": 0 }).to_string();
+            let statement = "INSERT OR REPLACE INTO sync_state (name, value) VALUES ('room', ?)";
+            deployment.world().query(statement, &[room.into()]).unwrap();
+        }
+        deployment.wait(Duration::from_secs(5)).await;
+        if is_back {
+            given();
+        }
+        deployment.wait(if by_log { Duration::from_mins(8) } else { Duration::from_secs(20) }).await;
+        for _ in 0..2 {
+            desk.synced().await;
+            deployment.wait(Duration::from_mins(15)).await;
+        }
+
+        let events = deployment.c1.events().split_off(before);
+        assert_eq!(events.len(), usize::from(is_back), "{what}: {events:?}");
+        let told = |event: &Value| event["grants"][0]["entitlement"].as_str().is_some_and(|it| it.contains(id));
+        assert!(events.iter().all(told), "{what}: {events:?}");
+        let history = deployment.json("/v1/history?person=jane.doe@example.com").await;
+        let mut history = history["items"].as_array().unwrap().clone();
+        history.retain(|change| change["entitlement"].as_str().unwrap().contains(id));
+        if is_back {
+            let gained = history.remove(0);
+            let cause = if by_log { "foreign" } else { "unknown" };
+            assert_eq!((&gained["what"], &gained["cause"]), (&json!("gained"), &json!(cause)), "{what}: {gained}");
+        }
+        let lost = (&history[0]["what"], &history[0]["cause"]);
+        assert_eq!(lost, (&json!("lost"), &json!("operation")), "{what}: {history:#?}");
+    }
+}
+
+/// What a revoke of the last role leaves somebody with may have been taken by another a moment before.
+#[tokio::test(start_paused = true)]
+async fn the_minimal_access_that_a_revoke_leaves_is_shown_though_another_took_it_a_moment_before() {
+    for feed in ["on", "off"] {
+        let desk = SignalCase::with(|options| {
+            let options = signalling(options, "foreign_change").var("PROVISIONING", "on").var("PLAN", "paid");
+            options.var("AUDIT_FEED", feed).var("LAST_ROLE", "minimal_access")
+        })
+        .await;
+        let deployment = &desk.deployment;
+        let minimal = deployment.cloudflare.permission_group("minimal_account_access").unwrap();
+        desk.given(&minimal);
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(5)).await;
+        let before = desk.events().len();
+        for role in [&minimal, &desk.roles[0]] {
+            let path = format!("/v1/roles/{}/members/{}", role.governed_as(), desk.user);
+            assert_eq!(deployment.request("DELETE", &path, &[], None).await.status, 200);
+        }
+        let grants = async || {
+            let grants = deployment.list("/v1/grants", 1000).await;
+            let of_hers = grants.iter().filter(|grant| grant["id"].as_str().unwrap().ends_with(&desk.user));
+            of_hers.map(|grant| grant["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let left = [format!("role:{}:member:user:{}", minimal.governed_as(), desk.user)];
+        assert_eq!(grants().await, left, "feed {feed}");
+        deployment.wait(Duration::from_mins(12)).await;
+        for _ in 0..2 {
+            desk.synced().await;
+            assert_eq!(grants().await, left, "feed {feed}");
+            deployment.wait(Duration::from_mins(15)).await;
+        }
+        assert_eq!(desk.events().len(), before, "feed {feed}: {:?}", deployment.c1.events());
+    }
+}
+
+/// The log may call for a sweep anyway, and that tells what was taken and hides what was given back.
+#[tokio::test(start_paused = true)]
+async fn what_was_given_back_is_told_soon_though_a_sweep_told_that_it_was_taken() {
+    for is_back in [true, false] {
+        let desk = SignalCase::with(|options| {
+            let options = signalling(options, "foreign_change").var("PROVISIONING", "on").var("PLAN", "paid");
+            options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "1440")
+        })
+        .await;
+        let (deployment, role) = (&desk.deployment, &desk.roles[3]);
+        desk.given(role);
+        deployment.run(&Value::Null).await;
+        deployment.wait(Duration::from_mins(5)).await;
+        let before = desk.events().len();
+        let path = format!("/v1/roles/{}/members/{}", role.governed_as(), desk.user);
+        assert_eq!(deployment.request("DELETE", &path, &[], None).await.status, 200);
+        // For a while there is no room for a publication, and then the sweep has it that the account's own entry calls for.
+        let room = json!({ "last": Timestamp::from_secs(deployment.now() + 400), "saved": 0 }).to_string();
+        let statement = "INSERT OR REPLACE INTO sync_state (name, value) VALUES ('room', ?)";
+        deployment.world().query(statement, &[room.into()]).unwrap();
+        deployment.wait(Duration::from_secs(5)).await;
+        if is_back {
+            desk.given(role);
+        }
+        let account = format!("/client/v4/accounts/{}", deployment.cloudflare.account_id());
+        deployment.cloudflare.log_entry(None, 0, json!({ "raw": { "uri": account, "method": "PUT" } }));
+        deployment.wait(Duration::from_mins(20)).await;
+        assert_eq!(desk.events().len() - before, usize::from(is_back), "given back: {is_back}");
+    }
+}
+
+/// C1 takes a role of Jane's. She had it since long ago, beside two others; and for so many seconds there is no room for a publication. With how many
+/// events there were before.
+async fn taken(feed: &str, secs: i64) -> (SignalCase, usize) {
+    let desk = SignalCase::with(|options| {
+        let options = signalling(options, "foreign_change").var("PROVISIONING", "on").var("PLAN", "paid");
+        options.var("AUDIT_FEED", feed)
+    })
+    .await;
+    desk.given(&desk.roles[3]);
+    desk.given(&desk.roles[4]);
+    desk.synced().await;
+    desk.deployment.wait(Duration::from_mins(5)).await;
+    let before = desk.events().len();
+    assert_eq!(revoked(&desk, 3).await, 200);
+    let room = json!({ "last": Timestamp::from_secs(desk.deployment.now() + secs), "saved": 0 }).to_string();
+    let statement = "INSERT OR REPLACE INTO sync_state (name, value) VALUES ('room', ?)";
+    desk.deployment.world().query(statement, &[room.into()]).unwrap();
+    desk.deployment.wait(Duration::from_secs(5)).await;
+    (desk, before)
+}
+
+async fn revoked(desk: &SignalCase, role: usize) -> u16 {
+    let path = format!("/v1/roles/{}/members/{}", desk.roles[role].governed_as(), desk.user);
+    desk.deployment.request("DELETE", &path, &[], None).await.status
+}
+
+/// The grants that were told since, by the roles' names.
+fn grants(desk: &SignalCase, before: usize) -> Vec<String> {
+    let events = desk.deployment.c1.events().split_off(before);
+    let told = events.iter().flat_map(|event| event["grants"].as_array().unwrap());
+    told.map(|grant| grant["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What became of Jane's roles last.
+async fn last_of(desk: &SignalCase, role: usize) -> String {
+    let path = format!("/v1/history?person=jane.doe@example.com&entitlement={}", desk.roles[role].governed_as());
+    desk.deployment.json(&path).await["items"][0]["what"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_else_somebody_gives_to_whom_c1_took_something_is_told_with_the_next_publication() {
+    for (feed, is_back) in [("off", false), ("off", true), ("on", true)] {
+        let (desk, before) = Box::pin(taken(feed, 100)).await;
+        let cloudflare = &desk.deployment.cloudflare;
+        let top = cloudflare.permission_group("super_admin").unwrap();
+        let mut given = vec![&desk.roles[0], &desk.roles[4], &top];
+        given.extend(is_back.then_some(&desk.roles[3]));
+        let given = given.into_iter().map(|role| holds(cloudflare, role)).collect();
+        cloudflare.set_policies(&desk.member, given);
+        let what = format!("the feed is {feed}, given back: {is_back}");
+        let is_top = |name: &String| name.starts_with("Super Administrator");
+        if feed == "off" {
+            desk.deployment.wait(Duration::from_secs(20)).await;
+            desk.synced().await;
+            desk.deployment.wait(Duration::from_mins(15)).await;
+            let told = grants(&desk, before);
+            assert!(told.len() == 1 && is_top(&told[0]), "{what}: {told:?}");
+            assert_eq!(last_of(&desk, 3).await, "lost", "{what}");
+            desk.synced().await;
+        }
+        desk.deployment.wait(Duration::from_mins(15)).await;
+        let told = grants(&desk, before);
+        assert!(is_top(&told[0]), "{what}: {told:?}");
+        let back: &[String] = if is_back { std::slice::from_ref(&desk.roles[3].name) } else { &[] };
+        assert_eq!(&told[1..], back, "{what}");
+    }
+}
+
+/// Jane's record shows what a user group gives, be it the very role that C1 takes of her own.
+#[tokio::test(start_paused = true)]
+async fn what_a_user_group_gives_is_not_taken_for_given_back_and_hides_nothing_else() {
+    for given in [3, 5] {
+        let desk = SignalCase::with(|options| {
+            let options = signalling(options, "foreign_change").var("PROVISIONING", "on");
+            options.var("AUDIT_FEED", "off").var("PLAN", "paid")
+        })
+        .await;
+        let (deployment, cloudflare) = (&desk.deployment, &desk.deployment.cloudflare);
+        cloudflare.configure(|behaviour| {
+            behaviour.lists_inherited_policies = true;
+            behaviour.lists_inherited_policies_everywhere = true;
+        });
+        let group = cloudflare.add_group("Operators", vec![holds(cloudflare, &desk.roles[given])]);
+        cloudflare.join_group(&group, &desk.member);
+        desk.given(&desk.roles[3]);
+        desk.given(&desk.roles[4]);
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(5)).await;
+        let before = desk.events().len();
+        assert_eq!(revoked(&desk, 3).await == 200, given != 3, "what a group gives is told");
+        deployment.wait(Duration::from_secs(5)).await;
+        // By hand she loses another one.
+        cloudflare.set_policies(&desk.member, vec![holds(cloudflare, &desk.roles[0])]);
+        deployment.wait(Duration::from_secs(20)).await;
+        for _ in 0..2 {
+            desk.synced().await;
+            deployment.wait(Duration::from_mins(15)).await;
+            assert_eq!(last_of(&desk, 4).await, "lost", "the group gives {given}");
+            assert_eq!(last_of(&desk, 3).await, "lost", "the group gives {given}");
+        }
+        assert_eq!(grants(&desk, before), [""; 0], "the group gives {given}");
+    }
+}
+
+/// The next operation reads the member with what was given back.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_is_told_whatever_c1_takes_of_the_same_person_next() {
+    for (feed, is_back) in [("off", true), ("off", false), ("on", true), ("on", false)] {
+        let (desk, before) = Box::pin(taken(feed, 600)).await;
+        if is_back {
+            desk.given(&desk.roles[3]);
+        }
+        // By then a read that shows what was there before our own write is believed.
+        desk.deployment.wait(Duration::from_secs(90)).await;
+        assert_eq!(revoked(&desk, 4).await, 200);
+        desk.deployment.wait(Duration::from_mins(12)).await;
+        for _ in 0..2 {
+            desk.synced().await;
+            desk.deployment.wait(Duration::from_mins(15)).await;
+        }
+        let back: &[String] = if is_back { std::slice::from_ref(&desk.roles[3].name) } else { &[] };
+        let what = format!("the feed is {feed}, given back: {is_back}");
+        assert_eq!(grants(&desk, before), back, "{what}");
+        assert_eq!(last_of(&desk, 3).await, if is_back { "gained" } else { "lost" }, "{what}");
+        assert_eq!(last_of(&desk, 4).await, "lost", "{what}");
+    }
+}
+
+/// It was read, and is read again once a publication tells that it was taken: no sweep takes that away from who listens.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_is_told_without_a_sweep_however_long_there_is_no_room_for_a_publication() {
+    for is_back in [true, false] {
+        let (desk, before) = Box::pin(taken("on", 540)).await;
+        if is_back {
+            desk.given(&desk.roles[3]);
+        }
+        desk.deployment.wait(Duration::from_mins(20)).await;
+        let back: &[String] = if is_back { std::slice::from_ref(&desk.roles[3].name) } else { &[] };
+        assert_eq!(grants(&desk, before), back, "given back: {is_back}");
+        assert_eq!(last_of(&desk, 3).await, if is_back { "gained" } else { "lost" });
+    }
+}
+
+/// The sweep that is to tell of what has no name yet may be held for days.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_sweep_that_is_held_keeps_nothing_else_from_being_told() {
+    // What has no name may be somebody else's, or given to the same person by the same write.
+    for (is_fresh, is_beside) in [(true, false), (true, true), (false, false)] {
+        let what = format!("on a fresh resource group: {is_fresh}, beside what has a name: {is_beside}");
+        let desk = SignalCase::with(|options| {
+            signalling(options, "foreign_change").var("AUDIT_FEED", "on").var("PLAN", "paid")
+        })
+        .await;
+        let deployment = &desk.deployment;
+        let cloudflare = &deployment.cloudflare;
+        let add = |name: &str| cloudflare.add_member(name, vec![holds(cloudflare, &desk.roles[0])]);
+        let others: Vec<String> = (0..30).map(|n| add(&format!("p{n}@example.com"))).collect();
+        let joe = add("joe@example.com");
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(5)).await;
+        let before = desk.events().len();
+        // The log does not tell of them yet.
+        cloudflare.set_log_delay(36_000);
+        for other in &others {
+            cloudflare.remove_member(other);
+        }
+        cloudflare.set_log_delay(0);
+        let outcome = |status: &Value| {
+            let runs = status["runs"].as_array().unwrap().clone();
+            runs.into_iter().find(|run| run["requests"] != 0).unwrap()["outcome"].clone()
+        };
+        assert_eq!(outcome(&desk.synced().await), "held");
+        let on = if is_fresh { cloudflare.add_zone("shop.example") } else { cloudflare.account_resource_group() };
+        let unnamed = PolicySpec::allow(desk.roles[3].id.clone(), on);
+        cloudflare.add_policy(&desk.member, unnamed.clone());
+        deployment.wait(Duration::from_mins(4)).await;
+        let top = cloudflare.permission_group("super_admin").unwrap();
+        let mut given = vec![holds(cloudflare, &desk.roles[0]), holds(cloudflare, &top)];
+        given.extend(is_beside.then_some(unnamed));
+        cloudflare.set_policies(&joe, given);
+        deployment.wait(Duration::from_mins(5)).await;
+        assert_eq!(outcome(&deployment.json("/v1/status").await), "held");
+        let events = deployment.c1.events().split_off(before);
+        let told: Vec<&Value> = events.iter().flat_map(|event| event["grants"].as_array().unwrap()).collect();
+        let of_joe = told.iter().filter(|grant| grant["to"] == "joe@example.com");
+        assert_eq!(of_joe.count(), 1, "{what}: {told:?}");
+        // The control: what has a name is published as ever.
+        assert_eq!(told.len(), if is_fresh { 1 } else { 2 }, "{what}: {told:?}");
+        // The rest stays in force for the sweep, and for who reads meanwhile.
+        let open = "SELECT COUNT(DISTINCT member) FROM overlay WHERE generation IS NULL";
+        let open = deployment.world().one(open, &[]).unwrap().and_then(|count| count.integer()).unwrap();
+        assert_eq!(open, i64::from(is_fresh) + i64::from(is_beside), "{what}");
+    }
+}
+
+/// Who has the token can do what this connector can.
+#[tokio::test(start_paused = true)]
+async fn what_is_done_with_the_connectors_own_token_outside_of_every_operation_is_told_as_that() {
+    for is_operation in [false, true] {
+        let desk = SignalCase::with(|options| {
+            let options = signalling(options, "foreign_change").var("PROVISIONING", "on");
+            options.var("AUDIT_FEED", "on").var("PLAN", "paid")
+        })
+        .await;
+        let deployment = &desk.deployment;
+        let cloudflare = &deployment.cloudflare;
+        deployment.wait(Duration::from_mins(2)).await;
+        let role = &desk.roles[3];
+        if is_operation {
+            let path = format!("/v1/roles/{}/members/{}", role.governed_as(), desk.user);
+            assert_eq!(deployment.request("PUT", &path, &[], None).await.status, 200);
+        } else {
+            let policy = |role: &str| {
+                json!({
+                    "access": "allow", "permission_groups": [{ "id": role }],
+                    "resource_groups": [{ "id": cloudflare.account_resource_group() }],
+                })
+            };
+            let body = json!({ "policies": [policy(&desk.roles[0].id), policy(&role.id)] });
+            let (account, member) = (cloudflare.account_id(), &desk.member);
+            let request = HttpRequest {
+                method: Method::Put,
+                url: format!("https://api.cloudflare.com/client/v4/accounts/{account}/members/{member}"),
+                headers: vec![("content-type", "application/json".to_owned())],
+                bearer: Some(Secret::new(cloudflare.token())),
+                body: Some(body.to_string().into_bytes()),
+                timeout_millis: 10_000,
+                max_bytes: 1_000_000,
+            };
+            assert_eq!(Box::pin(deployment.world().send(request)).await.unwrap().status, 200);
+        }
+        deployment.wait(Duration::from_mins(2)).await;
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(70)).await;
+        let events = deployment.c1.events();
+        assert_eq!(events.len(), usize::from(!is_operation), "{events:?}");
+        for event in &events {
+            let by = &event["grants"][0]["by"];
+            assert_eq!(by["who"], "this connector's token", "{event}");
+            assert!(by["through"].as_str().unwrap().starts_with("the API token "), "{event}");
+            assert!(by["entry"].is_string() && by["at"].is_string(), "{event}");
+        }
+        let path = format!("/v1/history?person=jane.doe@example.com&entitlement={}", role.governed_as());
+        let gained = deployment.json(&path).await["items"][0].clone();
+        assert_eq!(gained["cause"], if is_operation { "operation" } else { "foreign" }, "{gained}");
+        let who = if is_operation { "this connector" } else { "this connector's token" };
+        assert_eq!(gained["by"]["who"], who, "{gained}");
+    }
+}
+
+/// A read that is behind, and a Coordinator that dies between a write and its note, are no sign of a thief.
+#[tokio::test(start_paused = true)]
+async fn a_write_of_which_an_operation_could_note_too_little_is_not_told_as_done_with_the_token_by_somebody_else() {
+    let cases = [
+        (true, "attempts = attempts", true),
+        (false, "trail = '[]', attempts = 2", true),
+        (false, "trail = '[]', outcome = NULL, due_at = NULL", true),
+        // The controls: an operation that noted all that it wrote, and one that wrote long ago.
+        (false, "trail = '[]'", false),
+        (false, "trail = '[]', attempts = 2, wrote_at = wrote_at - 90000000", false),
+    ];
+    for (is_slow, noted, is_ours) in cases {
+        let desk = SignalCase::with(|options| {
+            let options = signalling(options, "foreign_change").var("PROVISIONING", "on").var("AUDIT_FEED", "on");
+            options.var("PLAN", "paid").var("LAST_ROLE", "minimal_access")
+        })
+        .await;
+        let deployment = &desk.deployment;
+        let cloudflare = &deployment.cloudflare;
+        deployment.wait(Duration::from_mins(2)).await;
+        if is_slow {
+            cloudflare.before_next_put(|cloudflare, member| cloudflare.stale_reads(member, 4));
+        }
+        let path = format!("/v1/roles/{}/members/{}", desk.roles[0].governed_as(), desk.user);
+        assert_eq!(deployment.request("DELETE", &path, &[], None).await.status, 200);
+        deployment.world().query(&format!("UPDATE operation SET {noted}"), &[]).unwrap();
+        deployment.wait(Duration::from_mins(2)).await;
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(70)).await;
+        let left = cloudflare.permission_group("minimal_account_access").unwrap();
+        let path = format!("/v1/history?person=jane.doe@example.com&entitlement={}", left.governed_as());
+        let gained = deployment.json(&path).await["items"][0].clone();
+        let told = if is_ours { ["operation", "this connector"] } else { ["foreign", "this connector's token"] };
+        assert_eq!([&gained["cause"], &gained["by"]["who"]], told, "slow: {is_slow}, {noted}: {gained}");
     }
 }
 

@@ -280,6 +280,39 @@ async fn findings_that_a_grant_would_open_are_told_and_then_open() {
     );
 }
 
+/// As it is then: who is privileged since a moment ago is not idle.
+#[tokio::test(start_paused = true)]
+async fn that_somebody_silent_would_be_privileged_opens_no_finding_of_idleness_and_that_they_would_not_be_closes_one() {
+    let jane = Jane::start().await;
+    let deployment = &jane.deployment;
+    let cloudflare = &deployment.cloudflare;
+    deployment.set_var("AUDIT_FEED", "on");
+    deployment.set_var("FINDINGS_IDLE_DAYS", "1");
+    cloudflare.set_two_factor(&jane.member, true);
+    let admin = cloudflare.permission_group("admin").unwrap();
+    let is_idle = async || {
+        // Something is published, and held against the rules.
+        cloudflare.invite(&format!("new{}@example.com", deployment.now()), vec![]);
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        let id = format!("privileged-idle:user:{}", jane.user);
+        deployment.list("/v1/findings", 1000).await.iter().any(|one| one["id"] == id)
+    };
+    assert!(!is_idle().await);
+    deployment.wait(Duration::from_hours(26)).await;
+    assert!(!is_idle().await);
+    let told = ask(&jane, "grant", &entitlement(&admin)).await;
+    assert_eq!((&told["changes"], &told["findings"]["opens"]), (&json!(true), &json!([])), "{told}");
+    assert_eq!(jane.call("PUT", &admin).await.status, 200);
+    assert!(!is_idle().await);
+    // The control: once she is, the change that ends it is told.
+    deployment.wait(Duration::from_hours(26)).await;
+    assert!(is_idle().await);
+    let told = ask(&jane, "revoke", &entitlement(&admin)).await;
+    let closes = told["findings"]["closes"].as_array().unwrap();
+    assert!(closes.iter().any(|one| one["rule"] == "privileged-idle"), "{told}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_removal_leaves_tokens_behind_and_says_so_before() {
     let jane = Jane::start().await;
@@ -400,6 +433,60 @@ async fn an_invitation_and_a_removal_are_foreseen_with_the_words_of_their_guards
     );
     for wrong in ["principal=nobody@example.com&revoke=account", "principal=nobody&grant=account"] {
         assert_eq!(jane.deployment.get(&format!("/v1/what-if?{wrong}")).await.status, 404, "{wrong}");
+    }
+}
+
+/// Whatever it is, and whoever it is of.
+#[tokio::test(start_paused = true)]
+async fn what_would_have_been_done_is_foreseen_in_the_sentence_that_it_is_told_in() {
+    const NEW: &str = "new.person@example.com";
+    let jane = Jane::with(2, "off").await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    let group = |name: &str| cloudflare.add_group(name, vec![holds(cloudflare, &jane.lacks)]);
+    let (joins, leaves) = (group("Platform"), group("Operators"));
+    cloudflare.join_group(&leaves, &jane.member);
+    let invitation = cloudflare.invite("invited@example.com", vec![holds(cloudflare, &jane.has)]);
+    deployment.sync().await;
+    let (user, gets) = (&jane.user, entitlement(&jane.lacks));
+    let member = |what: String| format!("/v1/{what}/members/{user}");
+    let role = |role: &sim::cloudflare::KnownPermissionGroup| member(format!("roles/{}", role.governed_as()));
+    let accounts = || "/v1/accounts".to_owned();
+    let with = format!("would have invited {NEW} with {};", jane.lacks.name);
+    for (query, method, path, body, says) in [
+        (format!("user:{user}&grant={gets}"), "PUT", role(&jane.lacks), None, "would have granted"),
+        (format!("user:{user}&revoke={}", entitlement(&jane.has)), "DELETE", role(&jane.has), None, "have revoked"),
+        (format!("user:{user}&grant=group:{joins}:member"), "PUT", member(format!("groups/{joins}")), None, "have put"),
+        (
+            format!("user:{user}&revoke=group:{leaves}:member"),
+            "DELETE",
+            member(format!("groups/{leaves}")),
+            None,
+            "would have taken",
+        ),
+        (
+            format!("{NEW}&grant=account"),
+            "POST",
+            accounts(),
+            Some(json!({ "email": NEW })),
+            "with a Cloudflare account;",
+        ),
+        (format!("{NEW}&grant={gets}"), "POST", accounts(), Some(json!({ "email": NEW, "entitlement": gets })), &*with),
+        (format!("user:{user}&revoke=account"), "DELETE", format!("/v1/accounts/{user}"), None, "would have removed"),
+        (
+            format!("invitation:{invitation}&revoke=account"),
+            "DELETE",
+            format!("/v1/accounts/{invitation}"),
+            None,
+            "would have cancelled the invitation of invited@example.com",
+        ),
+    ] {
+        let told = deployment.json(&format!("/v1/what-if?principal={query}")).await;
+        assert_eq!(told["refused_by"]["code"], "provisioning_off", "{query}: {told}");
+        let done = deployment.request(method, &path, &[], body.as_ref()).await;
+        assert_eq!(assert_is_problem(&done, &query), "provisioning_off");
+        let foreseen = told["refused_by"]["message"].as_str().unwrap();
+        assert!(foreseen.contains(says), "{query}: {foreseen}");
+        assert!(done.text().contains(foreseen), "{}\n{told}", done.text());
     }
 }
 

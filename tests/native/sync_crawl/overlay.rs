@@ -33,9 +33,8 @@ pub(super) async fn read(world: &World, id: &str) -> Option<MemberRecord> {
 
 pub(super) async fn note(world: &World, member: &MemberRecord, gone: bool, group: Option<(UserGroupId, bool)>) {
     let snapshot = latest(world).await.unwrap();
-    overlay::note(world, snapshot.as_ref(), Aftermath { member, gone, group, is_fresh: false }, world.now())
-        .await
-        .unwrap();
+    let left = Aftermath { member, gone, group, about: None, is_fresh: false };
+    overlay::note(world, snapshot.as_ref(), left, world.now()).await.unwrap();
 }
 
 /// One operation of each kind, as provisioning carries them out: a grant, a revoke of everything but one, an invitation, a
@@ -362,7 +361,7 @@ async fn what_an_operation_leaves_during_which_something_was_published_needs_no_
         let member = members.iter().find(|member| !member.groups.is_empty()).unwrap();
         account.set_policies(&member.id, vec![role]);
         let record = read(&world, &member.id).await.unwrap();
-        let left = Aftermath { member: &record, gone: false, group: None, is_fresh: false };
+        let left = Aftermath { member: &record, gone: false, group: None, about: None, is_fresh: false };
         overlay::note(&world, seen.as_ref(), left, world.now()).await.unwrap();
         let truth = still_offering(account.truth(), &before);
         let laid = overlay::over(&world, &manifest(&world).await.generation, None).unwrap();
@@ -465,7 +464,7 @@ async fn what_an_operation_just_brought_back_outweighs_a_list_that_does_not_show
         // Somebody took it, and our grant put it back a moment ago: the list still shows the member without it.
         account.set_policies(&member.id, fewer);
         let snapshot = latest(&world).await.unwrap();
-        let left = Aftermath { member: &ours, gone: false, group: None, is_fresh: true };
+        let left = Aftermath { member: &ours, gone: false, group: None, about: None, is_fresh: true };
         overlay::note(&world, snapshot.as_ref(), left, world.now()).await.unwrap();
         world.advance(3);
         sync::begin(&world, &world.config.cloudflare, Trigger { by: "test".into(), accept_removals: false }).unwrap();
@@ -545,7 +544,7 @@ async fn what_a_newer_generation_has_of_a_member_is_not_guessed_from_an_older_ch
         if !is_readable {
             world.desk.fail_reads("manifest/", 1);
         }
-        let left = Aftermath { member: &record, gone: false, group: None, is_fresh: false };
+        let left = Aftermath { member: &record, gone: false, group: None, about: None, is_fresh: false };
         overlay::note(&world, snapshot.as_ref(), left, world.now()).await.unwrap();
         world.desk.fail_reads("manifest/", 0);
         world.advance(60);
@@ -716,7 +715,7 @@ async fn what_is_published_while_a_change_is_noted_is_not_undone_by_it() {
     account.add_policy(&member.id, PolicySpec::allow(role, account.account_resource_group()));
     let (record, snapshot) = (read(&world, &member.id).await.unwrap(), latest(&world).await.unwrap());
     world.desk.yields.set(true);
-    let left = Aftermath { member: &record, gone: false, group: None, is_fresh: false };
+    let left = Aftermath { member: &record, gone: false, group: None, about: None, is_fresh: false };
     let mut noting = Box::pin(overlay::note(&world, snapshot.as_ref(), left, world.now()));
     assert!(futures::poll!(noting.as_mut()).is_pending(), "it reads the generation");
     assert_eq!(world.finish().await.outcome, RunOutcome::Published);

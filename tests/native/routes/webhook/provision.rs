@@ -1,5 +1,6 @@
 //! Grants and revokes that C1 signed.
 
+use serde_json::json;
 use sim::cloudflare::Route;
 use sim::conductorone::{App, Entitlement, Person, Task};
 
@@ -38,6 +39,24 @@ async fn a_group_is_found_by_its_name_as_a_csv_file_tells_it() {
         completed(&jane.deliver(&Task::revoke(entitlement, jane.person())).await);
         assert!(account.membership(&jane.member).unwrap().groups.is_empty(), "{shown}");
     }
+}
+
+/// The hosted connector's mark of who logs in, and whatever else has an id of another type, may be called what a role is.
+#[tokio::test(start_paused = true)]
+async fn unknown_entitlement_is_what_has_another_connectors_id_though_a_role_has_its_name() {
+    let jane = Jane::start().await;
+    let called = |id: &str| Entitlement::new(id, &jane.lacks.name);
+    for id in ["app:cloudflare:access", "team:7:member", "group:7:member"] {
+        let says = format!("{:?} carries no id of this connector", jane.lacks.name);
+        jane.refused(&Task::grant(called(id), jane.person()), &says).await;
+        jane.refused(&Task::revoke(called(id), jane.person()), &says).await;
+    }
+    // The control: what a CSV file's are known by is no id of a connector's.
+    let of_a_file = called("3f9a0d6c");
+    completed(&jane.deliver(&Task::grant(of_a_file.clone(), jane.person())).await);
+    jane.changed(&[jane.atom(&jane.lacks)], &[]);
+    completed(&jane.deliver(&Task::revoke(of_a_file, jane.person())).await);
+    jane.changed(&[], &[]);
 }
 
 /// The same of an address, which may be all that ConductorOne has of an account.
@@ -159,6 +178,28 @@ async fn the_address_decides_and_not_the_id_that_c1_remembers() {
         completed(&jane.deliver(&Task::revoke(named(&jane.lacks), person)).await);
         jane.changed(&[], &[]);
         eprintln!("found in spite of {what}");
+    }
+}
+
+/// `baton-scim` tells of an account its user id, as `user_id`, and no membership.
+#[tokio::test(start_paused = true)]
+async fn a_revoke_is_of_the_user_whom_baton_scim_tells_whoever_has_the_address_by_now() {
+    for (tells, loses, keeps) in [(true, 0, 1), (false, 1, 0)] {
+        let jane = Jane::holding(2).await;
+        let account = &jane.deployment.cloudflare;
+        let (both, role) = (account.member_atoms(&jane.member), named(&jane.has));
+        account.change_email(&jane.member, "jane.married@example.com");
+        let newcomer = account.add_member(EMAIL, [&jane.has, &jane.lacks].map(|role| holds(account, role)).into());
+        jane.deployment.sync().await;
+        let held = account.member_atoms(&newcomer);
+        let id = if tells { jane.user.as_str() } else { "another connector's id" };
+        let profile = json!({ "user_id": id, "username": EMAIL, "login": EMAIL, "first_name": "Jane" });
+        let task = Task::revoke(role, Person::member(EMAIL, "", "")).set("/expanded/2/profile", profile);
+        completed(&jane.deliver(&task).await);
+        let now = [&jane.member, &newcomer].map(|member| account.member_atoms(member));
+        let before = [both, held];
+        assert_eq!(now[keeps], before[keeps], "{tells}");
+        assert!(!now[loses].contains(&jane.atom(&jane.has)) && now[loses].len() == 1, "{tells}: {now:?}");
     }
 }
 
