@@ -145,6 +145,9 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         rounds += 1;
         let sent = write(asking, &member, &planned, passed).await?;
         wrote = true;
+        if !sent.is_unknown {
+            open_writes::written(ports, id, operation, &holds)?;
+        }
         let read_back = match read_back(ports, client, id, edit, &held).await? {
             ReadBack::Shows(_) if sent.is_unknown && sent.was_so => ReadBack::Unchanged,
             read_back => read_back,

@@ -144,7 +144,8 @@ pub(super) fn begin(sql: &dyn Sql, write: &Write<'_>) -> Result<i64, SqlError> {
     id.ok_or_else(corrupt)
 }
 
-/// Notes the answer to a write; `may_come_late` where there was none that would exclude it.
+/// Notes the answer to a write; `may_come_late` where there was none that would exclude it. Else what shows from now on may come of this one, and is no
+/// sign that an earlier one of the same operation, which was to leave the same, came late: it undoes nothing before an operation is done with the member.
 pub(super) fn answered(
     sql: &dyn Sql,
     id: i64,
@@ -155,6 +156,11 @@ pub(super) fn answered(
     sql.query(
         "UPDATE sent SET answered_at = ?, ray = ?, check_at = CASE WHEN ? THEN check_at END WHERE id = ?",
         &[now.into(), ray.map(str::to_owned).into(), i64::from(may_come_late).into(), id.into()],
+    )?;
+    sql.query(
+        "UPDATE sent SET expected = NULL WHERE check_at IS NOT NULL AND kind = 'policies' AND (operation, member, planned) = \
+            (SELECT operation, member, planned FROM sent WHERE id = ? AND check_at IS NULL)",
+        &[id.into()],
     )?;
     Ok(())
 }
@@ -231,6 +237,21 @@ pub(super) fn settled(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -
     sql.query(
         "UPDATE sent SET expected = ? WHERE member = ? AND check_at IS NOT NULL AND kind IN ('policies', 'removal')",
         &[encode(atoms)?.into(), member.to_string().into()],
+    )?;
+    Ok(())
+}
+
+/// Notes what a member holds now that Cloudflare said so to an operation's write: what another one left open, and was to leave the same, has not come
+/// late by that.
+pub(super) fn written(
+    sql: &dyn Sql,
+    member: MemberId,
+    operation: EntryId,
+    atoms: &BTreeSet<Atom>,
+) -> Result<(), SqlError> {
+    sql.query(
+        "UPDATE sent SET expected = ? WHERE member = ? AND operation <> ? AND check_at IS NOT NULL AND expected IS NOT NULL AND kind = 'policies'",
+        &[encode(atoms)?.into(), member.to_string().into(), operation.0.into()],
     )?;
     Ok(())
 }

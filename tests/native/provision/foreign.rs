@@ -264,6 +264,70 @@ async fn a_write_that_comes_late_over_a_later_one_is_put_right() {
     assert_reported(&bench, first);
 }
 
+/// What a later write of the same left, that was cut off before it was read back, looks like an earlier one that came late; and that one may come yet.
+#[tokio::test]
+async fn of_two_writes_that_were_to_leave_the_same_the_open_one_is_kept_where_the_later_one_was_answered() {
+    for is_read in [true, false] {
+        let (bench, known, jane) = Bench::with_jane().await;
+        let account = bench.account();
+        account.add_policy(&jane, holds(account, &known[1]));
+        let revoke = bench.arrive(Action::Revoke, target(&known[1]), member(&jane));
+        account.fail_next(Route::UpdateMember, 1, Fault::Held);
+        account.fail_next(Route::UpdateMember, 1, Fault::TooManyRequests { retry_after: None, headers: false });
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        account.clear_faults();
+        bench.world.advance(400);
+        // Somebody is told what the member holds without it.
+        assert_done(&bench.operate(Action::Revoke, target(&known[3]), member(&jane)).await, Effect::AlreadyRevoked);
+        if !is_read {
+            account.fail_next(Route::UpdateMember, 1, Fault::TruncatedJson);
+        }
+        account.before_next_put(|account, _| account.fail_next(Route::GetMember, 20, Fault::status(500, 10_000)));
+        assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+        account.clear_faults();
+        bench.world.advance(70);
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into(), "the latest one was carried out");
+        assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+        bench.world.advance(70);
+        assert_eq!(account.release_held(), 1);
+        assert_eq!(bench.atoms(&jane), [atom(account, &known[0])].into(), "the first one came over the grant");
+        bench.later_times(4, 600).await;
+        assert!(bench.atoms(&jane).contains(&atom(account, &known[2])), "{is_read}");
+        assert_done(&bench.settle(revoke).await, Effect::Revoked);
+        assert_eq!(bench.atoms(&jane), [0, 2].map(|n: usize| atom(account, &known[n])).into());
+    }
+}
+
+/// A look at an open write may fall between another operation's write, which left the same, and its read-back.
+#[tokio::test]
+async fn what_an_operation_under_way_has_just_written_is_no_older_write_that_came_late() {
+    let (bench, known, jane) = Bench::with_jane().await;
+    let account = bench.account();
+    account.fail_next(Route::UpdateMember, 1, Fault::Held);
+    assert_done(&bench.operate(Action::Grant, target(&known[1]), member(&jane)).await, Effect::Granted);
+    let left = bench.atoms(&jane);
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    // The revoke is written, and not read back for a while.
+    account.before_next_put(|account, _| account.fail_next(Route::GetMember, 20, Fault::status(500, 10_000)));
+    let revoke = bench.arrive(Action::Revoke, target(&known[2]), member(&jane));
+    assert!(matches!(bench.attempt(revoke).await, Outcome::NotNow { .. }));
+    assert_eq!(bench.atoms(&jane), left);
+    account.clear_faults();
+    account.reset_log();
+    bench.later_times(4, 30).await;
+    assert_eq!((account.requests(Route::UpdateMember), bench.atoms(&jane)), (0, left.clone()));
+    assert!(matches!(bench.settle(revoke).await, Outcome::Done { effect: Effect::Revoked, .. }));
+    assert_eq!(bench.atoms(&jane), left);
+    // The control: what comes late after that, over a later change, is put right.
+    assert_done(&bench.operate(Action::Grant, target(&known[2]), member(&jane)).await, Effect::Granted);
+    let settled = bench.atoms(&jane);
+    bench.world.advance(120);
+    account.release_held();
+    assert_eq!(bench.atoms(&jane), left);
+    bench.later_times(2, 600).await;
+    assert_eq!(bench.atoms(&jane), settled);
+}
+
 /// Which of two open writes that were to leave the same was carried out cannot be told, and the other one may come as well.
 #[tokio::test]
 async fn of_two_writes_that_were_to_leave_the_same_both_may_come_late_and_are_put_right() {
