@@ -379,13 +379,11 @@ fn author_where(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<O
     let is_ours = |entry: &&Entry| log.as_ref().is_some_and(|log| log.is_ours(entry.token_id.as_deref(), entry.at));
     let mut others = found.iter().filter(|entry| !is_ours(entry)).map(|entry| &entry.author);
     let Some(mut author) = others.next().cloned() else {
-        let outside = match found.first() {
-            Some(_) => read(sql, &format!("{condition} AND {OUTSIDE}"), params)?.pop(),
-            None => None,
-        };
+        let Some(ours) = found.first() else { return Ok(None) };
+        let outside = read(sql, &format!("{condition} AND {OUTSIDE}"), params)?.pop();
         let who = if outside.is_some() { "this connector's token" } else { "" };
-        let entry = outside.as_ref().or(found.first());
-        return Ok(entry.map(|entry| Author { who: who.to_owned(), ..entry.author.clone() }));
+        let entry = outside.as_ref().unwrap_or(ours);
+        return Ok(Some(Author { who: who.to_owned(), ..entry.author.clone() }));
     };
     let mut whos = vec![author.who.clone()];
     for other in others {

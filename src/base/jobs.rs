@@ -310,8 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_takes_the_coordinator_with_it_each_time_is_seen_to_fail_is_given_up_and_is_begun_anew_an_hour_later()
-    {
+    fn a_job_that_takes_the_coordinator_with_it_each_time_is_seen_to_fail_is_given_up_and_starts_over_an_hour_later() {
         let desk = desk();
         let state = || desk.query(BY_STATE, &[]).unwrap()[0][1].text().unwrap().to_owned();
         want(&desk, JobKind::Push, "g1", false, desk.now()).unwrap();

@@ -160,7 +160,7 @@ pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestam
     // By these one is found that stands under no address yet: SQL folds nothing but ASCII.
     let folded: Vec<String> = request.subject.emails.iter().map(|email| address::folded(email)).collect();
     let by = if request.origin.by.is_empty() { "rest" } else { request.origin.by.as_str() };
-    let inserted = sql.query(
+    let id = sql.number(
         "INSERT INTO operation (key, state, request, received_at, due_at) \
          VALUES (COALESCE(?, ? || '/' || (SELECT COALESCE(MAX(id), 0) + 1 FROM operation)), ?, json_set(?, '$.folded', json(?)), ?, ?) RETURNING id",
         &[
@@ -173,8 +173,7 @@ pub fn arrive(sql: &dyn Sql, request: &Request, now: Timestamp, due_at: Timestam
             due_at.into(),
         ],
     )?;
-    let id = inserted.first().and_then(|row| row.first()).and_then(SqlValue::integer).ok_or_else(corrupt)?;
-    Ok(Arrival::New(EntryId(id)))
+    Ok(Arrival::New(EntryId(id.ok_or_else(corrupt)?)))
 }
 
 /// Notes that an attempt begins; returns which one it is, the first being 1. Should nobody note its end, it is due again then, and up to five minutes
@@ -741,12 +740,12 @@ pub fn that_did(
 /// Whether an operation is to end a grant for a time, and nothing was written for it.
 pub fn is_unwritten_end(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
     let statement = format!("SELECT 1 FROM operation WHERE id = ? AND wrote = 0 AND key LIKE '{EXPIRY_KEY}%'");
-    Ok(!sql.query(&statement, &[id.0.into()])?.is_empty())
+    sql.has(&statement, &[id.0.into()])
 }
 
 /// Whether an attempt of an operation got as far as a write that was not refused.
 pub fn has_written(sql: &dyn Sql, id: EntryId) -> Result<bool, SqlError> {
-    Ok(!sql.query("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])?.is_empty())
+    sql.has("SELECT 1 FROM operation WHERE id = ? AND wrote = 1", &[id.0.into()])
 }
 
 /// Whether an operation that came by REST, or from the page, names an invitation and nobody beside: that is whom it means, as long as it is one. It goes by

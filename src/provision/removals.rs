@@ -174,7 +174,7 @@ pub(super) fn stand_in_line(sql: &dyn Sql, operation: EntryId) -> Result<bool, S
         number!(no_place),
         " RETURNING operation"
     );
-    Ok(!sql.query(statement, &[operation.0.into()])?.is_empty())
+    sql.has(statement, &[operation.0.into()])
 }
 
 /// Among what an operation waits for a place and does nothing else: among nothing, mostly.

@@ -82,13 +82,12 @@ pub(super) fn successor(sql: &dyn Sql, member: MemberId) -> Result<Option<Member
 
 /// Whether an invitation was sent by an operation, or since that arrived and by none that came later. One that wrote after it was sent did not send it.
 pub(super) fn is_of(sql: &dyn Sql, operation: EntryId, member: MemberId) -> Result<bool, SqlError> {
-    let sent = sql.query(
+    sql.has(
         "SELECT 1 FROM invited JOIN operation ON operation.id = ?1 AND invited.at >= operation.received_at WHERE invited.member = ?2 \
             AND NOT EXISTS (SELECT 1 FROM operation AS later WHERE later.member = ?2 AND later.id > ?1 AND later.wrote = 1 \
                 AND COALESCE(later.wrote_at, later.received_at) <= invited.at)",
         &[operation.0.into(), member.to_string().into()],
-    )?;
-    Ok(!sent.is_empty())
+    )
 }
 
 fn invited_at(sql: &dyn Sql, member: MemberId) -> Result<Option<Timestamp>, SqlError> {

@@ -705,13 +705,18 @@ async fn sweeps_are_rarer_only_while_the_log_is_heard() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_published_and_cannot_be_read_any_more_is_published_again_however_rare_sweeps_are() {
-    let spec = Spec { members: 3, ..Spec::default() };
-    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "1440");
+/// A deployment that was synced, and whose cron trigger rests since, for so many minutes at most.
+async fn resting(spec: Spec, minutes: &str) -> Deployment {
+    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", minutes);
     let deployment = Deployment::with(spec, options).await.synced().await;
     deployment.wait(Duration::from_mins(15)).await;
     assert!(!deployment.cron().await, "the control");
+    deployment
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_published_and_cannot_be_read_any_more_is_published_again_however_rare_sweeps_are() {
+    let deployment = resting(Spec { members: 3, ..Spec::default() }, "1440").await;
     deployment.world().desk.fail_reads("manifest/", 100);
     assert!(!deployment.cron().await, "what cannot be read just now is not gone");
     deployment.world().desk.fail_reads("manifest/", 0);
@@ -738,11 +743,7 @@ async fn what_was_published_and_cannot_be_read_any_more_is_published_again_howev
 
 #[tokio::test(start_paused = true)]
 async fn a_log_that_falls_silent_makes_sweeps_as_frequent_as_ever_and_its_return_rare_again() {
-    let spec = Spec { members: 3, ..Spec::default() };
-    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "60");
-    let deployment = Deployment::with(spec, options).await.synced().await;
-    deployment.wait(Duration::from_mins(15)).await;
-    assert!(!deployment.cron().await);
+    let deployment = resting(Spec { members: 3, ..Spec::default() }, "60").await;
     // It fails without being forbidden: what was read is too long ago after five minutes.
     deployment.cloudflare.fail_next(Route::ListAuditLogs, 1_000, Fault::Html { status: 502 });
     deployment.wait(Duration::from_mins(15)).await;
@@ -754,11 +755,7 @@ async fn a_log_that_falls_silent_makes_sweeps_as_frequent_as_ever_and_its_return
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_was_held_back_or_failed_is_no_reason_to_rest_and_one_that_ended_well_is() {
-    let spec = Spec { members: 40, roles: 12, ..Spec::default() };
-    let options = |options: Options| options.var("AUDIT_FEED", "on").var("SWEEP_MINUTES", "60");
-    let deployment = Deployment::with(spec, options).await.synced().await;
-    deployment.wait(Duration::from_mins(15)).await;
-    assert!(!deployment.cron().await, "the control");
+    let deployment = resting(Spec { members: 40, roles: 12, ..Spec::default() }, "60").await;
     // The log does not tell of them yet.
     deployment.cloudflare.set_log_delay(36_000);
     for member in deployment.cloudflare.memberships().iter().skip(3).take(25) {

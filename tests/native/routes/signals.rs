@@ -353,9 +353,7 @@ async fn what_c1_took_and_somebody_gave_back_before_the_next_publication_is_told
         let answer = deployment.request("DELETE", &path, &[], None).await;
         assert_eq!(answer.status, 200, "{what}: {}", answer.text());
         if by_log {
-            let room = json!({ "last": Timestamp::from_secs(deployment.now() + 100), "saved": 0 }).to_string();
-            let statement = "INSERT OR REPLACE INTO sync_state (name, value) VALUES ('room', ?)";
-            deployment.world().query(statement, &[room.into()]).unwrap();
+            without_room(deployment, 100);
         }
         deployment.wait(Duration::from_secs(5)).await;
         if is_back {
@@ -434,12 +432,9 @@ async fn what_was_given_back_is_told_soon_though_a_sweep_told_that_it_was_taken(
         deployment.run(&Value::Null).await;
         deployment.wait(Duration::from_mins(5)).await;
         let before = desk.events().len();
-        let path = format!("/v1/roles/{}/members/{}", role.governed_as(), desk.user);
-        assert_eq!(deployment.request("DELETE", &path, &[], None).await.status, 200);
+        assert_eq!(revoked(&desk, 3).await, 200);
         // For a while there is no room for a publication, and then the sweep has it that the account's own entry calls for.
-        let room = json!({ "last": Timestamp::from_secs(deployment.now() + 400), "saved": 0 }).to_string();
-        let statement = "INSERT OR REPLACE INTO sync_state (name, value) VALUES ('room', ?)";
-        deployment.world().query(statement, &[room.into()]).unwrap();
+        without_room(deployment, 400);
         deployment.wait(Duration::from_secs(5)).await;
         if is_back {
             desk.given(role);
@@ -465,11 +460,16 @@ async fn taken(feed: &str, secs: i64) -> (SignalCase, usize) {
     desk.deployment.wait(Duration::from_mins(5)).await;
     let before = desk.events().len();
     assert_eq!(revoked(&desk, 3).await, 200);
-    let room = json!({ "last": Timestamp::from_secs(desk.deployment.now() + secs), "saved": 0 }).to_string();
-    let statement = "INSERT OR REPLACE INTO sync_state (name, value) VALUES ('room', ?)";
-    desk.deployment.world().query(statement, &[room.into()]).unwrap();
+    without_room(&desk.deployment, secs);
     desk.deployment.wait(Duration::from_secs(5)).await;
     (desk, before)
+}
+
+/// For so many seconds there is no room for a publication.
+fn without_room(deployment: &Deployment, secs: i64) {
+    let room = json!({ "last": Timestamp::from_secs(deployment.now() + secs), "saved": 0 }).to_string();
+    let statement = "INSERT OR REPLACE INTO sync_state (name, value) VALUES ('room', ?)";
+    deployment.world().query(statement, &[room.into()]).unwrap();
 }
 
 async fn revoked(desk: &SignalCase, role: usize) -> u16 {
