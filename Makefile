@@ -43,6 +43,7 @@ test: build ## run all tests: native, and against the built Worker in the real r
 	cargo test --workspace --no-fail-fast
 
 soak: build ## hold the promises against many more seeds, and all cells of the fault matrix (SEEDS=, 200 unless told)
+	@bash scripts/setup.sh runtime
 	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test native -- promises:: matrix::
 	SOAK=$(or $(SEEDS),200) cargo test --no-fail-fast --test e2e -- chaos:: sync::memory::
 
@@ -50,13 +51,14 @@ fuzz: ## run each fuzz target for a minute, with a nightly Rust and cargo-fuzz (
 	@SECONDS_EACH=$(SECONDS_EACH) bash scripts/fuzz.sh $(TARGET)
 
 demo: build ## watch a sync, a grant and a revoke against simulators (MEMBERS=, ROLES=, SEED=, SERVE=1 stays up)
+	@bash scripts/setup.sh runtime
 	@cargo build -p sim --bin demo
 	@cargo run -q -p sim --bin demo -- $(DEMO_OPTIONS)
 
 dev: ## run the Worker locally against the real APIs, with the secrets of .dev.vars
 	@test -f .dev.vars || { echo "dev: .dev.vars is missing: run: install -m 600 .dev.vars.example .dev.vars, and fill it in" >&2; exit 1; }
 	@chmod go= .dev.vars
-	@bash scripts/setup.sh
+	@bash scripts/setup.sh runtime
 	$(WRANGLER) dev
 
 up: setup ## from here to a connected account: asks, deploys, sets the secrets, syncs (ACCOUNT=, TENANT=, PROVISIONING=on, PLAN=paid, URL=, TAKE=worker, NEW_TOKENS=1)
@@ -78,12 +80,14 @@ lint: setup ## check the formatting and the lints, natively and for wasm32
 	@bash scripts/lint.sh
 
 bench: build ## measure requests, writes, size and time per sync, and count what the code itself costs
+	@bash scripts/setup.sh runtime
 	cargo run -p counts --profile counts
 	cargo run -p sim --features bench --bin bench
 	cargo test --features measure --test wrangler_dev first_row -- --nocapture
 	cargo test --profile counts --features measure --test native what_a_change_costs -- --nocapture
 
 screenshots: build ## take the pictures of the README again, with the page's browser test
+	@bash scripts/setup.sh runtime
 	cargo test --test wrangler_dev page_shows
 	cp target/tmp/page-screenshots/readme-now.png docs/now.png
 	cp target/tmp/page-screenshots/readme-people.png docs/people.png

@@ -8,7 +8,7 @@ import { SHIPPED, Settings } from "./up/settings.mjs";
 import { Stop, ask, isInteractive, isPiped, plain, run, say, secretsOfThePipe } from "./up/terminal.mjs";
 import { underWay } from "./up/underway.mjs";
 import { PRIVATE, Worker, isPrivate, reason } from "./up/worker.mjs";
-import { accounts, deployed, isAt, isOurs, login, mustBeOurs, mustLeadTo, namespacesOf, removeNamespace, titleOf, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
+import { deployed, elsewhere, isAt, login, mustBeOurs, mustLeadTo, namespacesOf, removeNamespace, titleOf, usersOf, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/down.mjs          (or: ${command("down", { YES: true })})
   --account <id>               the Cloudflare account that it is in, if not CLOUDFLARE_ACCOUNT_ID in wrangler.toml
@@ -25,20 +25,6 @@ const UNUSED = ["CLOUDFLARE_API_TOKEN", "CONNECTOR_READ_TOKEN"];
 
 /** The command line that takes the Worker away whatever that leaves behind. */
 const ABANDON = command("down", { YES: true, ABANDON: true });
-
-/** In at most this many other accounts the Worker is looked for. */
-const MOST_ACCOUNTS = 20;
-
-/** Other accounts that the login sees, where this connector is under the same name. */
-async function elsewhere(api, account, name) {
-  const found = [];
-  for (const { value, text } of (await accounts(api)).filter((each) => each.value !== account).slice(0, MOST_ACCOUNTS)) {
-    // What the login may not look at tells nothing.
-    const bindings = await deployed(api, value, name).catch(() => undefined);
-    if (bindings !== undefined && isOurs(bindings)) found.push({ value, text });
-  }
-  return found;
-}
 
 /** Whether something in ConductorOne leads to the Worker, or may: what it cannot read of its connection may be one. */
 async function isConnected(worker) {

@@ -2,7 +2,8 @@
 # Finds out what this machine lacks to build, test and deploy the Worker, and installs only that, pinned: the tools go
 # into .tools/ and node_modules/ of this folder, the wasm32 target into the Rust toolchain. Where everything is in place it
 # says so in one line. With the argument `tests` also what the tests alone need: scim2-tester, schemathesis and
-# the SDKs of Cloudflare and ConductorOne, in a Python environment of their own, and a browser.
+# the SDKs of Cloudflare and ConductorOne, in a Python environment of their own, and a browser. With that one or `runtime`
+# it fails where the Workers runtime does not start, which what deploys does without.
 # Needs nothing but Rust, Node, make and a C compiler, and of the network the package registries.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -128,11 +129,14 @@ apt_offers_rust() {
   at_least "$(offered_rust)" "$least_rust"
 }
 
+# Whether the Workers runtime starts, of which npm has no build for an older system.
+has_runtime() { "$npm_bin/workerd" --version >>"$log" 2>&1; }
+no_runtime="the Workers runtime (npm's workerd) does not start on this machine: it needs glibc 2.35, or macOS 13.5, or later"
+
 install_npm_tools() {
   npm ci --ignore-scripts --no-audit --no-fund >>"$log" 2>&1 || fail "npm ci failed"
-  # A platform without a prebuilt runtime shows here, not in the middle of the tests.
-  "$npm_bin/workerd" --version >>"$log" 2>&1 || fail "the Workers runtime (npm's workerd) does not start on this machine"
   cp package-lock.json "$npm_stamp"
+  if ! has_runtime; then say "$no_runtime; what deploys does without it, and make test, demo, dev and bench will not run here"; fi
 }
 
 # The Python environment of the tests. Debian has the part of Python that makes one in a package of its own.
@@ -206,4 +210,6 @@ if ! has_npm_tools; then
 fi
 if [ "${1:-}" = tests ]; then beside tests install_tools_of_tests; fi
 for job in $running; do wait "$job" || exit 1; done
-say "everything is in place (Rust $rust_version, Node $node_version)"
+# A platform without a prebuilt runtime shows here, not in the middle of the tests.
+case "${1:-}" in tests | runtime) has_runtime || fail "$no_runtime" ;; esac
+[ "${1:-}" = runtime ] || say "everything is in place (Rust $rust_version, Node $node_version)"

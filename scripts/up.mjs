@@ -14,7 +14,7 @@ import { Bar, Stop, ask, askSecretly, choose, isInteractive, plain, run, say, se
 import { SIDES, areSet, keep, mustBeAsBefore, mustBeKnown, mustBeSecret, mustKeepWorkersDev, takeOver } from "./up/variables.mjs";
 import { verify } from "./up/verify.mjs";
 import { PRIVATE, Refusal, Worker, isPrivate, pause, reason } from "./up/worker.mjs";
-import { accounts, build, crons, deploy, deployed, domainsOf, forgetOthers, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, mustStayOff, removeNamespace, runsAnother, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
+import { accounts, build, crons, deploy, deployed, domainsOf, forgetOthers, isAt, leftBehind, login, mustBeOurs, mustBeThere, mustLeadTo, mustNotBeElsewhere, mustStayOff, removeNamespace, runsAnother, uploadsThere, workerAt, workersDev, wrangler } from "./up/wrangler.mjs";
 
 const HELP = `node scripts/up.mjs            (or: ${command("up", { ACCOUNT: "…", TENANT: "…" })})
   --account <id>               the Cloudflare account: 32 hexadecimal digits
@@ -171,8 +171,26 @@ async function mustBeNew(worker, name) {
   throw new Stop(`${why}; nothing was deployed`, 2);
 }
 
-/** The connector's own two tokens, as they are to be set: those that are set stay. `base` is where the Worker is that has them. */
-async function connectorTokens(piped, isSet, isNew, base) {
+/**
+ * Stops where the Worker does not take a token of standard input in place of which another one is set, and nobody asks for new ones: a password store may
+ * bring back what leaked. Gives whether it takes it: one that it takes is not set again, since it may be the one before.
+ */
+async function mustBeTaken(base, token, name) {
+  if (!isPrivate(base)) return false;
+  const worker = new Worker(base, token);
+  const asks = (path) => worker.ask("GET", path).then(({ status }) => status, () => undefined);
+  // One that lacks something else, or has it wrong, compares a token for its doctor alone, which costs the account requests.
+  const status = await asks("/v1/status");
+  if (status === 200) return true;
+  if (status !== UNKNOWN && !(status === 503 && (await asks("/v1/doctor")) === UNKNOWN)) return false;
+  throw new Stop(`the Worker does not take the ${name} on standard input, and has another one: give that; where this is to be a new one, --new-tokens as well; nothing was deployed`, 2);
+}
+
+/**
+ * The connector's own two tokens, as they are to be set: those that are set stay. `base` is where the Worker is that has them; `isRunning` tells
+ * whether it runs there as it is set.
+ */
+async function connectorTokens(piped, isSet, isNew, base, isRunning) {
   const tokens = {};
   // The one that only reads is optional: whoever has the other one without it wants none.
   const isToBeMade = (name) => (isSet(name) ? isNew : name === FULL || (!isSet(FULL) && piped[FULL] === undefined));
@@ -182,7 +200,8 @@ async function connectorTokens(piped, isSet, isNew, base) {
     if (piped[name] !== undefined) {
       if (piped[name].length < LEAST_TOKEN) throw new Stop(`${name} has to have at least ${LEAST_TOKEN} characters: openssl rand -hex 32 makes one`, 2);
       if (isNew && [FULL, READ].some(isSet)) await mustBeNew(new Worker(base, piped[name]), name);
-      tokens[name] = { value: piped[name], isMade: false };
+      const isKept = !isNew && isSet(name) && (await isRunning()) && (await mustBeTaken(base, piped[name], name));
+      tokens[name] = { value: piped[name], isMade: false, isKept };
     } else if (isToBeMade(name)) tokens[name] = { value: randomBytes(32).toString("hex"), isMade: true };
   }
   while (tokens[FULL] === undefined && isInteractive()) {
@@ -314,14 +333,15 @@ async function isAnothers(api, given, settings, account, name, before) {
   return isElsewhere || !isOwn;
 }
 
-/** What changes things in the account or in ConductorOne by itself is not taken over from another Worker's file. */
-function turnOff(given, settings, before) {
+/** What changes things in the account or in ConductorOne by itself is not taken over from another Worker's file, nor into another account. */
+function turnOff(given, settings, before, account, whose) {
   const named = settings.variables();
+  const isGoverned = before?.get("CLOUDFLARE_ACCOUNT_ID")?.text === account;
   for (const name of ["PROVISIONING", "AUTO_WIRE"]) {
     if (name === "PROVISIONING" && given.provisioning !== undefined) continue;
-    // What this Worker has itself is compared with the file.
-    if (!named.has(name) || named.get(name) === OFF || before?.get(name)?.text) continue;
-    say(`${name}: ${OFF}, since ${plain(named.get(name))} in wrangler.toml was meant for another Worker.`);
+    // What this Worker has itself for this account is compared with the file.
+    if (!named.has(name) || named.get(name) === OFF || (isGoverned && before.get(name)?.text)) continue;
+    say(`${name}: ${OFF}, since ${plain(named.get(name))} in wrangler.toml was meant for another ${whose}.`);
     settings.set(name, OFF);
   }
 }
@@ -360,15 +380,16 @@ async function settleApps(settings, before, account, isOthers) {
   }
 }
 
-/** Says what still leads to the address that the Worker had, where it moves: ConductorOne knows that one. */
+/** Says what still leads to the address that the Worker had, where it moves: ConductorOne knows that one. Gives it in words then. */
 function tellMoved(url, before) {
   const formerly = before.get("PUBLIC_URL")?.text ?? "";
-  if (url === "" || formerly === url) return;
+  if (url === "" || formerly === url) return undefined;
   if (formerly === "") {
     say(`The Worker may have learned another address than ${url} (public_url of /v1/status tells). Then ConductorOne's webhook leads to that one, and what it sends there is refused from now on: run ${command("connect", { URL: url })} once this is through.`);
-    return;
+    return undefined;
   }
   say(`The Worker was known by ${plain(formerly)}, and is known by ${url} from now on. ConductorOne's webhook leads to the old address, and what it sends there is refused from now on: run ${command("connect", { URL: url })} once this is through, and change the address wherever else ConductorOne or SCIM has it.`);
+  return plain(formerly);
 }
 
 /** Says what becomes of the tenant that the Worker had, where it is to be another one's; a person is asked, since that may have been meant for another Worker. */
@@ -522,18 +543,20 @@ await run("up", async () => {
   const before = await deployed(api, account, name);
   mustBeOurs(before, name, account, "nothing was deployed");
   mustBeSecret(before, settings);
-  await mustBeThere(api, account, name, settings, before?.get("STATE")?.namespace_id);
-  const left = before?.has("STATE") || settings.namesNamespace ? undefined : await leftBehind(api, account, name);
   // One without its Durable Object never ran: wrangler makes it for secrets that somebody sets beforehand, and it has nothing else.
   const isFirst = !before?.has("COORDINATOR");
+  if (isFirst) await mustNotBeElsewhere(api, account, name);
+  await mustBeThere(api, account, name, settings, before?.get("STATE")?.namespace_id);
+  const left = before?.has("STATE") || settings.namesNamespace ? undefined : await leftBehind(api, account, name);
+  const governed = before?.get("CLOUDFLARE_ACCOUNT_ID")?.text ?? "";
+  const isMoved = governed !== "" && governed !== account;
+  if (isMoved && given.account === undefined) {
+    throw new Stop(`the Worker ${name} in the account ${account} governs another account, ${plain(governed)}: give --account ${account}, to have it govern this one from now on, or another name in wrangler.toml; where it is to go on governing that one from here, upload it with its own wrangler.toml (${uploadsThere(account)})`);
+  }
   const isOthers = await isAnothers(api, given, settings, account, name, before);
-  if (isOthers) turnOff(given, settings, before);
+  if (isOthers || isMoved) turnOff(given, settings, before, account, isMoved ? "account" : "Worker");
   if (!isFirst) {
-    const governed = before.get("CLOUDFLARE_ACCOUNT_ID")?.text ?? "";
-    if (governed !== "" && governed !== account && given.account === undefined) {
-      throw new Stop(`the Worker ${name} in the account ${account} governs another account, ${plain(governed)}: give --account ${account}, to have it govern this one from now on, or another name in wrangler.toml`);
-    }
-    if (governed !== "" && governed !== account) {
+    if (isMoved) {
       say(`Until now the Worker governed the account ${plain(governed)}. Whatever ConductorOne's app of that account asks for comes here still, and is carried out in ${account} where the id of a role is the same: put it back first (${command("connect", { UNDO: "1" })} with the account that was), or set C1_APP_ID to the app of this account before PROVISIONING is on.`);
     }
     await takeOver(settings, before, new Set(VARIABLES.filter(([flag]) => flag === "account" || given[flag] !== undefined).map(([, variable]) => variable)), given.take);
@@ -560,7 +583,10 @@ await run("up", async () => {
   const isLearned = !isFirst && given.url === undefined && settings.get("PUBLIC_URL") === "";
 
   const token = await apiToken(piped[API_TOKEN], has(API_TOKEN), account, provisioning, given["no-open"], provisioning === "on" && before?.get("PROVISIONING")?.text !== "on");
-  const tokens = await connectorTokens(piped, has, given["new-tokens"], given.reach ?? (before?.get("PUBLIC_URL")?.text || url));
+  const there = given.reach ?? before?.get("PUBLIC_URL")?.text;
+  // One that was never deployed has no token yet, and one that was rolled back may have those of then; and an address that is not known to be its own is sent none so early.
+  const isRunning = async () => !isFirst && !(await runsAnother(api, account, name)) && (given.reach !== undefined || there === url || isKnownAt(api, account, name, there || url));
+  const tokens = await connectorTokens(piped, has, given["new-tokens"], there || url, isRunning);
   const made = Object.entries(tokens).filter(([, { isMade }]) => isMade);
   const shows = isInteractive() || given["show-tokens"];
   if (made.length > 0 && !shows) throw new Stop(`${made.map(([each]) => each).join(" and ")} would be made, and nobody is here to see them: give them by standard input, or --show-tokens`, 2);
@@ -569,7 +595,7 @@ await run("up", async () => {
   for (const [flag, variable] of VARIABLES) settings.set(variable, values[flag]);
   say(settings.write() ? "wrangler.toml: written." : "wrangler.toml: as it should be.");
 
-  if (!isFirst) tellMoved(values.url, before);
+  const formerly = isFirst ? undefined : tellMoved(values.url, before);
 
   await build();
   const uploads = mark(settings);
@@ -615,7 +641,7 @@ await run("up", async () => {
   }
 
   say("The account is read:");
-  const { generations } = await sync(worker);
+  const { generations, connection } = await sync(worker);
   const { generation, counts } = generations[0];
   const open = await findings(worker, generation);
   const high = open?.filter(({ severity }) => severity === "high") ?? [];
@@ -630,5 +656,9 @@ await run("up", async () => {
   // Alone on its line: whoever copies that gives the command nothing else.
   say(`  ${command("connect", { URL: url, DRY_RUN: 1 })}`);
   if (provisioning === "off") say(`Nothing is changed in the account so far. When a test grant says what it would have done: ${command("up", { PROVISIONING: "on" })}`);
+  // Until somebody does that, every task of ConductorOne's fails: this is no run that went well.
+  if (formerly !== undefined && connection?.webhook != null) {
+    throw new Stop(`ConductorOne's webhook leads to ${formerly}, and what it sends is refused, since the Worker is known by ${url} now: connect once more (${command("connect", { URL: url })})`);
+  }
   return undefined;
 });

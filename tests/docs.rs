@@ -453,7 +453,9 @@ fn the_page_on_metrics_has_every_metric_and_the_dashboard_no_other() {
         assert!(told.iter().any(|name| alert.contains(name.as_str())), "docs/metrics.md alerts on {alert}");
     }
     assert!(alerts.contains(&"connector_jobs{state=~\"failed|failing\"} > 0"), "{alerts:?}");
-    assert!(page.contains("\nFour alerts to begin with.") && alerts.len() == 4, "{alerts:?}");
+    assert!(page.contains("\nFive alerts to begin with.") && alerts.len() == 5, "{alerts:?}");
+    // What ConductorOne sends to another address than the Worker's fails without an error in it.
+    assert!(alerts.iter().any(|alert| alert.contains("route=\"webhook\", status=\"401\"")), "{alerts:?}");
 }
 
 /// The row of a code on the page on codes.

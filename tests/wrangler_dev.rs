@@ -110,7 +110,7 @@ async fn start_at(scratch: &Scratch, variables: &str, port: &str) -> (Wrangler, 
 
 /// Whether nobody listens there any more; a killed process may take a moment to let go of its port.
 async fn is_gone(address: &str) -> bool {
-    for _ in 0..50 {
+    for _ in 0..600 {
         if TcpStream::connect(address).await.is_err() {
             return true;
         }

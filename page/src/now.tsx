@@ -89,7 +89,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
             <p>Where ConductorOne reaches this Worker is not known yet: sign in over https with CONNECTOR_TOKEN, or set PUBLIC_URL.</p>
           ) : (
             <p>
-              ConductorOne reaches it at <code>{status.public_url.url}</code>
+              ConductorOne has to reach it at <code>{status.public_url.url}</code>
               {status.public_url.learned_at === undefined ? "" : <>, learned <Time at={status.public_url.learned_at} /></>}.
             </p>
           )}

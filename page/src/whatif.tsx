@@ -16,7 +16,7 @@ export interface Wish {
   entitlement: string;
 }
 
-/** Right before a change it is asked this often, after 1, 2, 4 and 8 seconds: some fifteen seconds as well. */
+/** Right before a change it is asked this often, where nothing comes or the Worker says to come again: after 1, 2, 4 and 8 seconds, some fifteen as well. */
 const [LAST_PATIENCE, FIRST_WAIT_MILLIS] = [5, 1_000];
 
 /** Whether the Worker is at another question, and only late with its answer. */
@@ -52,7 +52,7 @@ export function useThought(wish: Wish | null): { ready: boolean; thought: JSX.El
       try {
         now = { value: await ask<Thought>("GET", path), error: null, failures: 0 };
       } catch (failed) {
-        if (told !== null && isLate(failed) && times < LAST_PATIENCE && !left.current) await new Promise((resolve) => setTimeout(resolve, retryMillis(times, FIRST_WAIT_MILLIS)));
+        if (told !== null && failed instanceof Refused && failed.passes && times < LAST_PATIENCE && !left.current) await new Promise((resolve) => setTimeout(resolve, retryMillis(times, FIRST_WAIT_MILLIS)));
         else now = { value: null, error: failed, failures: PATIENCE };
       }
     }

@@ -242,6 +242,32 @@ export function mustBeOurs(bindings, name, account, not) {
   throw new Stop(`the Worker ${name} in the account ${account} is not this connector, since it has no Durable Object COORDINATOR of the class Coordinator: ${not}; put another name into wrangler.toml`);
 }
 
+/** In at most this many other accounts the Worker is looked for. */
+const MOST_ACCOUNTS = 20;
+
+/** Other accounts that the login sees, where this connector is under the same name, each with its bindings. */
+export async function elsewhere(api, account, name) {
+  const found = [];
+  for (const { value, text } of (await accounts(api)).filter((each) => each.value !== account).slice(0, MOST_ACCOUNTS)) {
+    // What the login may not look at tells nothing.
+    const bindings = await deployed(api, value, name).catch(() => undefined);
+    if (bindings !== undefined && isOurs(bindings)) found.push({ value, text, bindings });
+  }
+  return found;
+}
+
+/** How a Worker is uploaded that is in another account than it governs. */
+export const uploadsThere = (account) => `CLOUDFLARE_ACCOUNT_ID=${account} ${command("deploy")}`;
+
+/** Ends the program where a Worker of this name governs the account from another one: what is deployed here would be a second one, which knows nothing of it. */
+export async function mustNotBeElsewhere(api, account, name) {
+  const there = (await elsewhere(api, account, name)).find(({ bindings }) => bindings.get("CLOUDFLARE_ACCOUNT_ID")?.text === account);
+  if (there === undefined) return;
+  throw new Stop(
+    `a Worker ${name} is in the account ${plain(there.text)}, and governs ${account} from there: upload it there (${uploadsThere(there.value)}); or, where this account is to have it, first take that one away (${command("down", { ACCOUNT: there.value })}), or give this one another name in wrangler.toml; nothing was deployed`,
+  );
+}
+
 /** Ends the program where wrangler.toml leads wrangler into another account than the one that is looked at; `not` says what was not done. */
 export function mustLeadTo(settings, account, not) {
   if (!settings.leadsElsewhere(account)) return;
@@ -278,7 +304,7 @@ export async function mustBeThere(api, account, name, settings, bound) {
   if (gone === undefined) return;
   const isNamed = settings.namesNamespace;
   let remedy = `make one (npx wrangler kv namespace create ${titleOf(name)}), and name it in wrangler.toml by the line id = "…" below binding = "STATE"`;
-  if (isNamed && bound === undefined) remedy = `take the line id = "${gone}" out, and a deployment makes one`;
+  if (isNamed && bound === undefined) remedy = `take the line id = "${gone}" out, and a deployment makes one; but leave it where the Worker is in another account than it governs, and upload it there (${uploadsThere("…")})`;
   else if (isNamed && there.includes(bound)) remedy = `take the line id = "${gone}" out, and the Worker keeps the one that it has`;
   const what = isNamed ? `which wrangler.toml names, is not in the account ${account}` : `which the Worker ${name} has, is gone`;
   throw new Stop(`the KV namespace ${plain(gone)}, ${what}: ${remedy}; nothing was deployed`);

@@ -1,7 +1,8 @@
 //! Which of C1's apps this connector is for: the tasks and the questions of no other are taken.
 //!
 //! Whoever owns an app in the tenant may give an entitlement any name, so a name counts only in an app that is pinned. An id counts
-//! in any app while none is pinned: only a sync of this connector's brings ids into C1. C1's builtin Access has no id of ours, and every app has it.
+//! in any app while none is pinned, though a file that is uploaded to any app can carry one: the doctor warns of that where changes are carried out.
+//! C1's builtin Access has no id of ours, and every app has it.
 
 use std::borrow::Cow;
 

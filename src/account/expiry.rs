@@ -48,69 +48,74 @@ const LOOKED_FOR: i64 = 10_000;
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS expiry ( \
             email TEXT NOT NULL, entitlement TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
             ends_at INTEGER NOT NULL, asked INTEGER NOT NULL DEFAULT 0, member TEXT NOT NULL DEFAULT '', \
             PRIMARY KEY (email, entitlement)) WITHOUT ROWID",
         &[],
     )?;
-    sql.query("CREATE INDEX IF NOT EXISTS expiry_ends ON expiry (ends_at)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS expiry_member ON expiry (member)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS expiry_asked ON expiry (asked, ends_at)", &[])?;
-    Ok(())
+    sql.run("CREATE INDEX IF NOT EXISTS expiry_ends ON expiry (ends_at)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS expiry_member ON expiry (member)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS expiry_asked ON expiry (asked, ends_at)", &[])
 }
 
 /// Brings a table that knows people by their address alone to know their membership as well: from the operation that granted it, where
 /// that is still kept.
 pub fn with_member(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::add_column(sql, "expiry", "member TEXT NOT NULL DEFAULT ''")?;
-    sql.query(
+    sql.run(
         "UPDATE expiry SET member = COALESCE((SELECT member FROM operation WHERE operation.id = expiry.operation), '')",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Has what was asked for asked for again, unless the revoke of it is under way: by a time long ago, and another each time, since it stands in the revoke's key.
 pub fn ask_again(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         &format!(
             "UPDATE expiry SET asked = 2 + COALESCE((SELECT MAX(id) FROM operation), 0) WHERE asked = 1 AND operation NOT IN \
                 (SELECT {} FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL AND key LIKE '{EXPIRY_KEY}%')",
             granted_by("key")
         ),
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// In SQL, that an operation `of` a table is none by which somebody came upon an account that was there already and did not ask for it to stay: a SCIM client,
 /// who is refused (`uniqueness`), or a step of a task about something else, whose key has that one's entitlement behind the step. It settles nothing of
-/// the account, neither its end nor a removal that waits.
-pub fn found_no_account(of: &str) -> String {
+/// the account, neither its end nor a removal that waits. A task of another app, which has both in its `app_id`, may ask for just that account:
+/// `is_another` says whether that counts.
+pub fn found_no_account(of: &str, is_another: bool) -> String {
+    let but = if is_another {
+        format!("AND json_extract({of}request, '$.origin.app_id') LIKE '% %' IS NOT 1")
+    } else {
+        String::new()
+    };
     format!(
-        "CASE WHEN {of}key LIKE '%/%/%' THEN 'scim' ELSE json_extract({of}request, '$.origin.by') END || {of}entitlement \
+        "CASE WHEN {of}key LIKE '%/%/%' {but} THEN 'scim' ELSE json_extract({of}request, '$.origin.by') END || {of}entitlement \
             || json_extract({of}outcome, '$.effect') IS NOT 'scimaccountalready_granted'"
     )
 }
 
 /// Takes note of an operation that was carried out just now: a grant for a time has an end, and one that is made once more another; a
 /// grant without a time has none any more, and what is revoked has ended. An extension counts from the end that there is: nobody says from when
-/// ConductorOne counts it, and its own revoke comes in time where it ends sooner. Whose it is, the membership says as well as the address: whoever
+/// ConductorOne counts it, and its own revoke comes in time where it ends sooner; what it found there without an end stays so, since ConductorOne's own
+/// may be later than any that counts from now. The account's step of another app's task, which may come before something else, counts as one. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end; who has that address since then is another. An invitation
 /// that is made again is granted no longer by that, nor is an account by a SCIM client that asks for it once more and is refused (`uniqueness`). A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. A revoke that is refused because a user group gives the same has left the member nothing of their own, and so ended what was granted. What a later operation has settled is not settled by an older one that was put off until now.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
-    let found_no_account = found_no_account("");
+    let [counts, stays] = [true, false].map(|is_another| found_no_account("", is_another));
     let rows = sql.query(
         &format!(
             "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
-            json_extract(outcome, '$.effect'), json_extract(outcome, '$.code') IS NOT 'gave_up', json_extract(request, '$.origin.extends') \
+            json_extract(outcome, '$.effect'), json_extract(outcome, '$.code') IS NOT 'gave_up', \
+            CASE WHEN key LIKE '%/%/%' AND entitlement = 'account' THEN 2 ELSE json_extract(request, '$.origin.extends') END \
          FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done' \
                 OR (json_extract(outcome, '$.code') = 'held_through_group' AND carried_out = 1) \
                 OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
                 AND CASE WHEN json_valid(request) THEN json_extract(request, '$.action') END = 'grant')) \
-            AND json_extract(request, '$.target') IS NOT 'renewal' AND {found_no_account}"
+            AND json_extract(request, '$.target') IS NOT 'renewal' AND {counts}"
         ),
         &[id.0.into()],
     )?;
@@ -118,12 +123,17 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     else {
         return Ok(());
     };
+    // An account that was there already, and may be only the first step to something else, ends no sooner by that, and no later than it has to.
+    let was_there = effect.text() == Some("already_granted");
+    if was_there && extends.integer() == Some(2) && secs.integer().is_none() {
+        return Ok(());
+    }
     // The end of an earlier grant is as old as that grant.
     let is_older = sql.has(
         &format!(
             "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
-            AND {found_no_account} \
+            AND {stays} \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
         ),
         &[id.0.into(), entitlement.clone(), email.clone(), member.clone()],
@@ -150,14 +160,17 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
             ),
             &params,
         )?;
-        if which == own && extends.integer() == Some(1) {
+        if which == own && extends.integer() > Some(0) {
+            if ended.is_empty() && was_there {
+                return Ok(());
+            }
             let ends = ended.iter().filter_map(|row| row.first()?.time());
             from = ends.fold(from, Timestamp::max);
         }
     }
     if let Some(secs) = secs.integer().filter(|_| action.text() == Some("grant")) {
         let verb = if is_done { "REPLACE" } else { "IGNORE" };
-        sql.query(
+        sql.run(
             &format!(
                 "INSERT OR {verb} INTO expiry (email, member, entitlement, operation, ends_at) VALUES (?, ?, ?, ?, ?)"
             ),
@@ -170,12 +183,11 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
 /// Takes note that ConductorOne, which waited for the callback of an operation, is told of it just now: it counts the time of a grant from then, and
 /// that of an extension from an end that is later. What is cut off after this may be done again.
 pub fn told(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE expiry SET ends_at = MAX(ends_at, ?2 + 1000 * json_extract(operation.request, '$.origin.duration_secs')) FROM operation, callback \
          WHERE expiry.operation = ?1 AND operation.id = ?1 AND callback.operation = ?1",
         &[id.0.into(), now.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Takes note of the ids that roles are known by: one may have been granted under its permission group's before its own was learned.
@@ -185,7 +197,7 @@ pub fn known_as(sql: &dyn Sql, own: impl Fn(RoleId) -> RoleId) -> Result<(), Sql
         let Some(Entitlement::Role(id)) = text.text().and_then(|text| text.parse().ok()) else { continue };
         let known = own(id);
         if known != id {
-            sql.query(
+            sql.run(
                 "UPDATE OR REPLACE expiry SET entitlement = ?2 WHERE entitlement = ?1 AND NOT EXISTS (SELECT 1 FROM expiry AS later \
                     WHERE later.email = expiry.email AND later.entitlement = ?2 AND later.operation > expiry.operation)",
                 &[text.clone(), Entitlement::Role(known).to_string().into()],
@@ -198,8 +210,7 @@ pub fn known_as(sql: &dyn Sql, own: impl Fn(RoleId) -> RoleId) -> Result<(), Sql
 /// Takes note of invitations that were made again: what was granted to one is its successor's, who may have another address by the time it
 /// ends. Which those are the `renewed` table says, and of earlier ones too.
 pub fn renewed(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("UPDATE expiry SET member = renewed.successor FROM renewed WHERE renewed.member = expiry.member", &[])?;
-    Ok(())
+    sql.run("UPDATE expiry SET member = renewed.successor FROM renewed WHERE renewed.member = expiry.member", &[])
 }
 
 /// What was to end before a time and was not revoked, the longest overdue first; no more than are told.
@@ -224,12 +235,11 @@ pub fn overdue_so_far(sql: &dyn Sql, before: Timestamp) -> Result<String, SqlErr
 /// Forgets the end of what somebody else took from a membership, where the grant was told `before` that: what it is given again past
 /// ConductorOne is no part of that grant.
 pub fn taken(sql: &dyn Sql, member: &str, entitlement: &str, before: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "DELETE FROM expiry WHERE member = ? AND entitlement = ? \
             AND NOT EXISTS (SELECT 1 FROM operation WHERE operation.id = expiry.operation AND settled_at >= ?)",
         &[member.into(), entitlement.into(), before.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Forgets an end: who was to lose it does not have it any more, by somebody else's hand, as the account was `known` to be. Who was between two
@@ -237,7 +247,7 @@ pub fn taken(sql: &dyn Sql, member: &str, entitlement: &str, before: Timestamp) 
 /// two sweeps agree. The ledger is asked by who it is: who was removed and added again has lost it as another membership. Where the ledger has a gap, has
 /// forgotten it, or tells no such thing, as of an account, one is enough.
 pub fn over(sql: &dyn Sql, overdue: &Overdue, known: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "DELETE FROM expiry WHERE email = ?1 AND entitlement = ?2 AND ends_at = ?3 \
             AND NOT EXISTS (SELECT 1 FROM renewal JOIN operation ON operation.id = renewal.operation AND operation.outcome IS NULL \
                 WHERE renewal.member = expiry.member OR renewal.email = expiry.email COLLATE NOCASE) \
@@ -250,8 +260,7 @@ pub fn over(sql: &dyn Sql, overdue: &Overdue, known: Timestamp) -> Result<(), Sq
                 AND (at >= ?4 OR (gained = 1 \
                     AND NOT EXISTS (SELECT 1 FROM ledger_mark WHERE kind = 'gap' AND ledger_mark.at > ledger.at))))",
         &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into(), known.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// The same, of which no revoke of our own was asked for yet, or is to be asked for once more. `asked` is 0 before, 1 after, and more than that is since when.
@@ -265,11 +274,10 @@ pub fn unasked(sql: &dyn Sql, before: Timestamp, now: Timestamp, limit: i64) -> 
 
 /// Notes that a revoke of our own was asked for.
 pub fn asked(sql: &dyn Sql, overdue: &Overdue) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE expiry SET asked = 1 WHERE email = ? AND entitlement = ? AND ends_at = ?",
         &[overdue.email.as_str().into(), overdue.what.to_string().into(), overdue.ended_at.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// A revoke that was refused for now is asked for again after this; one because of what was granted since, or by a guard, after a day.
@@ -283,15 +291,14 @@ pub fn refused(sql: &dyn Sql, id: EntryId, code: Refusal, now: Timestamp) -> Res
         Refusal::ProvisioningOff | Refusal::Cloudflare | Refusal::GaveUp | Refusal::RemovalCap => AGAIN_SECS,
         _ => AFTER_OTHERS_SECS,
     };
-    sql.query(
+    sql.run(
         &format!(
             "UPDATE expiry SET asked = ? WHERE asked = 1 \
                 AND operation = (SELECT {} FROM operation WHERE id = ? AND key LIKE '{EXPIRY_KEY}%')",
             granted_by("key")
         ),
         &[now.plus_secs(secs).into(), id.0.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// When a revoke of our own is to be asked for next: this long after the next end, and where it is asked for once more not before that time;
@@ -469,6 +476,41 @@ mod tests {
             desk.advance(20 * 3_600);
             settled(&desk, 3, &longer, "account", DONE, None, 1);
             assert_eq!(left(), Some(4), "{extends}");
+        }
+    }
+
+    /// What another app's task asks for the account, or for something else after it, moves an end that there is, and makes none.
+    #[test]
+    fn another_apps_task_that_finds_the_account_makes_its_end_later_and_no_sooner() {
+        for (is_known, secs, ends) in [(true, 1_000, 2_000), (false, 1_000, 0), (true, 0, 1_000)] {
+            let desk = with_operations();
+            if is_known {
+                settled(&desk, 1, &for_secs(1_000), "account", DONE, None, 0);
+            }
+            let time = if secs > 0 { format!(r#","duration_secs":{secs}"#) } else { String::new() };
+            let request = format!(r#"{{"action":"grant","origin":{{"by":"webhook","app_id":"app0 app1"{time}}}}}"#);
+            let there = r#"{"outcome":"done","effect":"already_granted"}"#;
+            settled(&desk, 2, &request, "account", there, Some("t/s/e2"), 0);
+            let end = next_end(&desk, 0).unwrap().map_or(0, |end| end.since(desk.now()) / 1_000);
+            assert_eq!(end, ends, "{is_known} {secs}");
+        }
+    }
+
+    /// Nothing that was given before ends by it.
+    #[test]
+    fn an_extension_that_finds_what_has_no_known_end_leaves_it_without_one() {
+        for (extends, effect, ends) in
+            [(true, "already_granted", false), (false, "already_granted", true), (true, "granted", true)]
+        {
+            let desk = with_operations();
+            let request = format!(
+                r#"{{"action":"grant","target":"account","origin":{{"duration_secs":60,"extends":{extends}}}}}"#
+            );
+            let outcome = format!(r#"{{"outcome":"done","effect":"{effect}"}}"#);
+            settled(&desk, 1, &request, "account", &outcome, None, 0);
+            // Noted once more, it is the same.
+            note(&desk, EntryId(1), desk.now()).unwrap();
+            assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{extends} {effect}");
         }
     }
 
@@ -668,23 +710,25 @@ mod tests {
     #[test]
     fn who_asks_for_an_account_once_more_by_scim_or_before_something_else_leaves_its_end() {
         const ROLE: &str = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
-        for (by, key, what, effect, ends) in [
-            ("scim", "", "account", "already_granted", true),
+        for (by, app, key, what, effect, ends) in [
+            ("scim", "", "", "account", "already_granted", true),
             // The account that a task about something else makes first.
-            ("webhook", "t/s/e2", "account", "already_granted", true),
+            ("webhook", "app1", "t/s/e2", "account", "already_granted", true),
+            // The same of another app's task, which may ask for the account itself, but for no time.
+            ("webhook", "app0 app1", "t/s/e2", "account", "already_granted", true),
             // The controls: another way, something else, and an account that was not there.
-            ("rest", "", "account", "already_granted", false),
-            ("webhook", "t/s", "account", "already_granted", false),
-            ("webhook", "t/s/e2", ROLE, "already_granted", false),
-            ("webhook", "t/s/e2", "account", "invited", false),
-            ("scim", "", ROLE, "already_granted", false),
-            ("scim", "", "account", "invited", false),
+            ("rest", "", "", "account", "already_granted", false),
+            ("webhook", "app1", "t/s", "account", "already_granted", false),
+            ("webhook", "app1", "t/s/e2", ROLE, "already_granted", false),
+            ("webhook", "app1", "t/s/e2", "account", "invited", false),
+            ("scim", "", "", ROLE, "already_granted", false),
+            ("scim", "", "", "account", "invited", false),
         ] {
             // The grant for a time is done before it is asked for once more, or comes to be done after that.
             for order in [[1, 2], [2, 1]] {
                 let desk = with_operations();
                 for number in order {
-                    let again = format!(r#"{{"action":"grant","origin":{{"by":"{by}"}}}}"#);
+                    let again = format!(r#"{{"action":"grant","origin":{{"by":"{by}","app_id":"{app}"}}}}"#);
                     let there = format!(r#"{{"outcome":"done","effect":"{effect}"}}"#);
                     if number == 1 {
                         settled(&desk, 1, &for_secs(3_600), what, DONE, None, 1);
@@ -692,7 +736,7 @@ mod tests {
                         settled(&desk, 2, &again, what, &there, Some(key), 0);
                     }
                 }
-                assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{by} {key} {what} {effect} {order:?}");
+                assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{by} {app} {key} {what} {effect} {order:?}");
             }
         }
     }

@@ -37,13 +37,12 @@ impl Identity {
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS identity ( \
             id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, secret TEXT NOT NULL, \
             token TEXT NOT NULL, owner TEXT)",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Who the token is. Asked once for each token, and kept: neither its id nor its owner ever changes. The secret itself is not

@@ -20,12 +20,11 @@ const PIECE: usize = 128 * 1024;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     // What the last sync saw, in pieces: a row for each policy would be written with each sync.
-    sql.query("CREATE TABLE IF NOT EXISTS own_policy (piece INTEGER PRIMARY KEY, ids BLOB NOT NULL)", &[])?;
-    sql.query(
+    sql.run("CREATE TABLE IF NOT EXISTS own_policy (piece INTEGER PRIMARY KEY, ids BLOB NOT NULL)", &[])?;
+    sql.run(
         "CREATE TABLE IF NOT EXISTS own_policy_since (member TEXT PRIMARY KEY, at INTEGER NOT NULL, ids BLOB NOT NULL) WITHOUT ROWID",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// The ids of the user groups' policies as they were last read: what a member shows under one of them is not the member's own
@@ -79,12 +78,11 @@ pub fn is_all_own(sql: &dyn Sql, member: &MemberRecord) -> Result<bool, SqlError
 /// Notes that these policies of a member's are the member's own.
 pub fn note_own(sql: &dyn Sql, member: MemberId, ids: &BTreeSet<String>, now: Timestamp) -> Result<(), SqlError> {
     let ids = packed(ids);
-    sql.query(
+    sql.run(
         "INSERT INTO own_policy_since (member, at, ids) VALUES (?, ?, ?) \
          ON CONFLICT (member) DO UPDATE SET at = excluded.at, ids = excluded.ids",
         &[member.to_string().into(), now.into(), SqlValue::Blob(ids)],
-    )?;
-    Ok(())
+    )
 }
 
 /// Whether a member of a group shows what the group gives; `None` where that cannot be told.
@@ -128,15 +126,13 @@ pub(crate) fn note_seen(
     began: Timestamp,
 ) -> Result<(), SqlError> {
     keep(sql, &packed(own))?;
-    sql.query("DELETE FROM own_policy_since WHERE at < ?", &[began.into()])?;
-    Ok(())
+    sql.run("DELETE FROM own_policy_since WHERE at < ?", &[began.into()])
 }
 
 /// Forgets them all, where nothing depends on them.
 pub(crate) fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM own_policy", &[])?;
-    sql.query("DELETE FROM own_policy_since", &[])?;
-    Ok(())
+    sql.run("DELETE FROM own_policy", &[])?;
+    sql.run("DELETE FROM own_policy_since", &[])
 }
 
 /// Keeps ids, unless they are there already: rows written cost money.
@@ -145,15 +141,14 @@ fn keep(sql: &dyn Sql, ids: &[u8]) -> Result<(), SqlError> {
     for piece in ids.chunks(PIECE * 8) {
         let kept = sql.one("SELECT ids FROM own_policy WHERE piece = ?", &[pieces.into()])?;
         if kept.as_ref().and_then(SqlValue::blob) != Some(piece) {
-            sql.query(
+            sql.run(
                 "INSERT INTO own_policy (piece, ids) VALUES (?, ?) ON CONFLICT (piece) DO UPDATE SET ids = excluded.ids",
                 &[pieces.into(), SqlValue::Blob(piece.to_vec())],
             )?;
         }
         pieces += 1;
     }
-    sql.query("DELETE FROM own_policy WHERE piece >= ?", &[pieces.into()])?;
-    Ok(())
+    sql.run("DELETE FROM own_policy WHERE piece >= ?", &[pieces.into()])
 }
 
 /// Ids as they are kept: eight bytes of each, in order.

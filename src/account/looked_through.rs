@@ -9,14 +9,13 @@ use crate::model::operation::EntryId;
 
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS looked_through ( \
             operation INTEGER NOT NULL, reading INTEGER NOT NULL, page INTEGER NOT NULL, pages INTEGER NOT NULL, \
             is_counted INTEGER NOT NULL, members INTEGER, ids TEXT NOT NULL, odd INTEGER NOT NULL, \
             PRIMARY KEY (operation, reading, page)) WITHOUT ROWID",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// What an operation reads the list for.
@@ -80,7 +79,7 @@ pub fn note(sql: &dyn Sql, operation: EntryId, reading: Reading, page: &LookedTh
         return Ok(());
     }
     let ids: Vec<String> = page.ids.iter().map(ToString::to_string).collect();
-    sql.query(
+    sql.run(
         "INSERT OR REPLACE INTO looked_through (operation, reading, page, pages, is_counted, members, odd, ids) \
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         &[
@@ -93,8 +92,7 @@ pub fn note(sql: &dyn Sql, operation: EntryId, reading: Reading, page: &LookedTh
             i64::from(page.odd).into(),
             ids.join(" ").into(),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 /// How many pages an operation has looked through, in all of its readings.
@@ -105,6 +103,5 @@ pub fn count(sql: &dyn Sql, operation: EntryId) -> Result<i64, SqlError> {
 
 /// Forgets what an operation has looked through: it is over, or starts over.
 pub fn forget(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM looked_through WHERE operation = ?", &[operation.0.into()])?;
-    Ok(())
+    sql.run("DELETE FROM looked_through WHERE operation = ?", &[operation.0.into()])
 }

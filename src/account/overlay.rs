@@ -14,8 +14,8 @@ use super::state;
 use crate::base::ports::{Clock, KeyValue, Sql, SqlError, SqlValue};
 use crate::base::rows;
 use crate::base::time::Timestamp;
-use crate::cloudflare::MemberRecord;
-use crate::model::access::{Atom, atoms};
+use crate::cloudflare::{MemberRecord, PolicyRecord};
+use crate::model::access::{Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserGroupId};
@@ -59,15 +59,14 @@ struct StoredChange {
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS overlay ( \
             seq INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, \
             at INTEGER NOT NULL, kept TEXT NOT NULL, generation TEXT)",
         &[],
     )?;
-    sql.query("CREATE INDEX IF NOT EXISTS overlay_member ON overlay (member, seq)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS overlay_generation ON overlay (generation, at)", &[])?;
-    Ok(())
+    sql.run("CREATE INDEX IF NOT EXISTS overlay_member ON overlay (member, seq)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS overlay_generation ON overlay (generation, at)", &[])
 }
 
 /// Notes what an operation left of a member, before anybody is told that it is done. What readers see already is not noted.
@@ -227,9 +226,12 @@ async fn before<P: KeyValue>(ports: &P, snapshot: Option<&Snapshot>, record: &Me
 
 /// The member of a record. What the record does not tell stays as it was known.
 fn member(record: &MemberRecord, groups: BTreeSet<UserGroupId>, known: Option<&Member>) -> Member {
-    let atoms = match record.own_policies() {
-        Ok(policies) => atoms(&policies).into_iter().collect(),
-        Err(_) => known.map(|known| known.atoms.clone()).unwrap_or_default(),
+    let atoms = if let Some(known) = known.filter(|_| record.unread().is_some()) {
+        known.atoms.clone()
+    } else {
+        // Of whom nothing is known, what could be read is all there is.
+        let read: Vec<Policy> = record.policies.readable().iter().map(PolicyRecord::policy).collect();
+        atoms(&read).into_iter().collect()
     };
     Member {
         member_id: record.id,
@@ -313,8 +315,8 @@ pub(crate) fn open(sql: &dyn Sql) -> Result<Changes, SqlError> {
 type Changed = BTreeMap<String, Option<Row>>;
 
 /// The rows that the changes which no generation has yet, up to a number, put in the place of those with the same keys; and the members whose changes
-/// are a sweep's: of whom it is not known whose row it was, who is gone with more than `most_gone`, and of whose row `cut` took off something, which
-/// stands among the rows without that.
+/// are a sweep's: of whom it is not known whose row it was, who is gone or holds nothing with more than `most_gone`, and of whose row `cut` took off
+/// something, which stands among the rows without that.
 pub(crate) fn rows_of(
     sql: &dyn Sql,
     seq: i64,
@@ -328,8 +330,10 @@ pub(crate) fn rows_of(
     for (id, kept) in &changes {
         members.insert(*id, kept.member.clone());
     }
-    let gone = members.values().filter(|member| member.is_none()).count();
-    members.retain(|_, member| member.is_some() || gone <= most_gone);
+    let holds = |member: &Member| !member.atoms.is_empty() || !member.groups.is_empty();
+    let is_left = |member: &Option<Member>| member.as_ref().is_some_and(holds);
+    let gone = members.values().filter(|member| !is_left(member)).count();
+    members.retain(|_, member| is_left(member) || gone <= most_gone);
     for (id, _) in changes.iter().filter(|(_, kept)| kept.key.is_none()) {
         members.remove(id);
     }
@@ -355,12 +359,17 @@ pub(crate) fn rows_of(
 
 /// The number of the last change to be published, where one that no generation has yet is as old as that, or something `more` is published
 /// anyway. Those that are younger go along, and stay in force: C1 is told to sync what is published, and would take a grant for gone that it was
-/// told is done. Not so from somebody on who is gone: an invitation that is renewed is there again a moment later.
+/// told is done. Not so from somebody on who is gone: an invitation that is renewed is there again a moment later. Nor so where there are more than fit a
+/// publication, two rows each: the others are the next one's. Who is gone or holds nothing, and who has no key, may be a sweep's, and stay: they do not count.
 pub(crate) fn ripe(sql: &dyn Sql, until: Timestamp, more: bool) -> Result<Option<i64>, SqlError> {
     sql.number(
         "SELECT MAX(seq) FROM overlay WHERE generation IS NULL \
             AND (?2 OR EXISTS (SELECT 1 FROM overlay WHERE generation IS NULL AND at <= ?1)) \
-            AND seq < COALESCE((SELECT MIN(seq) FROM overlay WHERE generation IS NULL AND at > ?1 AND kept LIKE '{\"member\":null%'), 9e18)",
+            AND seq < COALESCE((SELECT MIN(seq) FROM overlay WHERE generation IS NULL AND at > ?1 AND kept LIKE '{\"member\":null%'), 9e18) \
+            AND seq < COALESCE((SELECT seq FROM overlay WHERE generation IS NULL \
+                AND CASE WHEN json_valid(kept) THEN json_extract(kept, '$.key') IS NOT NULL \
+                    AND json_extract(kept, '$.member.atoms[0]', '$.member.groups[0]') <> '[null,null]' END \
+                ORDER BY seq LIMIT 1 OFFSET 80), 9e18)",
         &[until.into(), i64::from(more).into()],
     )
 }
@@ -433,15 +442,13 @@ pub(crate) fn rebase<P: Sql + Clock>(
 
 /// Notes that no generation has what one has taken in that is lost.
 pub(crate) fn reopen(sql: &dyn Sql, generation: &GenerationId) -> Result<(), SqlError> {
-    sql.query("UPDATE overlay SET generation = NULL WHERE generation = ?", &[generation.into()])?;
-    Ok(())
+    sql.run("UPDATE overlay SET generation = NULL WHERE generation = ?", &[generation.into()])
 }
 
 /// Forgets changes from before a time that every generation which is still kept has, however long they waited to be taken in.
 pub fn purge(sql: &dyn Sql, oldest: Timestamp) -> Result<(), SqlError> {
     let first = format!("SELECT MIN(id) FROM ({KEPT})");
-    sql.query(&format!("DELETE FROM overlay WHERE generation <= ({first}) AND at < ?"), &[oldest.into()])?;
-    Ok(())
+    sql.run(&format!("DELETE FROM overlay WHERE generation <= ({first}) AND at < ?"), &[oldest.into()])
 }
 
 /// The latest change of a member, and the generation that has it.

@@ -16,8 +16,7 @@ pub(super) const SHOWS_INHERITED: &str = "shows_inherited";
 pub(super) const NAMES: &str = "names";
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("CREATE TABLE IF NOT EXISTS sync_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[])?;
-    Ok(())
+    sql.run("CREATE TABLE IF NOT EXISTS sync_state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[])
 }
 
 /// Reads a value. One that cannot be read, such as one of another version, counts as absent.
@@ -36,13 +35,12 @@ pub(crate) fn store<T: Serialize>(sql: &dyn Sql, name: &str, value: &T) -> Resul
 
 fn store_text(sql: &dyn Sql, name: &str, new: &str) -> Result<(), SqlError> {
     if text(sql, name)?.as_deref() != Some(new) {
-        sql.query("INSERT OR REPLACE INTO sync_state (name, value) VALUES (?, ?)", &[name.into(), new.into()])?;
+        sql.run("INSERT OR REPLACE INTO sync_state (name, value) VALUES (?, ?)", &[name.into(), new.into()])?;
     }
     Ok(())
 }
 
 /// Removes a value.
 pub(crate) fn remove(sql: &dyn Sql, name: &str) -> Result<(), SqlError> {
-    sql.query("DELETE FROM sync_state WHERE name = ?", &[name.into()])?;
-    Ok(())
+    sql.run("DELETE FROM sync_state WHERE name = ?", &[name.into()])
 }

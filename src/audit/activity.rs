@@ -35,19 +35,18 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             user TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, through TEXT NOT NULL, \
             products TEXT NOT NULL) WITHOUT ROWID"
         );
-        sql.query(&statement, &[])?;
+        sql.run(&statement, &[])?;
     }
     Ok(())
 }
 
 /// Keeps what is known by now as what rows show from now on.
 pub(super) fn show(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM activity_shown", &[])?;
-    sql.query(
+    sql.run("DELETE FROM activity_shown", &[])?;
+    sql.run(
         "INSERT INTO activity_shown (user, at, through, products) SELECT user, at, through, products FROM activity",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// What rows show of everybody who ever changed something, as of a day.
@@ -116,7 +115,7 @@ pub(super) fn note(sql: &dyn Sql, page: &[AuditEntry], now: Timestamp) -> Result
         } else {
             (known.last_change_at.unwrap_or(at), known.last_change_from)
         };
-        sql.query(
+        sql.run(
             "INSERT OR REPLACE INTO activity (user, at, through, products) VALUES (?, ?, ?, ?)",
             &[
                 user.to_string().into(),
@@ -135,7 +134,7 @@ pub fn forget_others(sql: &dyn Sql, now: Timestamp, is_there: impl Fn(UserId) ->
     for row in sql.query("SELECT user FROM activity WHERE at < ?", &[before.into()])? {
         let Some(user) = row.first().and_then(SqlValue::text) else { continue };
         if !user.parse().is_ok_and(&is_there) {
-            sql.query("DELETE FROM activity WHERE user = ?", &[user.into()])?;
+            sql.run("DELETE FROM activity WHERE user = ?", &[user.into()])?;
         }
     }
     Ok(())

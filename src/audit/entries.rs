@@ -85,17 +85,16 @@ pub struct Entry {
 const COLUMNS: &str = "number, id, at, description, who, through, token_id, ray";
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS audit_entry ( \
             number INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, id TEXT NOT NULL UNIQUE, \
             at INTEGER NOT NULL, about TEXT NOT NULL, member TEXT, user_group TEXT, description TEXT NOT NULL, \
             who TEXT NOT NULL, through TEXT NOT NULL, token_id TEXT, ray TEXT, heard INTEGER NOT NULL DEFAULT 0)",
         &[],
     )?;
-    sql.query("CREATE INDEX IF NOT EXISTS audit_entry_member ON audit_entry (member, at)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS audit_entry_about ON audit_entry (about, at) WHERE about <> ''", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS audit_entry_unheard ON audit_entry (number) WHERE heard = 0", &[])?;
-    Ok(())
+    sql.run("CREATE INDEX IF NOT EXISTS audit_entry_member ON audit_entry (member, at)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS audit_entry_about ON audit_entry (about, at) WHERE about <> ''", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS audit_entry_unheard ON audit_entry (number) WHERE heard = 0", &[])
 }
 
 /// An id of 32 hexadecimal digits among the segments after one with a name.
@@ -273,12 +272,14 @@ pub struct Unheard {
     pub last_at: Option<Timestamp>,
 }
 
-/// What the entries are about that nobody has listened to yet. Those of this connector's own are nothing new.
+/// What the oldest entries are about that nobody has listened to yet, from both ends by turns: where more wait than are read at once, as behind a
+/// sweep that is held, what came before many others is read all the same, and what came after them. Those of this connector's own are nothing new.
 pub fn unheard(sql: &dyn Sql) -> Result<Unheard, SqlError> {
     let ours = super::feed::state(sql)?.and_then(|state| state.ours);
     let rows = sql.query(
-        "SELECT DISTINCT about, member, user_group, MAX(number), MIN(at), token_id IS NOT NULL AND token_id IS substr(?, 1, 32), MAX(at) \
-         FROM audit_entry WHERE heard = 0 GROUP BY 1, 2, 3, 6 ORDER BY 4 LIMIT 500",
+        "SELECT * FROM (SELECT about, member, user_group, MAX(number) AS n, MIN(at), token_id IS NOT NULL AND token_id IS substr(?, 1, 32), MAX(at) \
+         FROM audit_entry WHERE heard = 0 GROUP BY 1, 2, 3, 6 ORDER BY 4 LIMIT 500) \
+         ORDER BY MIN(ROW_NUMBER() OVER (ORDER BY n), ROW_NUMBER() OVER (ORDER BY n DESC))",
         &[ours.into()],
     )?;
     let mut unheard = Unheard::default();
@@ -315,12 +316,11 @@ pub fn unheard(sql: &dyn Sql) -> Result<Unheard, SqlError> {
 /// Notes that entries up to a number were listened to, but for those about who lost something of which no generation tells yet: a sweep that tells
 /// that hides what was given back since, and they are looked at once more after it.
 pub fn heard(sql: &dyn Sql, until: i64) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE audit_entry SET heard = 1 WHERE heard = 0 AND number <= ? AND NOT EXISTS (SELECT 1 FROM overlay \
             WHERE overlay.member = audit_entry.member AND generation IS NULL AND instr(kept, '\"took\":['))",
         &[until.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// The entries about a membership from one time until another, the oldest first.
@@ -426,11 +426,10 @@ fn entry(row: &[SqlValue]) -> Option<Entry> {
 
 /// Forgets entries that nobody asks after any more.
 pub(super) fn purge(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
-    sql.query("DELETE FROM audit_entry WHERE number <= (SELECT MAX(number) FROM audit_entry) - ?", &[MOST.into()])?;
+    sql.run("DELETE FROM audit_entry WHERE number <= (SELECT MAX(number) FROM audit_entry) - ?", &[MOST.into()])?;
     // Those that came first are the oldest: the log is read each half minute, and to look at all of them each time costs millions of rows a day.
-    sql.query(
+    sql.run(
         "DELETE FROM audit_entry WHERE at < ? AND number IN (SELECT number FROM audit_entry ORDER BY number LIMIT ?)",
         &[now.plus_secs(-KEPT_SECS).into(), LOOKED_AT.into()],
-    )?;
-    Ok(())
+    )
 }

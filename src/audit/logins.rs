@@ -102,7 +102,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             PRIMARY KEY (began_at, page))",
         "login_seen (user TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, day INTEGER NOT NULL) WITHOUT ROWID",
     ] {
-        sql.query(&format!("CREATE TABLE IF NOT EXISTS {table}"), &[])?;
+        sql.run(&format!("CREATE TABLE IF NOT EXISTS {table}"), &[])?;
     }
     Ok(())
 }
@@ -115,8 +115,7 @@ pub fn state(sql: &dyn Sql) -> Result<Option<Logins>, SqlError> {
 
 fn note(sql: &dyn Sql, state: &Logins) -> Result<(), SqlError> {
     let text = serde_json::to_string(state)?;
-    sql.query("INSERT OR REPLACE INTO login_lists (id, state) VALUES (1, ?)", &[text.into()])?;
-    Ok(())
+    sql.run("INSERT OR REPLACE INTO login_lists (id, state) VALUES (1, ?)", &[text.into()])
 }
 
 /// When the lists are read next.
@@ -224,7 +223,7 @@ impl Reading {
                 (self.page, self.total, self.again) = (1, None, true);
                 return Ok(None);
             }
-            sql.query(
+            sql.run(
                 "INSERT OR REPLACE INTO login_page (began_at, page, packed) VALUES (?, ?, ?)",
                 &[self.began_at.into(), i64::from(self.page).into(), SqlValue::Blob(pack(&page.items, now))],
             )?;
@@ -257,7 +256,7 @@ impl Logins {
     fn turn_off(mut self, sql: &dyn Sql, is_meant: bool, now: Timestamp) -> Result<(), SqlError> {
         if is_meant {
             for table in ["login_page", "login_seen"] {
-                sql.query(&format!("DELETE FROM {table}"), &[])?;
+                sql.run(&format!("DELETE FROM {table}"), &[])?;
             }
             self = Self { off: true, shown: self.shown, ..Self::unread(now) };
         }
@@ -337,7 +336,7 @@ impl Logins {
         let morning = Timestamp::parse(&now.plus_secs(DAY_SECS).date()).unwrap_or(now).plus_secs(AFTER_MIDNIGHT_SECS);
         let again = if self.readable || self.off { morning } else { morning.min(now.plus_secs(UNREADABLE_SECS)) };
         // The pages of a reading that came to nothing are nobody's.
-        sql.query("DELETE FROM login_page WHERE began_at IS NOT ?", &[self.read_at.map(Timestamp::millis).into()])?;
+        sql.run("DELETE FROM login_page WHERE began_at IS NOT ?", &[self.read_at.map(Timestamp::millis).into()])?;
         (self.reading, self.next_at) = (None, Some(again));
         note(sql, &self)
     }
@@ -352,12 +351,11 @@ fn day(at: Timestamp, now: Timestamp) -> i64 {
 fn see(sql: &dyn Sql, login: &LoginRecord, now: Timestamp) -> Result<(), SqlError> {
     let user = login.user.as_deref().and_then(|id| id.parse::<UserId>().ok());
     let (Some(user), Some(at)) = (user, login.at) else { return Ok(()) };
-    sql.query(
+    sql.run(
         "INSERT INTO login_seen (user, day) VALUES (?, ?) \
          ON CONFLICT (user) DO UPDATE SET day = excluded.day WHERE excluded.day > login_seen.day",
         &[user.to_string().into(), day(at, now).into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// By what an address is found among the logins: there may be many more people in Access than in the account, and nothing else is kept

@@ -51,12 +51,11 @@ pub struct Reading {
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS audit_log ( \
             id INTEGER PRIMARY KEY CHECK (id = 1), version INTEGER NOT NULL DEFAULT 1, state TEXT NOT NULL)",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// How the log stood when it was last asked; `None` where it never was.
@@ -67,8 +66,7 @@ pub fn state(sql: &dyn Sql) -> Result<Option<AuditLog>, SqlError> {
 
 pub(super) fn note(sql: &dyn Sql, state: &AuditLog) -> Result<(), SqlError> {
     let text = serde_json::to_string(state)?;
-    sql.query("INSERT OR REPLACE INTO audit_log (id, state) VALUES (1, ?)", &[text.into()])?;
-    Ok(())
+    sql.run("INSERT OR REPLACE INTO audit_log (id, state) VALUES (1, ?)", &[text.into()])
 }
 
 impl AuditLog {

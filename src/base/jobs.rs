@@ -96,7 +96,7 @@ const INTERRUPTIONS: i64 = 5;
 /// Creates the table, and takes up again what was cut off. Called when the Coordinator starts.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS job ( \
             kind TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, state TEXT NOT NULL, \
             left_over TEXT NOT NULL DEFAULT 'null', attempts INTEGER NOT NULL DEFAULT 0, message TEXT, \
@@ -130,7 +130,7 @@ pub const BY_STATE: &str = "SELECT kind, CASE WHEN state = 'due' AND attempts > 
 /// A newer subject is tried at once, and takes over how often the one before failed in a row, as far as it tells that nothing works: who
 /// is asked for something new every few minutes would never be seen to fail. Its next tries are 16 minutes and more apart.
 pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO job (kind, subject, state, wanted_at, due_at) VALUES (?1, ?2, 'due', ?3, ?3) \
          ON CONFLICT (kind) DO UPDATE SET version = 1, subject = ?2, state = 'due', left_over = 'null', wanted_at = ?3, due_at = ?3, begun_at = NULL, \
             attempts = CASE state WHEN 'due' THEN MIN(attempts, 6) ELSE 0 END, message = CASE state WHEN 'done' THEN NULL ELSE message END \
@@ -138,7 +138,7 @@ pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Times
         &[kind.as_str().into(), subject.into(), now.into(), i64::from(again).into()],
     )?;
     if again {
-        sql.query(
+        sql.run(
             "UPDATE job SET wanted_at = ?1, due_at = CASE WHEN begun_at IS NULL THEN MIN(due_at, ?1) ELSE due_at END \
              WHERE kind = ?2 AND state = 'due'",
             &[now.into(), kind.as_str().into()],
@@ -164,11 +164,10 @@ pub fn due_at(sql: &dyn Sql, kind: JobKind) -> Result<Option<Timestamp>, SqlErro
 
 /// Notes that an attempt begins: should nobody note its end, the job is due again after [`LEASE_SECS`].
 pub fn begin(sql: &dyn Sql, job: &Job, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE job SET due_at = ?, begun_at = ? WHERE kind = ? AND subject = ?",
         &[now.plus_secs(LEASE_SECS).into(), now.into(), job.kind.as_str().into(), job.subject.as_str().into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes what an attempt came to. Where the subject is another by now, that one stays due; and so does what is given up though it was asked for
@@ -188,7 +187,7 @@ pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Resul
         }
         Attempt::Again(message) | Attempt::GivenUp(message) => (State::Failed, job.attempts + 1, None, Some(message)),
     };
-    sql.query(
+    sql.run(
         "UPDATE job SET state = CASE WHEN ?1 = 'failed' AND wanted_at > begun_at THEN 'due' ELSE ?1 END, attempts = ?, \
             due_at = CASE WHEN ?1 = 'failed' AND wanted_at > begun_at THEN wanted_at ELSE ? END, \
             message = COALESCE(?, message), left_over = ?, ended_at = ?, \
@@ -204,8 +203,7 @@ pub fn end(sql: &dyn Sql, job: &Job, attempt: &Attempt, now: Timestamp) -> Resul
             job.kind.as_str().into(),
             job.subject.as_str().into(),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 fn read(sql: &dyn Sql, condition: &str, params: &[SqlValue]) -> Result<Vec<Job>, SqlError> {

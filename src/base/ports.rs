@@ -367,14 +367,19 @@ pub trait Sql {
     }
 }
 
-/// What is made of the first value of a statement's first row: beside the trait, so that it is compiled once.
+/// What is made of what a statement brings: beside the trait, so that it is compiled once.
 impl dyn Sql + '_ {
-    /// It as a whole number; nothing where it is none, or where there is no row.
+    /// Runs one statement whose rows nobody asks for.
+    pub fn run(&self, statement: &str, params: &[SqlValue]) -> Result<(), SqlError> {
+        self.query(statement, params).map(drop)
+    }
+
+    /// The first value of the first row as a whole number; nothing where it is none, or where there is no row.
     pub fn number(&self, statement: &str, params: &[SqlValue]) -> Result<Option<i64>, SqlError> {
         Ok(self.one(statement, params)?.and_then(|value| value.integer()))
     }
 
-    /// It as a text; nothing where it is none, or where there is no row.
+    /// The same as a text; nothing where it is none, or where there is no row.
     pub fn text(&self, statement: &str, params: &[SqlValue]) -> Result<Option<String>, SqlError> {
         Ok(match self.one(statement, params)? {
             Some(SqlValue::Text(text)) => Some(text),
@@ -382,7 +387,7 @@ impl dyn Sql + '_ {
         })
     }
 
-    /// It as a time; nothing where it is none, or where there is no row.
+    /// The same as a time; nothing where it is none, or where there is no row.
     pub fn time(&self, statement: &str, params: &[SqlValue]) -> Result<Option<Timestamp>, SqlError> {
         Ok(self.one(statement, params)?.and_then(|value| value.time()))
     }

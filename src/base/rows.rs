@@ -22,20 +22,18 @@ pub struct SetAside {
 
 /// Creates the table of what is set aside.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS set_aside ( \
             of_table TEXT NOT NULL, id TEXT NOT NULL, is_logged INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (of_table, id)) \
          WITHOUT ROWID",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Forgets what was set aside: this start may be the first of a version that can read it.
 pub fn begin(sql: &dyn Sql) -> Result<(), SqlError> {
     init(sql)?;
-    sql.query("DELETE FROM set_aside", &[])?;
-    Ok(())
+    sql.run("DELETE FROM set_aside", &[])
 }
 
 /// In SQL, that a row is not set aside: the column that tells the rows apart, and the table.
@@ -56,7 +54,7 @@ pub fn is_table(sql: &dyn Sql, table: &str) -> Result<bool, SqlError> {
 pub fn add_column(sql: &dyn Sql, table: &str, column: &str) -> Result<(), SqlError> {
     let statement = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND instr(sql, ' ' || ?) = 0";
     if sql.has(statement, &[table.into(), column.into()])? {
-        sql.query(&format!("ALTER TABLE {table} ADD COLUMN {column}"), &[])?;
+        sql.run(&format!("ALTER TABLE {table} ADD COLUMN {column}"), &[])?;
     }
     Ok(())
 }
@@ -87,6 +85,9 @@ fn each_readable(
     }
     Ok(())
 }
+
+/// Reads rows, and tells how many of them could be.
+type Counted<'a> = &'a mut dyn FnMut(&[Vec<SqlValue>]) -> Result<usize, SqlError>;
 
 /// What a list is narrowed down to by whoever asks for it: conditions that all hold, and their values.
 pub struct Narrowed {
@@ -125,23 +126,41 @@ impl Narrowed {
         limit: i64,
         read: impl Fn(&[Vec<SqlValue>]) -> Result<Vec<T>, SqlError>,
     ) -> Result<Vec<T>, SqlError> {
+        let mut all = Vec::new();
+        self.each_newest(sql, select, number, limit, &mut |rows| {
+            let some = read(rows)?;
+            let count = some.len();
+            all.extend(some);
+            Ok(count)
+        })?;
+        Ok(all)
+    }
+
+    /// The same for whatever is made of the rows, of how many of which `read` tells: it is compiled once.
+    fn each_newest(
+        self,
+        sql: &dyn Sql,
+        select: &str,
+        number: &str,
+        limit: i64,
+        read: Counted<'_>,
+    ) -> Result<(), SqlError> {
         let Self { conditions, values } = self;
         let statement = format!("{select} WHERE {conditions} AND {number} < ? ORDER BY {number} DESC LIMIT ?");
-        let (mut all, mut below, mut left) = (Vec::new(), i64::MAX, limit);
+        let (mut below, mut left) = (i64::MAX, limit);
         while left > 0 {
             let rows = sql.query(&statement, &[values.as_slice(), &[below.into(), left.into()]].concat())?;
             let some = read(&rows)?;
             let last = rows.last().and_then(|row| row.first()).and_then(SqlValue::integer);
             let count = |some: usize| i64::try_from(some).unwrap_or(i64::MAX);
             let is_end = count(rows.len()) < left;
-            left -= count(some.len());
-            all.extend(some);
+            left -= count(some);
             match last {
                 Some(last) if !is_end => below = last,
                 _ => break,
             }
         }
-        Ok(all)
+        Ok(())
     }
 }
 
@@ -153,8 +172,7 @@ fn set_aside(sql: &dyn Sql, table: &str, id: Option<&SqlValue>) -> Result<(), Sq
         None => "?".to_owned(),
     };
     init(sql)?;
-    sql.query("INSERT OR IGNORE INTO set_aside (of_table, id) VALUES (?, ?)", &[table.into(), id.into()])?;
-    Ok(())
+    sql.run("INSERT OR IGNORE INTO set_aside (of_table, id) VALUES (?, ?)", &[table.into(), id.into()])
 }
 
 /// How many rows are set aside, by table.

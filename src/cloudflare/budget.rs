@@ -57,11 +57,7 @@ const MIN_WAIT_SECS: i64 = 60;
 const MAX_WAIT_SECS: i64 = 3_600;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
-        "CREATE TABLE IF NOT EXISTS rate_budget (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL)",
-        &[],
-    )?;
-    Ok(())
+    sql.run("CREATE TABLE IF NOT EXISTS rate_budget (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL)", &[])
 }
 
 /// What is stored.
@@ -100,11 +96,10 @@ impl State {
 
     fn store(&self, sql: &dyn Sql) -> Result<(), SqlError> {
         let text = serde_json::to_string(self)?;
-        sql.query(
+        sql.run(
             "INSERT INTO rate_budget (id, state) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state",
             &[text.into()],
-        )?;
-        Ok(())
+        )
     }
 
     /// Forgets the slots that have left the window; those of the future are of a clock that was set back.

@@ -118,6 +118,12 @@ const SEAT_MILLIS: u32 = 8_000;
 /// A page with more records than this has few bad ones.
 const FEW: u32 = 5;
 
+/// What a page tells beside the records that can be read.
+type Beside = (Vec<Odd>, Option<PageInfo>);
+
+/// Takes in the records of an answer; none of them where it is a page of another size than was asked for.
+type Take<'a> = &'a mut dyn FnMut(&HttpResponse, Option<u32>) -> Result<Option<Beside>, ApiError>;
+
 /// A record that is read from an answer's `result`.
 pub(super) trait Record: Sized {
     /// The shape on the wire.
@@ -229,31 +235,27 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
 
     fn read_page<T: Record>(&self, response: &HttpResponse) -> Result<ListPage<T>, ApiError> {
         // What is read in one go is read fastest; the records are looked at one by one where that fails.
-        let whole = self.envelope::<Vec<T::Wire<'_>>>(response);
-        if let Err(error) = &whole
-            && !matches!(error, ApiError::Malformed { .. })
-        {
-            return Err(error.clone());
-        }
-        if let Ok(Envelope { result: Presence::Is(wire), result_info, .. }) = whole
-            && let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<_>, _>>()
-        {
-            let info = result_info.map(|info| info.believable(items.len()));
-            return Ok(ListPage { items, odd: Vec::new(), info });
-        }
-        let (records, info) = self.records(response)?;
-        let (mut items, mut odd) = (Vec::new(), Vec::new());
-        for told in records {
-            match record(&told) {
-                Ok(item) => items.push(item),
-                Err(why) => odd.push(Odd::of(&told, &why)),
+        match self.envelope::<Vec<T::Wire<'_>>>(response) {
+            Ok(Envelope { result: Presence::Is(wire), result_info, .. }) => {
+                if let Ok(items) = wire.into_iter().map(T::read).collect::<Result<Vec<_>, _>>() {
+                    let info = result_info.map(|info| info.believable(items.len()));
+                    return Ok(ListPage { items, odd: Vec::new(), info });
+                }
             }
+            Ok(_) | Err(ApiError::Malformed { .. }) => {}
+            Err(error) => return Err(error),
         }
+        let mut items = Vec::new();
+        let (odd, info) = self.one_by_one(response, &mut |told| record(told).map(|item| items.push(item)))?;
         Ok(ListPage { items, odd, info })
     }
 
-    /// The records of a page, whatever is in them.
-    fn records(&self, response: &HttpResponse) -> Result<(Vec<Value>, Option<PageInfo>), ApiError> {
+    /// The records of a page, whatever is in them, one by one: `read` takes one, or says why it cannot be read.
+    fn one_by_one(
+        &self,
+        response: &HttpResponse,
+        read: &mut dyn FnMut(&Value) -> Result<(), String>,
+    ) -> Result<Beside, ApiError> {
         let envelope = self.envelope::<Vec<Value>>(response)?;
         let info = envelope.result_info;
         let records = match envelope.result {
@@ -266,7 +268,8 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
             Presence::Absent => return Err(malformed("result is missing", response)),
         };
         let info = info.map(|info| info.believable(records.len()));
-        Ok((records, info))
+        let odd = records.iter().filter_map(|told| Some(Odd::of(told, &read(told).err()?))).collect();
+        Ok((odd, info))
     }
 
     /// Reads one page of a list, of the first of `sizes`. A page that is longer than what is read in one go is read in pages of the
@@ -278,8 +281,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         sizes: &[u32],
         path: impl Fn(u32, u32) -> String,
     ) -> Result<ListPage<T>, ApiError> {
-        let first = self.call(call_for(&path, page, whole_page(sizes))).await;
-        self.parts(page, sizes, path, first).await
+        self.parts(page, sizes, &path, None).await
     }
 
     /// [`Self::page_of`], unless something is known by the very bytes that came: then that, and nothing of the page is read.
@@ -296,7 +298,7 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         {
             return Ok(Either::Left(known));
         }
-        self.parts(page, sizes, path, first).await.map(Either::Right)
+        self.parts(page, sizes, &path, Some(first)).await.map(Either::Right)
     }
 
     /// Reads what came of a page in one, or the page in parts.
@@ -304,64 +306,81 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
         &self,
         page: u32,
         sizes: &[u32],
-        path: impl Fn(u32, u32) -> String,
-        first: Result<HttpResponse, ApiError>,
+        path: &dyn Fn(u32, u32) -> String,
+        first: Option<Result<HttpResponse, ApiError>>,
     ) -> Result<ListPage<T>, ApiError> {
-        let mut first = Some(first);
+        let mut items = Vec::new();
+        let take: Take<'_> = &mut |response, size| {
+            let part = self.read_page::<T>(response)?;
+            let applied = part.info.as_ref().and_then(|info| info.per_page);
+            if size.is_some_and(|size| applied.is_some_and(|applied| applied != size)) {
+                return Ok(None);
+            }
+            items.extend(part.items);
+            Ok(Some((part.odd, part.info)))
+        };
+        let (odd, info) = self.each_part(page, sizes, path, first, take).await?;
+        if items.is_empty() && info.is_none() && !odd.is_empty() {
+            // Nothing came of it at all, not even how long the list is.
+            return Err(ApiError::Transport(HttpError::TooLarge(MAX_LONG_BODY)));
+        }
+        Ok(ListPage { items, odd, info })
+    }
+
+    /// The same for records of whatever type, of which `take` takes those of a part: it is compiled once.
+    async fn each_part(
+        &self,
+        page: u32,
+        sizes: &[u32],
+        path: &dyn Fn(u32, u32) -> String,
+        mut first: Option<Result<HttpResponse, ApiError>>,
+        take: Take<'_>,
+    ) -> Result<Beside, ApiError> {
         let whole = whole_page(sizes);
-        let mut read: ListPage<T> = ListPage { items: Vec::new(), odd: Vec::new(), info: None };
+        let (mut odd, mut info): Beside = (Vec::new(), None);
         // Last in, first out: the parts of a page that is too long are read before what comes after it.
         let mut to_read = vec![(page, 0)];
         while let Some((number, place)) = to_read.pop() {
             let size = sizes.get(place).copied().unwrap_or(whole);
             let before = number.saturating_sub(1).saturating_mul(size);
-            let told = read.info.as_ref().and_then(|info| info.total_count);
+            let told = info.as_ref().and_then(|info| info.total_count);
             if place > 0 && told.is_some_and(|total| before >= total) {
                 continue;
             }
             let response = match first.take() {
                 Some(first) => first,
-                None => self.call(call_for(&path, number, size)).await,
+                None => self.call(call_for(path, number, size)).await,
             };
-            let part = match response.and_then(|response| self.read_page::<T>(&response)) {
+            let part = match response.and_then(|response| take(&response, (place > 0).then_some(size))) {
                 Err(ApiError::Transport(HttpError::TooLarge(_))) => None,
                 // Smaller pages than are documented may be refused, or answered with larger ones, which are others.
                 Err(ApiError::Invalid(_)) if size < FEW => None,
-                Ok(part) => Some(part).filter(|part| {
-                    let applied = part.info.as_ref().and_then(|info| info.per_page);
-                    place == 0 || applied.is_none_or(|applied| applied == size)
-                }),
-                Err(error) => return Err(error),
+                part => part?,
             };
             match (part, sizes.get(place + 1)) {
-                (Some(part), _) => {
-                    read.items.extend(part.items);
-                    read.odd.extend(part.odd);
-                    let info = part.info.map(|info| PageInfo {
+                (Some((strange, told)), _) => {
+                    odd.extend(strange);
+                    let told = told.map(|told| PageInfo {
                         page: Some(page),
-                        per_page: if place == 0 { info.per_page } else { Some(whole) },
+                        per_page: if place == 0 { told.per_page } else { Some(whole) },
                         total_pages: if place == 0 {
-                            info.total_pages
+                            told.total_pages
                         } else {
-                            info.total_count.map(|total| total.div_ceil(whole))
+                            told.total_count.map(|total| total.div_ceil(whole))
                         },
-                        ..info
+                        ..told
                     });
-                    read.info = read.info.or(info);
+                    info = info.or(told);
                 }
                 (None, Some(&smaller)) => {
                     let parts = size / smaller.max(1);
                     let first = number.saturating_sub(1).saturating_mul(parts) + 1;
                     to_read.extend((first..first.saturating_add(parts)).rev().map(|number| (number, place + 1)));
                 }
-                (None, None) => read.odd.push(Odd::unseen(before + 1, most_bytes(size))),
+                (None, None) => odd.push(Odd::unseen(before + 1, most_bytes(size))),
             }
         }
-        if read.items.is_empty() && read.info.is_none() && !read.odd.is_empty() {
-            // Nothing came of it at all, not even how long the list is.
-            return Err(ApiError::Transport(HttpError::TooLarge(MAX_LONG_BODY)));
-        }
-        Ok(read)
+        Ok((odd, info))
     }
 
     /// Calls, and looks at nothing but whether it succeeded.
@@ -373,8 +392,15 @@ impl<'a, P: Http + Clock + Sql> Client<'a, P> {
     fn envelope<'de, T: Deserialize<'de>>(&self, response: &'de HttpResponse) -> Result<Envelope<T>, ApiError> {
         match json::read::<Envelope<T>>(&response.body) {
             Ok(envelope) if envelope.success != Some(false) => Ok(envelope),
-            Err(error) if !refusal(&response.body).success_is_false => Err(malformed(&error.to_string(), response)),
-            Ok(_) | Err(_) => Err(self.refused(response)),
+            read => Err(self.no_envelope(read.err(), response)),
+        }
+    }
+
+    /// The error that an answer is which cannot be read, or which says that it is no success.
+    fn no_envelope(&self, error: Option<serde_json::Error>, response: &HttpResponse) -> ApiError {
+        match error {
+            Some(error) if !refusal(&response.body).success_is_false => malformed(&error.to_string(), response),
+            _ => self.refused(response),
         }
     }
 
@@ -442,7 +468,7 @@ const fn most_bytes(size: u32) -> usize {
 }
 
 /// The call for a page, by its number and size.
-fn call_for(path: &impl Fn(u32, u32) -> String, number: u32, size: u32) -> Call {
+fn call_for(path: &dyn Fn(u32, u32) -> String, number: u32, size: u32) -> Call {
     Call::get(path(number, size)).up_to(most_bytes(size))
 }
 

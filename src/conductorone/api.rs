@@ -227,18 +227,18 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
 
     /// Sends a request, once more with a fresh token where the one at hand is refused.
     async fn send(&self, call: &Call<'_>) -> Result<HttpResponse, ApiError> {
-        let token = self.token().await?;
-        let response = self.exchange(call, token).await?;
-        if response.status != 401 {
-            return self.judge(call.what, response);
+        let mut is_first = true;
+        loop {
+            let token = self.token().await?;
+            let response = self.exchange(call, token).await?;
+            if response.status != 401 {
+                return self.judge(call.what, response);
+            }
+            if !std::mem::take(&mut is_first) {
+                return Err(ApiError::Unauthorized(self.said(&response)));
+            }
+            *self.tokens.current.borrow_mut() = None;
         }
-        *self.tokens.current.borrow_mut() = None;
-        let token = self.token().await?;
-        let response = self.exchange(call, token).await?;
-        if response.status == 401 {
-            return Err(ApiError::Unauthorized(self.said(&response)));
-        }
-        self.judge(call.what, response)
     }
 
     async fn exchange(&self, call: &Call<'_>, token: Secret) -> Result<HttpResponse, ApiError> {

@@ -52,19 +52,19 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         "CREATE TABLE IF NOT EXISTS connect_settled (own TEXT PRIMARY KEY) WITHOUT ROWID",
         "CREATE TABLE IF NOT EXISTS connect_given_up (own TEXT PRIMARY KEY) WITHOUT ROWID",
     ] {
-        sql.query(statement, &[])?;
+        sql.run(statement, &[])?;
     }
     Ok(())
 }
 
 /// Forgets the list of entitlements, before it is read again.
 pub(super) fn forget_listed(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM connect_entitlement", &[]).map(drop)
+    sql.run("DELETE FROM connect_entitlement", &[])
 }
 
 /// Notes an entitlement; one that comes twice, since pages shifted meanwhile, is one.
 pub(super) fn list(sql: &dyn Sql, entitlement: &ListedEntitlement) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO connect_entitlement (id, name, own, provisioner, deprovisioner) VALUES (?, ?, ?, ?, ?) \
          ON CONFLICT (id) DO NOTHING",
         &[
@@ -74,8 +74,7 @@ pub(super) fn list(sql: &dyn Sql, entitlement: &ListedEntitlement) -> Result<(),
             entitlement.provisioner.value().to_string().into(),
             entitlement.deprovisioner.value().to_string().into(),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 /// The next entitlements of an app as listed. Of those that an earlier version settled it noted no ids of C1's, and kept what each was before; what
@@ -121,20 +120,19 @@ pub(super) fn lists_ours(sql: &dyn Sql) -> Result<bool, SqlError> {
 /// Notes which entitlements a run that connects has come to an end with, by this connector's ids and by C1's: what was listed, but for what
 /// it could not change.
 pub(super) fn settle(sql: &dyn Sql, run: i64) -> Result<(), SqlError> {
-    sql.query("DELETE FROM connect_settled", &[])?;
-    sql.query(
+    sql.run("DELETE FROM connect_settled", &[])?;
+    sql.run(
         "WITH ended AS (SELECT id, own FROM connect_entitlement WHERE own NOT IN ( \
             SELECT listed.own FROM connect_line AS line JOIN connect_entitlement AS listed ON listed.id = line.entitlement \
             WHERE line.run = ? AND line.what = ?)) \
          INSERT INTO connect_settled (own) SELECT own FROM ended UNION SELECT id FROM ended WHERE own <> ''",
         &[run.into(), What::Failed.as_str().into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Forgets which entitlements were settled.
 pub(super) fn unsettle(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM connect_settled", &[]).map(drop)
+    sql.run("DELETE FROM connect_settled", &[])
 }
 
 /// The ids of the entitlements that are settled, and of those that were given up waiting for.
@@ -145,13 +143,13 @@ pub(super) fn settled(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
 
 /// Gives up waiting for C1 to learn of an entitlement.
 pub(super) fn give_up(sql: &dyn Sql, own: &str) -> Result<(), SqlError> {
-    sql.query("INSERT OR IGNORE INTO connect_given_up (own) VALUES (?)", &[own.into()]).map(drop)
+    sql.run("INSERT OR IGNORE INTO connect_given_up (own) VALUES (?)", &[own.into()])
 }
 
 /// Notes what an entitlement was, before it is changed; what was noted before stays.
 pub(super) fn save(sql: &dyn Sql, saved: &PoliciesBefore, now: Timestamp) -> Result<(), SqlError> {
     let side = |policy: &Option<Policy>| policy.as_ref().map(|policy| policy.value().to_string());
-    sql.query(
+    sql.run(
         "INSERT INTO connect_saved (app, entitlement, name, provisioner, deprovisioner, saved_at) VALUES (?, ?, ?, ?, ?, ?) \
          ON CONFLICT (app, entitlement) DO UPDATE SET \
             provisioner = COALESCE(provisioner, excluded.provisioner), \
@@ -164,8 +162,7 @@ pub(super) fn save(sql: &dyn Sql, saved: &PoliciesBefore, now: Timestamp) -> Res
             side(&saved.deprovisioner).into(),
             now.into(),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 /// The next entitlement that was changed. One of which this version cannot read what it was is set aside, and known by its ids alone.
@@ -203,8 +200,8 @@ pub(super) fn next_saved(
 /// Forgets what an entitlement was, and that it was settled: it is so again, or is not ours to put back any more.
 pub(super) fn forget_saved(sql: &dyn Sql, saved: &PoliciesBefore) -> Result<(), SqlError> {
     let key = [saved.app.as_str().into(), saved.entitlement.as_str().into()];
-    sql.query("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key)?;
-    sql.query("DELETE FROM connect_settled WHERE own = ?", &[saved.entitlement.as_str().into()]).map(drop)
+    sql.run("DELETE FROM connect_saved WHERE app = ? AND entitlement = ?", &key)?;
+    sql.run("DELETE FROM connect_settled WHERE own = ?", &[saved.entitlement.as_str().into()])
 }
 
 /// How many entitlements there are that can be put back.

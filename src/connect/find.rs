@@ -127,15 +127,12 @@ impl<P: Ports> Step<'_, '_, P> {
             self.run.phase = Phase::Examine { left, found, alike, page: next, users, another };
             return Ok(());
         }
-        // Those of which nobody could tell stand beside one that is this account's; without one they look like it as others do.
-        if !found.iter().any(|app| alike.contains(app)) {
-            alike.append(&mut found);
-        }
         let named = |apps: &[NamedApp]| {
             apps.iter().map(|app| format!("{:?} ({})", app.name, app.id)).collect::<Vec<_>>().join(", ")
         };
         match (found.as_slice(), alike.as_slice(), another) {
-            ([app], _, _) => self.settle_app(app.clone()),
+            // Whoever owns an app may give it what this account alone has, so nothing is settled beside one of which nobody can tell.
+            ([app], [only], _) if app == only => self.settle_app(app.clone()),
             ([], [app], Some(false)) => {
                 self.settle_app(app.clone())?;
                 let text = "Nothing that only this account has, such as a user group, a scoped role or an account's membership id, was found in that app: see that it stands for no other Cloudflare account.";
@@ -147,13 +144,13 @@ impl<P: Ports> Step<'_, '_, P> {
                 named(apps)
             ))),
             ([], [], _) => Err(Trouble::Stop(format!(
-                "No app in ConductorOne has entitlements with this account's ids, as far as the API key can see: let ConductorOne sync the account first, or say which app it is: {NAME_APP}."
+                "No app in ConductorOne is seen to be this account's: let ConductorOne sync the account first, or say which app it is: {NAME_APP}."
             ))),
             ([], alike, _) => Err(Trouble::Stop(format!(
                 "Role ids are the same in every Cloudflare account, and nothing that only this account has, such as a user group, a scoped role or an account's membership id (which the API key has to be allowed to list), was found in ConductorOne: {} may stand for this account or for another one. Say which app it is: {NAME_APP}.",
                 named(alike)
             ))),
-            (several, _, _) => Err(Trouble::Stop(format!(
+            (_, several, _) => Err(Trouble::Stop(format!(
                 "Several apps in ConductorOne have entitlements with these ids: {}. Say which one it is: {NAME_APP}.",
                 named(several)
             ))),
@@ -177,9 +174,6 @@ impl<P: Ports> Step<'_, '_, P> {
                 Ok(listed) => listed,
                 // Who may not see the accounts knows as much as before: this account's may be the one that was named, or any of several.
                 Err(ApiError::Forbidden { .. } | ApiError::NotFound { .. }) => {
-                    if another.is_none() {
-                        found.extend(alike.pop());
-                    }
                     ListPage { items: Vec::new(), next: None }
                 }
                 Err(error) => return Err(error.into()),
@@ -192,6 +186,9 @@ impl<P: Ports> Step<'_, '_, P> {
                 next = None;
             } else if next.is_some() {
                 left.push(app);
+            } else if told == Evidence::Another && another.is_none() {
+                // Beside this account's, another account's is no question.
+                alike.pop();
             }
         }
         users = if next.is_some() { users + 1 } else { 0 };

@@ -93,7 +93,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
         "CREATE TABLE IF NOT EXISTS connect_state ( \
             name TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, body TEXT NOT NULL) WITHOUT ROWID",
     ] {
-        sql.query(statement, &[])?;
+        sql.run(statement, &[])?;
     }
     Ok(())
 }
@@ -111,19 +111,17 @@ pub(super) fn begin(sql: &dyn Sql, run: &mut Run) -> Result<(), SqlError> {
     let id = sql.number("INSERT INTO connect_run (running, body) VALUES (1, ?) RETURNING id", &[text(&run)?.into()])?;
     run.id = id.ok_or_else(|| SqlError::unreadable("a run's id"))?;
     let oldest = [(run.id - RUNS_KEPT).into()];
-    sql.query("DELETE FROM connect_run WHERE id <= ?", &oldest)?;
-    sql.query("DELETE FROM connect_line WHERE run <= ?", &oldest)?;
-    Ok(())
+    sql.run("DELETE FROM connect_run WHERE id <= ?", &oldest)?;
+    sql.run("DELETE FROM connect_line WHERE run <= ?", &oldest)
 }
 
 /// Notes how far a run is.
 pub(super) fn store(sql: &dyn Sql, run: &Run) -> Result<(), SqlError> {
     let running = i64::from(run.state == RunState::Running);
-    sql.query(
+    sql.run(
         "UPDATE connect_run SET running = ?, body = ? WHERE id = ?",
         &[running.into(), text(run)?.into(), run.id.into()],
-    )?;
-    Ok(())
+    )
 }
 
 fn run(sql: &dyn Sql, condition: &str) -> Result<Option<Run>, SqlError> {
@@ -156,12 +154,11 @@ pub(super) fn say(
     entitlement: Option<&str>,
     said: String,
 ) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO connect_line (run, n, what, entitlement, text) \
          VALUES (?1, (SELECT COALESCE(MAX(n), 0) + 1 FROM connect_line WHERE run = ?1), ?2, ?3, ?4)",
         &[run.id.into(), what.as_str().into(), entitlement.into(), said.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// What a run did, from a line on.
@@ -204,11 +201,10 @@ pub(super) fn connect(sql: &dyn Sql, change: impl FnOnce(&mut Connection)) -> Re
 }
 
 fn keep(sql: &dyn Sql, connection: &Connection) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO connect_state (name, body) VALUES ('connection', ?1) ON CONFLICT (name) DO UPDATE SET body = ?1",
         &[text(connection)?.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes that approvals or automations come by the webhook, which is then not this connector's alone to take away.
@@ -232,11 +228,10 @@ pub fn connected_apps(sql: &dyn Sql) -> Result<Vec<String>, SqlError> {
 
 /// Notes that C1's test event arrived.
 pub fn arrived(sql: &dyn Sql, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO connect_state (name, body) VALUES ('arrival', ?1) ON CONFLICT (name) DO UPDATE SET version = 1, body = ?1",
         &[text(&now)?.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// When C1's test event last arrived.
@@ -253,19 +248,18 @@ pub(super) fn missed(sql: &dyn Sql) -> Result<BTreeMap<String, Timestamp>, SqlEr
 }
 
 pub(super) fn note_missed(sql: &dyn Sql, since: &BTreeMap<String, Timestamp>) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO connect_state (name, body) VALUES ('missed', ?1) ON CONFLICT (name) DO UPDATE SET version = 1, body = ?1",
         &[text(since)?.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Forgets the connection, but for the apps: were none pinned any more, the tasks of every app of the tenant would be taken, by a webhook that may stay.
 /// What was given up waiting for may come up again.
 pub(super) fn disconnect(sql: &dyn Sql) -> Result<(), SqlError> {
     keep(sql, &Connection { apps: connected_apps(sql)?, ..Connection::default() })?;
-    sql.query("DELETE FROM connect_state WHERE name = 'missed'", &[])?;
-    sql.query("DELETE FROM connect_given_up", &[])?;
+    sql.run("DELETE FROM connect_state WHERE name = 'missed'", &[])?;
+    sql.run("DELETE FROM connect_given_up", &[])?;
     entitlements::unsettle(sql)?;
     entitlements::forget_listed(sql)
 }

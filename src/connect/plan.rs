@@ -65,22 +65,21 @@ fn is_custom(policy: &Policy) -> bool {
 
 /// A policy in words, as they read after "is".
 pub(super) fn describe(policy: &Policy) -> String {
-    match policy.kind() {
-        None => "not set".to_owned(),
-        Some(("unconfigured", _)) => "unconfigured".to_owned(),
-        Some(("connector", _)) => "the connector".to_owned(),
-        Some(("manual", _)) => "a manual step".to_owned(),
-        Some(("multiStep", _)) => "several steps".to_owned(),
-        Some(("delegated", _)) => "delegated to another entitlement".to_owned(),
-        Some(("externalTicket", _)) => "an external ticket".to_owned(),
+    let short = |text: &str| text.chars().take(40).collect::<String>();
+    let told = match policy.kind() {
+        None => "not set",
+        Some(("unconfigured", _)) => "unconfigured",
+        Some(("connector", _)) => "the connector",
+        Some(("manual", _)) => "a manual step",
+        Some(("multiStep", _)) => "several steps",
+        Some(("delegated", _)) => "delegated to another entitlement",
+        Some(("externalTicket", _)) => "an external ticket",
         Some(("webhook", _)) => {
-            format!(
-                "the webhook {}",
-                policy.webhook_id().unwrap_or("without an id").chars().take(40).collect::<String>()
-            )
+            return format!("the webhook {}", short(policy.webhook_id().unwrap_or("without an id")));
         }
-        Some((other, _)) => format!("of the kind {:?}", other.chars().take(40).collect::<String>()),
-    }
+        Some((other, _)) => return format!("of the kind {:?}", short(other)),
+    };
+    told.to_owned()
 }
 
 /// What is to be done about one side when it is put back.

@@ -134,9 +134,10 @@ pub(super) enum Phase {
     App,
     /// List apps.
     Apps { page: Option<String>, apps: Vec<NamedApp> },
-    /// Look for this account's ids in each. `alike` are apps with ids that every Cloudflare account has, and of the last of those `left`
-    /// the next `page` is to be read: of its entitlements, or after those of its accounts (`users`). Where it is one that was named, or
-    /// connected before, `another` says whether ids of another account's were found in it so far.
+    /// Look for this account's ids in each. `alike` are apps with ids that every Cloudflare account has, those `found` among them, but
+    /// for those whose accounts are another account's; of the last of those `left` the next `page` is to be read: of its entitlements, or after
+    /// those of its accounts (`users`). Where it is one that was named, or connected before, `another` says whether ids of another account's
+    /// were found in it so far.
     Examine {
         left: Vec<NamedApp>,
         found: Vec<NamedApp>,

@@ -36,8 +36,7 @@ const REQUESTS: &str = "SELECT substr(name, 9, instr(substr(name, 9), ' ') - 1),
 
 /// Creates the table of what is counted here.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID", &[])?;
-    Ok(())
+    sql.run("CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID", &[])
 }
 
 /// Counts requests that were answered.
@@ -46,11 +45,10 @@ pub(super) fn answered(sql: &dyn Sql, requests: &Requests) -> Result<(), SqlErro
 }
 
 fn count(sql: &dyn Sql, name: &str, n: i64) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO counter (name, n) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n",
         &[name.into(), n.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// All of it as a text.

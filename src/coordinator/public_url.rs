@@ -54,6 +54,5 @@ pub(super) fn learn(sql: &dyn Sql, seen: &RequestTarget, now: Timestamp) -> Resu
         return Ok(());
     }
     let known = LearnedUrl { url: url.base, learned_at: now, learned_from: seen.by.clone() };
-    let text = serde_json::to_string(&known).map_err(|error| SqlError(error.to_string()))?;
-    set_meta(sql, NAME, &text)
+    set_meta(sql, NAME, &serde_json::to_string(&known)?)
 }

@@ -10,32 +10,31 @@ use crate::base::rows::{add_column, is_table};
 /// A step from the version before to this one.
 struct Step {
     version: i64,
-    /// What it does, as the log would say it.
-    #[cfg_attr(not(test), allow(dead_code, reason = "for who reads, and for the tests' messages"))]
-    what: &'static str,
     run: fn(&dyn Sql) -> Result<(), SqlError>,
 }
 
 /// Version 0 is what was before `meta`. A step stays as it is once it was deployed; what comes later is a step of its own.
 const STEPS: &[Step] = &[
-    Step {
-        version: 1,
-        what: "whether an operation wrote and how often it was put off are columns of the journal",
-        run: journal_columns,
-    },
-    Step { version: 2, what: "open writes may be of groups and of whole memberships", run: open_write_columns },
-    Step {
-        version: 3,
-        what: "each account and Worker has a space of its own in KV; what was published before stands at its root",
-        run: at_the_root,
-    },
-    Step { version: 4, what: "an operation may be carried out before it is told", run: carried_out_column },
-    Step { version: 5, what: "whose end of a grant it is, the membership says as well", run: expiry_member_column },
-    Step { version: 6, what: "what a member held before is kept with a write that is open", run: open_write_held },
-    Step { version: 7, what: "how far a finding goes is kept, since no more is accepted with it", run: finding_extent },
-    Step { version: 8, what: "when an operation first wrote is kept", run: wrote_at_column },
-    Step { version: 9, what: "how far what was accepted goes is kept apart", run: accepted_extent },
-    Step { version: 10, what: "an end that was refused for good is asked for again", run: refused_ends },
+    // Whether an operation wrote and how often it was put off are columns of the journal.
+    Step { version: 1, run: journal_columns },
+    // Open writes may be of groups and of whole memberships.
+    Step { version: 2, run: open_write_columns },
+    // Each account and Worker has a space of its own in KV; what was published before stands at its root.
+    Step { version: 3, run: at_the_root },
+    // An operation may be carried out before it is told.
+    Step { version: 4, run: carried_out_column },
+    // Whose end of a grant it is, the membership says as well.
+    Step { version: 5, run: expiry_member_column },
+    // What a member held before is kept with a write that is open.
+    Step { version: 6, run: open_write_held },
+    // How far a finding goes is kept, since no more is accepted with it.
+    Step { version: 7, run: finding_extent },
+    // When an operation first wrote is kept.
+    Step { version: 8, run: wrote_at_column },
+    // How far what was accepted goes is kept apart.
+    Step { version: 9, run: accepted_extent },
+    // An end that was refused for good is asked for again.
+    Step { version: 10, run: refused_ends },
 ];
 
 /// Under this name the database's version stands in the table `meta`.
@@ -51,7 +50,7 @@ fn newest() -> i64 {
 /// The layout of a newer version than this one is left alone: it only has more.
 pub(super) fn migrate(sql: &dyn Sql) -> Result<(), SqlError> {
     let is_new = !is_table(sql, "job")?;
-    sql.query("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[])?;
+    sql.run("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", &[])?;
     let version = match version(sql)? {
         Some(version) => version,
         None if is_new => newest(),
@@ -79,11 +78,10 @@ pub(super) fn meta(sql: &dyn Sql, name: &str) -> Result<Option<String>, SqlError
 
 /// Notes such a fact.
 pub(super) fn set_meta(sql: &dyn Sql, name: &str, value: &str) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         &[name.into(), value.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Version 1. Until then, the wording of an operation's trail told both.
@@ -91,7 +89,7 @@ fn journal_columns(sql: &dyn Sql) -> Result<(), SqlError> {
     add_column(sql, "operation", "wrote INTEGER NOT NULL DEFAULT 0")?;
     add_column(sql, "operation", "put_offs INTEGER NOT NULL DEFAULT 0")?;
     // A line is a time, a space, and what happened.
-    sql.query(
+    sql.run(
         "UPDATE operation SET \
             wrote = EXISTS (SELECT 1 FROM json_each(operation.trail) AS line \
                 WHERE substr(line.value, instr(line.value, ' ') + 1) NOT LIKE 'put off: %'), \
@@ -414,7 +412,7 @@ mod tests {
     #[test]
     fn the_steps_are_in_order() {
         for (step, version) in STEPS.iter().zip(1..) {
-            assert_eq!(step.version, version, "{}", step.what);
+            assert_eq!(step.version, version);
         }
     }
 }

@@ -158,10 +158,9 @@ pub fn emptied_at(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
 /// Empties the former object.
 pub fn empty(sql: &dyn Sql) -> Result<(), SqlError> {
     for table in tables(sql)? {
-        sql.query(&format!("DELETE FROM {}", quoted(&table)), &[])?;
+        sql.run(&format!("DELETE FROM {}", quoted(&table)), &[])?;
     }
-    sql.query("DELETE FROM meta WHERE name = ?", &[HANDED_OVER.into()])?;
-    Ok(())
+    sql.run("DELETE FROM meta WHERE name = ?", &[HANDED_OVER.into()])
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -275,9 +274,9 @@ fn store(sql: &dyn Sql, part: &Part) -> Result<(), SqlError> {
         if part.table == SEQUENCE
             && let Some(name) = values.first()
         {
-            sql.query("DELETE FROM sqlite_sequence WHERE name = ?", std::slice::from_ref(name))?;
+            sql.run("DELETE FROM sqlite_sequence WHERE name = ?", std::slice::from_ref(name))?;
         }
-        sql.query(&insert, &values)?;
+        sql.run(&insert, &values)?;
     }
     Ok(())
 }

@@ -8,26 +8,21 @@ use crate::base::ports::{Sql, SqlError};
 use crate::base::time::Timestamp;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
-        "CREATE TABLE IF NOT EXISTS token_seen (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
-        &[],
-    )?;
-    Ok(())
+    sql.run("CREATE TABLE IF NOT EXISTS token_seen (id TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID", &[])
 }
 
 /// Notes that a token was used, which nobody accepts after `until`. Whether it is the first time, and not too late by now: of whatever was
 /// verified in its last second and comes after that, nobody knows any more whether it was used.
 pub(super) fn use_up(sql: &dyn Sql, id: &str, until: Timestamp, now: Timestamp) -> Result<bool, SqlError> {
-    sql.query("DELETE FROM token_seen WHERE until < ?", &[now.into()])?;
+    sql.run("DELETE FROM token_seen WHERE until < ?", &[now.into()])?;
     if until < now {
         return Ok(false);
     }
     // A digest: an id may be of any length.
-    let new = sql.query(
+    sql.has(
         "INSERT OR IGNORE INTO token_seen (id, until) VALUES (?, ?) RETURNING id",
         &[sha256_hex(id.as_bytes()).into(), until.into()],
-    )?;
-    Ok(!new.is_empty())
+    )
 }
 
 #[cfg(test)]

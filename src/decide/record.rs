@@ -185,17 +185,16 @@ pub const NOT_DENIED: &str = "CASE WHEN json_valid(record) THEN json_extract(rec
 
 /// Creates the table.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS decision ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, \
             key TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, record TEXT NOT NULL)",
         &[],
     )?;
-    sql.query(&format!("CREATE INDEX IF NOT EXISTS decision_lately ON decision (at) WHERE {NOT_DENIED}"), &[])?;
+    sql.run(&format!("CREATE INDEX IF NOT EXISTS decision_lately ON decision (at) WHERE {NOT_DENIED}"), &[])?;
     // Earlier versions had approvals alone in one, or looked for an address.
-    sql.query("DROP INDEX IF EXISTS decision_approved", &[])?;
-    sql.query("DROP INDEX IF EXISTS decision_not_denied", &[])?;
-    Ok(())
+    sql.run("DROP INDEX IF EXISTS decision_approved", &[])?;
+    sql.run("DROP INDEX IF EXISTS decision_not_denied", &[])
 }
 
 /// What is known of a question's decision.
@@ -255,8 +254,7 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Record>, S
 
 /// Forgets decisions that are older than `before`.
 pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
-    sql.query("DELETE FROM decision WHERE at < ?", &[before.into()])?;
-    Ok(())
+    sql.run("DELETE FROM decision WHERE at < ?", &[before.into()])
 }
 
 fn record(row: &[SqlValue]) -> Result<Record, SqlError> {

@@ -5,7 +5,7 @@ use crate::base::ports::{Clock, KeyValue, Zstd, ZstdError};
 use crate::snapshot::SnapshotError;
 
 /// The version of what the files say of a generation; another one makes other files of the same generation.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// A piece of a file ends with the row that brings it to this length, or with the page.
 pub(super) const PIECE: usize = 256 * 1024;

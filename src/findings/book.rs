@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::extent::is_more;
-use super::rules::{RULES, Test};
+use super::rules::{RULES, Test, words_of};
 use super::severity::Severity;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::Narrowed;
@@ -40,10 +40,10 @@ pub(super) struct Match {
 impl Match {
     /// As an answer has it that tells of what would be.
     pub(super) fn told(self) -> Value {
-        let known = RULES.iter().find(|known| known.name == self.rule);
+        let (title, remedy) = words_of(self.rule);
         json!({
-            "id": self.id, "rule": self.rule, "severity": self.severity, "title": known.map_or("", |known| known.title),
-            "about": self.about, "name": self.name, "evidence": self.evidence, "remedy": known.map_or("", |known| known.remedy),
+            "id": self.id, "rule": self.rule, "severity": self.severity, "title": title,
+            "about": self.about, "name": self.name, "evidence": self.evidence, "remedy": remedy,
         })
     }
 }
@@ -96,7 +96,7 @@ pub const BY_SEVERITY: &str = "SELECT severity, CASE WHEN accepted_until > ?1 TH
 
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS finding ( \
             number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, rule TEXT NOT NULL, severity TEXT NOT NULL, \
             about TEXT NOT NULL, name TEXT NOT NULL, evidence TEXT NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER, \
@@ -104,23 +104,22 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             accepted_extent TEXT)",
         &[],
     )?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS invitation_seen (key TEXT PRIMARY KEY, since INTEGER NOT NULL, day TEXT NOT NULL) \
             WITHOUT ROWID",
         &[],
     )?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS finding_cut ( \
             generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, findings TEXT NOT NULL) WITHOUT ROWID",
         &[],
     )?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS finding_event ( \
             number INTEGER PRIMARY KEY AUTOINCREMENT, finding TEXT NOT NULL, at INTEGER NOT NULL, what TEXT NOT NULL, \
             detail TEXT NOT NULL)",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// What was not closed when the evidence of a generation was first asked for, that which matters most first; and before it when that was, how many
@@ -144,7 +143,7 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timesta
         }
         cut.push(finding);
     }
-    sql.query(
+    sql.run(
         "INSERT OR REPLACE INTO finding_cut (generation, version, findings) VALUES (?, 2, ?)",
         &[generation.into(), serde_json::to_string(&cut)?.into()],
     )?;
@@ -156,7 +155,7 @@ pub const BEGINS_AT: &str = "ledger_begins_at";
 
 /// Forgets what was open in generations that are kept no more. Gives since when the ledger is told by the evidence of one that is.
 pub fn told_since(sql: &dyn Sql) -> Result<Option<Timestamp>, SqlError> {
-    sql.query(&format!("DELETE FROM finding_cut WHERE generation NOT IN ({KEPT})"), &[])?;
+    sql.run(&format!("DELETE FROM finding_cut WHERE generation NOT IN ({KEPT})"), &[])?;
     let rows = sql
         .query("SELECT json_extract(findings, '$[0].' || ?) FROM finding_cut WHERE version < 3", &[BEGINS_AT.into()])?;
     Ok(rows.iter().flatten().filter_map(SqlValue::text).filter_map(Timestamp::parse).min())
@@ -190,7 +189,7 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
     // What was accepted stays what was accepted, though there is less of it for a while.
     let before = accepted.as_deref().and_then(|row| row.first());
     let is_more = before.is_some_and(|before| is_more(&found.extent, before));
-    sql.query(
+    sql.run(
         &format!(
             "INSERT INTO finding (id, rule, severity, about, name, evidence, opened_at, extent) VALUES (?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, about = excluded.about, name = excluded.name, \
@@ -221,13 +220,12 @@ pub(super) fn note(sql: &dyn Sql, found: &Match, is_new: bool, now: Timestamp) -
 /// Takes over the name that what a finding is about goes by now: where all else is as it was, that is no news.
 pub(super) fn rename(sql: &dyn Sql, found: &Match) -> Result<(), SqlError> {
     let params = [found.name.as_str().into(), found.id.as_str().into()];
-    sql.query("UPDATE finding SET name = ?1 WHERE id = ?2 AND name <> ?1", &params)?;
-    Ok(())
+    sql.run("UPDATE finding SET name = ?1 WHERE id = ?2 AND name <> ?1", &params)
 }
 
 /// Ends what somebody said of a finding; that stays in its events.
 fn open_again(sql: &dyn Sql, id: &str, why: &str, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE finding SET reason = NULL, accepted_by = NULL, accepted_at = NULL, accepted_until = NULL WHERE id = ?",
         &[id.into()],
     )?;
@@ -236,7 +234,7 @@ fn open_again(sql: &dyn Sql, id: &str, why: &str, now: Timestamp) -> Result<(), 
 
 /// Closes a finding.
 pub(super) fn close(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<(), SqlError> {
-    sql.query("UPDATE finding SET closed_at = ? WHERE id = ? AND closed_at IS NULL", &[now.into(), id.into()])?;
+    sql.run("UPDATE finding SET closed_at = ? WHERE id = ? AND closed_at IS NULL", &[now.into(), id.into()])?;
     event(sql, id, "closed", "", now)
 }
 
@@ -277,24 +275,22 @@ pub(super) fn known_since(sql: &dyn Sql, key: &str) -> Result<Option<Timestamp>,
 /// Forgets what was closed, and what happened, before a time; and invitations that were not there for a week.
 pub(super) fn purge(sql: &dyn Sql, before: Timestamp, now: Timestamp) -> Result<(), SqlError> {
     let week = now.plus_secs(-7 * 86_400).date();
-    sql.query("DELETE FROM invitation_seen WHERE day < ?", &[week.as_str().into()])?;
-    sql.query("DELETE FROM finding WHERE closed_at < ?", &[before.into()])?;
-    sql.query("DELETE FROM finding_event WHERE at < ?", &[before.into()])?;
-    Ok(())
+    sql.run("DELETE FROM invitation_seen WHERE day < ?", &[week.as_str().into()])?;
+    sql.run("DELETE FROM finding WHERE closed_at < ?", &[before.into()])?;
+    sql.run("DELETE FROM finding_event WHERE at < ?", &[before.into()])
 }
 
 fn event(sql: &dyn Sql, id: &str, what: &str, detail: &str, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO finding_event (finding, at, what, detail) VALUES (?, ?, ?, ?)",
         &[id.into(), now.into(), what.into(), detail.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Accepts a finding that is not closed, and tells what was accepted, where that is known; `false` where there is none.
 pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<bool, SqlError> {
     let Acceptance { id, reason, until, by, evidence } = acceptance;
-    let accepted = sql.query(
+    let is_accepted = sql.has(
         "UPDATE finding SET reason = ?, accepted_by = ?, accepted_at = ?, accepted_until = ?, accepted_extent = CAST(?3 AS INTEGER) || ' ' || extent \
          WHERE id = ? AND closed_at IS NULL AND evidence = COALESCE(?, evidence) RETURNING id",
         &[
@@ -306,7 +302,7 @@ pub fn accept(sql: &dyn Sql, acceptance: &Acceptance, now: Timestamp) -> Result<
             evidence.clone().into(),
         ],
     )?;
-    if accepted.is_empty() {
+    if !is_accepted {
         return Ok(false);
     }
     event(sql, id, "accepted", &format!("until {until}, by {by}: {reason}"), now)?;
@@ -417,7 +413,7 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
     let [number, id, rule, severity, about, name, evidence, opened, closed, reason, by, accepted, until] = row else {
         return None;
     };
-    let known = RULES.iter().find(|known| Some(known.name) == rule.text());
+    let (title, remedy) = words_of(rule.text()?);
     let (closed, until) = (closed.time(), until.time());
     let is_accepted = until.is_some_and(|until| until > now);
     let state = match closed {
@@ -433,14 +429,14 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
         "rule": rule.text()?,
         "severity": severity.text()?,
         "state": state,
-        "title": known.map_or("", |known| known.title),
+        "title": title,
         "about": about.text()?,
         "name": name.text()?,
         "evidence": evidence.text()?,
         "since": opened.time()?,
         "closed_at": closed,
         "accepted": accepted,
-        "remedy": known.map_or("", |known| known.remedy),
+        "remedy": remedy,
     }))
 }
 

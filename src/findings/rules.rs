@@ -291,7 +291,16 @@ pub const RULES: &[Rule] = &[
 /// The severity of a finding, by its id.
 pub fn severity_of(id: &str) -> Option<Severity> {
     let name = id.split(':').next().unwrap_or(id);
-    RULES.iter().find(|rule| rule.name == name).map(|rule| rule.severity)
+    named(name).map(|rule| rule.severity)
+}
+
+fn named(name: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.name == name)
+}
+
+/// The title and the remedy of a rule; nothing of one that this version does not have.
+pub(super) fn words_of(name: &str) -> (&'static str, &'static str) {
+    named(name).map_or(("", ""), |rule| (rule.title, rule.remedy))
 }
 
 /// Not what an identity provider asks for: that factor is not seen by Cloudflare.

@@ -24,36 +24,35 @@ const UNSETTLED: &str = "cause < '@'";
 
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS ledger ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, \
             generation TEXT NOT NULL, gained INTEGER NOT NULL, principal TEXT NOT NULL, member TEXT, name TEXT NOT NULL, \
             entitlement TEXT NOT NULL, cause TEXT NOT NULL DEFAULT '', happened_at INTEGER, by TEXT)",
         &[],
     )?;
-    sql.query("CREATE INDEX IF NOT EXISTS ledger_principal ON ledger (principal, entitlement)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS ledger_entitlement ON ledger (entitlement, id)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS ledger_name ON ledger (name, id)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS ledger_principal ON ledger (principal, entitlement)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS ledger_entitlement ON ledger (entitlement, id)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS ledger_name ON ledger (name, id)", &[])?;
     // An earlier version had those alone of which nothing is known.
-    sql.query("DROP INDEX IF EXISTS ledger_unexplained", &[])?;
-    sql.query(&format!("CREATE INDEX IF NOT EXISTS ledger_unsettled ON ledger (id) WHERE {UNSETTLED}"), &[])?;
+    sql.run("DROP INDEX IF EXISTS ledger_unexplained", &[])?;
+    sql.run(&format!("CREATE INDEX IF NOT EXISTS ledger_unsettled ON ledger (id) WHERE {UNSETTLED}"), &[])?;
     // Who came to have another address or name: by the old one that one is found, too.
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS former_name ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, \
             generation TEXT NOT NULL, principal TEXT NOT NULL, former TEXT NOT NULL, name TEXT NOT NULL)",
         &[],
     )?;
     for column in ["principal", "former", "name"] {
-        sql.query(&format!("CREATE INDEX IF NOT EXISTS former_name_{column} ON former_name ({column}, id)"), &[])?;
+        sql.run(&format!("CREATE INDEX IF NOT EXISTS former_name_{column} ON former_name ({column}, id)"), &[])?;
     }
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS ledger_mark ( \
             generation TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, kind TEXT NOT NULL) \
          WITHOUT ROWID",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Forgets what lies back further than that, and what is beyond the bound. What evidence tells that was given out stays as long as that is
@@ -81,6 +80,5 @@ pub fn purge(sql: &dyn Sql, oldest: Timestamp, told_since: Option<Timestamp>) ->
         "DELETE FROM ledger_mark WHERE at < ? AND generation <> (SELECT MAX(generation) FROM ledger_mark WHERE version = 1)",
         &[oldest.into()],
     )?;
-    sql.query("INSERT OR REPLACE INTO ledger_mark (generation, at, kind) VALUES ('', ?, 'horizon')", &[oldest.into()])?;
-    Ok(())
+    sql.run("INSERT OR REPLACE INTO ledger_mark (generation, at, kind) VALUES ('', ?, 'horizon')", &[oldest.into()])
 }

@@ -187,7 +187,7 @@ fn write_one(sql: &dyn Sql, chapter: &Chapter) -> Result<(), SqlError> {
         return Ok(());
     }
     for names in chapter.names.chunks(AT_ONCE) {
-        sql.query(
+        sql.run(
             "INSERT INTO former_name (at, generation, principal, former, name) \
              SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') \
              FROM json_each(?3)",
@@ -195,7 +195,7 @@ fn write_one(sql: &dyn Sql, chapter: &Chapter) -> Result<(), SqlError> {
         )?;
     }
     for changes in chapter.changes.chunks(AT_ONCE) {
-        sql.query(
+        sql.run(
             "INSERT INTO ledger (at, generation, gained, principal, member, name, entitlement, cause) \
              SELECT ?1, ?2, json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), \
                 json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?3)",
@@ -414,7 +414,7 @@ pub fn accepted(sql: &dyn Sql, change: &UnexplainedChange, sent_again: Option<Ti
         _ => return Ok(false),
     };
     let Some(lost) = lost(sql, column, (&who, &change.entitlement), since, change.at)? else { return Ok(false) };
-    sql.query(
+    sql.run(
         &format!(
             "WITH before AS (SELECT one.gained, one.cause, one.happened_at, one.by FROM ledger AS one \
                 JOIN ledger AS lost ON lost.id = ?2 AND one.principal = lost.principal AND one.entitlement = lost.entitlement \
@@ -435,9 +435,8 @@ pub fn explained(
     happened_at: Option<Timestamp>,
     by: &serde_json::Value,
 ) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         &format!("UPDATE ledger SET cause = ?, happened_at = ?, by = ? WHERE id = ? AND {UNSETTLED}"),
         &[cause.into(), happened_at.into(), by.to_string().into(), id.into()],
-    )?;
-    Ok(())
+    )
 }

@@ -60,10 +60,15 @@ impl Principal {
 
     /// The id without the kind: 32 hexadecimal digits.
     pub fn id(self) -> String {
+        self.digits().to_string()
+    }
+
+    /// Its id, of whichever kind: all are shown alike.
+    const fn digits(self) -> UserId {
         match self {
-            Self::User(id) => id.to_string(),
-            Self::Invitation(id) => id.to_string(),
-            Self::Group(id) => id.to_string(),
+            Self::User(id) => id,
+            Self::Invitation(id) => UserId::of_bytes(id.bytes()),
+            Self::Group(id) => UserId::of_bytes(id.bytes()),
         }
     }
 }
@@ -91,11 +96,7 @@ impl FromStr for Principal {
 
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User(id) => write!(f, "{}:{id}", self.kind().as_str()),
-            Self::Invitation(id) => write!(f, "{}:{id}", self.kind().as_str()),
-            Self::Group(id) => write!(f, "{}:{id}", self.kind().as_str()),
-        }
+        write!(f, "{}:{}", self.kind().as_str(), self.digits())
     }
 }
 

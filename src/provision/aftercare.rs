@@ -9,7 +9,7 @@ use super::incident::{self, Incident};
 use super::lock::Locks;
 use super::open_writes::{self, CHECKS, LOOKS, OpenWrite, WriteKind};
 use super::settings::Settings;
-use super::{group, journal, last_writes, late_writes, read, removals};
+use super::{apart, group, journal, last_writes, late_writes, read, removals};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Aftermath};
 use crate::audit::{Entry, entries, feed};
@@ -267,6 +267,7 @@ async fn look_at_group<P: Http + KeyValue + Clock + Sql>(
         return Ok(Some(now.plus_secs(30)));
     }
     let snapshot = snapshot::latest(ports).await.ok().flatten();
+    let member = apart::for_readers(ports, &member)?;
     let left = Aftermath { member: &member, gone: false, group: Some((group, !joins)), about: None, is_fresh: true };
     overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
     late_writes::note(ports, write, "that was put right, and nothing needs to be done", ports.now())?;

@@ -89,6 +89,21 @@ pub(super) async fn note<P: Http + KeyValue + Clock + Sql>(
     Ok(Some(groups))
 }
 
+/// A member without the policies that are known to be user groups'.
+pub(super) fn without_theirs(sql: &dyn Sql, member: MemberRecord) -> Result<MemberRecord, SqlError> {
+    Ok(member.without_inherited(&inherited::group_policies(sql)?))
+}
+
+/// A member for readers, after an operation that read the member and did not change their policies. It waits for nobody to tell whose those are: where one
+/// may be a user group's, readers go on with what is known of the member.
+pub(super) fn for_readers(sql: &dyn Sql, member: &MemberRecord) -> Result<MemberRecord, SqlError> {
+    let mut member = member.clone();
+    if !is_certain(sql, &member)? {
+        member.policies = member.policies.and_unread("which policies are user groups' is not told");
+    }
+    Ok(member)
+}
+
 /// Learns, once for the account, whether a member's record shows the policies of the member's user groups.
 async fn learn<P: Http + Clock + Sql>(ports: &P, client: &Client<'_, P>, groups: &[UserGroup]) -> Result<(), Stopped> {
     let giving = groups.iter().filter(|group| inherited::policy_ids(group).next().is_some());

@@ -48,30 +48,27 @@ pub const WAITING: &str = "SELECT COUNT(*) FROM callback WHERE due_at IS NOT NUL
 /// Creates the table.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS callback ( \
             operation INTEGER PRIMARY KEY, url TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, \
             due_at INTEGER, expires_at INTEGER NOT NULL)",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes that C1 waits for the outcome of an operation. The latest URL counts, should a delivery have come again with another.
 pub fn want(sql: &dyn Sql, operation: EntryId, url: &str, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO callback (operation, url, due_at, expires_at) VALUES (?1, ?2, \
             (SELECT CASE WHEN outcome IS NULL THEN NULL ELSE ?3 END FROM operation WHERE id = ?1), ?4) \
          ON CONFLICT (operation) DO UPDATE SET url = excluded.url, expires_at = excluded.expires_at",
         &[operation.0.into(), url.into(), now.into(), now.plus_millis(EXPIRES_MILLIS).into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes that an operation is settled: a callback that is wanted is due now.
 pub fn settled(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
-    sql.query("UPDATE callback SET due_at = ? WHERE operation = ?", &[now.into(), operation.0.into()])?;
-    Ok(())
+    sql.run("UPDATE callback SET due_at = ? WHERE operation = ?", &[now.into(), operation.0.into()])
 }
 
 /// Forgets a callback, since C1 is told the outcome just now.
@@ -111,8 +108,7 @@ pub fn given_up(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(),
 
 /// Forgets a callback: C1 has the outcome, or waits no longer.
 pub fn done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM callback WHERE operation = ?", &[operation.0.into()])?;
-    Ok(())
+    sql.run("DELETE FROM callback WHERE operation = ?", &[operation.0.into()])
 }
 
 /// Notes that C1 did not take it, or that it is not known whether C1 did; returns when the callback will be tried again. Whoever sends it notes the
@@ -120,7 +116,7 @@ pub fn done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
 pub fn failed(sql: &dyn Sql, callback: &Callback, may_be_told: bool, now: Timestamp) -> Result<Timestamp, SqlError> {
     let due_at = now.plus_secs(doubled(FIRST_WAIT_SECS, callback.attempts / 2, LONGEST_WAIT_SECS));
     let attempts = (callback.attempts + 2) | i64::from(may_be_told);
-    sql.query(
+    sql.run(
         "UPDATE callback SET attempts = ?, due_at = ? WHERE operation = ?",
         &[attempts.into(), due_at.into(), callback.operation.0.into()],
     )?;

@@ -29,13 +29,12 @@ pub(super) struct InvitationAccess {
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS renewal ( \
             operation INTEGER PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, member TEXT NOT NULL, email TEXT NOT NULL, \
             held TEXT NOT NULL)",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// The renewal that an operation is in the middle of. An error where this version cannot read what the invitation held: then nobody knows
@@ -144,16 +143,14 @@ pub(super) fn follow(
 
 pub(super) fn save(sql: &dyn Sql, operation: EntryId, held: &InvitationAccess) -> Result<(), SqlError> {
     let body = serde_json::to_string(held)?;
-    sql.query(
+    sql.run(
         "INSERT OR REPLACE INTO renewal (operation, member, email, held) VALUES (?, ?, ?, ?)",
         &[operation.0.into(), held.member.to_string().into(), address::folded(&held.email).into(), body.into()],
-    )?;
-    Ok(())
+    )
 }
 
 pub(super) fn forget(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("DELETE FROM renewal WHERE operation = ?", &[operation.0.into()])?;
-    Ok(())
+    sql.run("DELETE FROM renewal WHERE operation = ?", &[operation.0.into()])
 }
 
 #[cfg(test)]

@@ -113,7 +113,14 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         }
         let late = open_writes::come_late(ports, id, &atoms(&before))?;
         let edit = &late.as_ref().map_or_else(|| edit.clone(), |late| edit.and_once_more(late));
+        let is_certain = untold || apart::is_certain(ports, &member)?;
         let Some(planned) = edit.apply(&before) else {
+            // What a user group gives is not granted to the member.
+            if !is_certain && !edit.grant.is_empty() {
+                rounds += 1;
+                untold = !apart::tell(asking, &member).await?;
+                continue;
+            }
             open_writes::shown(ports, id, &atoms(&before))?;
             open_writes::settled(ports, id, &atoms(&before))?;
             let member = Box::new(member);
@@ -124,7 +131,6 @@ pub(super) async fn change<P: Http + KeyValue + Clock + Sql>(
         }
         let (held, holds) = (atoms(&before), atoms(&planned));
         let (gains, loses) = (holds.without(&held), held.without(&holds));
-        let is_certain = untold || apart::is_certain(ports, &member)?;
         let covered = passage.as_ref().filter(|passage| is_certain && passage.covers(&gains, &loses));
         let Some(passed) = covered else {
             if clearances == CLEARANCES {

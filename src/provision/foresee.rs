@@ -212,7 +212,7 @@ impl<P: Clock + Sql> Evidence for Generation<'_, P> {
         let through = self.of.member.groups.iter().any(|group| self.of.admin_groups.contains(group));
         Ok(match planned.deed() {
             Deed::Remove | Deed::Renew => through || super_admins::make(&held, admin),
-            Deed::Leave(group) => self.of.admin_groups.contains(&group),
+            Deed::Leave(group) => self.of.admin_groups.contains(&group) && !super_admins::make(&held, admin),
             Deed::Policies => super_admins::loses_of(admin, &atoms(&held), planned.loses()),
             Deed::Invite | Deed::Join => false,
         })

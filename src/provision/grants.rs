@@ -6,7 +6,7 @@ use super::outcomes::unknown_policy;
 use super::resolve;
 use super::settings::LastRole;
 use super::work::{Work, done};
-use super::{guards, journal, open_writes, policies, read, removals, super_admins};
+use super::{apart, guards, journal, open_writes, policies, read, removals, super_admins};
 use crate::account::Stopped;
 use crate::account::default_role::Configured;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
@@ -42,7 +42,11 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         }
         let would = would_change(action, &email, &name);
         // Also where it is so already: what is seen may be the work of a write that came late, which took along what others were told.
-        let change = match self.write(member.clone(), &edit, &would).await {
+        let change = self.write(member.clone(), &edit, &would).await;
+        // What it seemed to have may have come out to be a user group's.
+        let member = apart::without_theirs(self.ports, member)?;
+        let planned = edit.apply(&member.own_policies()?);
+        let change = match change {
             // A guard forbids that to be taken back. The aftercare says so; what was asked for here is so all the same.
             Err(Stopped::Ended(Outcome::Refused { .. })) if planned.is_none() => {
                 open_writes::amended(self.ports, member.id, &edit.grant, &edit.revoke)?;
@@ -61,7 +65,8 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 }
             }
             (EditOutcome::Made(member) | EditOutcome::AlreadySo(member), Action::Revoke) => {
-                self.left(&member, false, None).await?;
+                let shown = planned.is_none().then(|| apart::for_readers(self.ports, &member)).transpose()?;
+                self.left(shown.as_ref().unwrap_or(&member), false, None).await?;
                 // Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is what it did.
                 let said = if ours || planned.is_some() {
                     done(Effect::Revoked, format!("Revoked {name} from {email}."))

@@ -26,32 +26,26 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let Some(is_in) = self.is_in(group, member.id).await? else {
             return Ok(self.not_now(format!("Cloudflare does not know the members of the group {name} yet"), 5));
         };
+        let asking = self.asking();
         if is_in == wanted {
             open_writes::shown_in(self.ports, group, member.id, is_in)?;
             open_writes::settled_in(self.ports, group, member.id, is_in)?;
-            self.left(member, false, Some((group, is_in))).await?;
-            let ours = journal::has_written(self.ports, self.id)?;
-            return Ok(match self.request.action {
-                // Done by an earlier attempt that was cut off before it could say so.
-                Action::Grant if ours => done(Effect::Granted, format!("Put {email} into the group {name}.")),
-                Action::Revoke if ours => done(Effect::Revoked, format!("Taken {email} out of the group {name}.")),
-                Action::Grant => done(
-                    Effect::AlreadyGranted,
-                    format!("{email} is in the group {name} already; nothing was changed."),
-                ),
-                Action::Revoke => {
-                    done(Effect::AlreadyRevoked, format!("{email} is not in the group {name}; nothing was changed."))
-                }
-            });
-        }
-        let asking = self.asking();
-        if !put(&asking, group, name, member, wanted).await? {
+        } else if !put(&asking, group, name, member, wanted).await? {
             return Ok(self.not_now(format!("Cloudflare does not show the change of the group {name} yet"), 5));
         }
-        self.left(member, false, Some((group, wanted))).await?;
+        let own = apart::for_readers(self.ports, member)?;
+        self.left(&own, false, Some((group, wanted))).await?;
+        // Also by an earlier attempt that was cut off before it could say so.
+        let ours = journal::has_written(self.ports, self.id)?;
         Ok(match self.request.action {
-            Action::Grant => done(Effect::Granted, format!("Put {email} into the group {name}.")),
-            Action::Revoke => done(Effect::Revoked, format!("Taken {email} out of the group {name}.")),
+            Action::Grant if ours => done(Effect::Granted, format!("Put {email} into the group {name}.")),
+            Action::Revoke if ours => done(Effect::Revoked, format!("Taken {email} out of the group {name}.")),
+            Action::Grant => {
+                done(Effect::AlreadyGranted, format!("{email} is in the group {name} already; nothing was changed."))
+            }
+            Action::Revoke => {
+                done(Effect::AlreadyRevoked, format!("{email} is not in the group {name}; nothing was changed."))
+            }
         })
     }
 

@@ -222,7 +222,7 @@ impl<P: Http + KeyValue + Clock + Sql> Evidence for Asking<'_, '_, P> {
     async fn loses_admin(&self, member: &MemberRecord, planned: &Planned<'_>) -> Result<bool, Stopped> {
         match planned.what {
             Deed::Remove | Deed::Renew => super_admins::is_one(self.ports, self.client, member).await,
-            Deed::Leave(group) => super_admins::come_of(self.ports, self.client, group).await,
+            Deed::Leave(group) => super_admins::loses_by_leaving(self.ports, self.client, member, group).await,
             Deed::Policies => super_admins::loses(self.ports, self.client, member, &planned.loses).await,
             Deed::Invite | Deed::Join => Ok(false),
         }

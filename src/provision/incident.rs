@@ -55,24 +55,23 @@ const SHOWN: i64 = 20;
 const KEPT: i64 = 1_000;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS incident ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
             source TEXT NOT NULL, incident TEXT NOT NULL, UNIQUE (operation, source))",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes an incident, once for a source.
 pub(super) fn note(sql: &dyn Sql, source: &str, incident: &Incident) -> Result<bool, SqlError> {
     let body = serde_json::to_string(incident)?;
-    let noted = sql.query(
+    let is_new = sql.has(
         "INSERT INTO incident (operation, source, incident) VALUES (?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
         &[incident.operation.0.into(), source.into(), body.into()],
     )?;
-    sql.query("DELETE FROM incident WHERE id <= (SELECT MAX(id) FROM incident) - ?", &[KEPT.into()])?;
-    Ok(!noted.is_empty())
+    sql.run("DELETE FROM incident WHERE id <= (SELECT MAX(id) FROM incident) - ?", &[KEPT.into()])?;
+    Ok(is_new)
 }
 
 /// Notes an incident that may come of many operations, once for all of them within a time.

@@ -117,7 +117,7 @@ const MAX_TRAIL: usize = 60;
 
 /// Creates the table, and those of what is kept of operations until they are settled.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS operation ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, \
             key TEXT NOT NULL UNIQUE, state TEXT NOT NULL, request TEXT NOT NULL, \
@@ -132,11 +132,11 @@ pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     callback::init(sql)?;
     looked_through::init(sql)?;
     open_writes::init(sql)?;
-    sql.query("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS operation_email ON operation (email)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS operation_member ON operation (member)", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
+    sql.run("CREATE TABLE IF NOT EXISTS spent (operation INTEGER PRIMARY KEY, requests INTEGER NOT NULL)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS operation_settled ON operation (settled_at)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS operation_email ON operation (email)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS operation_member ON operation (member)", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at) WHERE due_at IS NOT NULL", &[])?;
     removals::init(sql)
 }
 
@@ -238,7 +238,7 @@ pub fn names_by(request: &str, email: &str) -> String {
 
 fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Option<EntryId>, SqlError> {
     let (newer, older, names) = (age("newer"), age("older"), names_by("newer.request", "older.email"));
-    let found_no_account = expiry::found_no_account("newer.");
+    let found_no_account = expiry::found_no_account("newer.", true);
     // None is older than its own id says, so that only the latest rows of the table are looked at.
     let statement = format!(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer \
@@ -348,15 +348,13 @@ pub(super) fn account_revoke_since(sql: &dyn Sql, id: EntryId, email: &str) -> R
 /// Notes that an operation is carried out as far as can be seen, though it is not told yet: what asked for the contrary before is void from
 /// now on, and what failed on the way here says nothing of how long to wait from here.
 pub(super) fn carried_out(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE operation SET carried_out = 1, put_offs = 0 WHERE id = ?", &[id.0.into()])?;
-    Ok(())
+    sql.run("UPDATE operation SET carried_out = 1, put_offs = 0 WHERE id = ?", &[id.0.into()])
 }
 
 /// Notes that an operation has changed what it was to change, though something else may keep it from being told so: what asked for the contrary
 /// before is void, and it waits as before.
 pub(super) fn took_effect(sql: &dyn Sql, id: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE operation SET carried_out = 1 WHERE id = ?", &[id.0.into()])?;
-    Ok(())
+    sql.run("UPDATE operation SET carried_out = 1 WHERE id = ?", &[id.0.into()])
 }
 
 /// Whether this connector knows one of these addresses as an account's: another operation wrote something under it or was done for the member who
@@ -410,11 +408,10 @@ const MOST_MEMBERS: i64 = 5;
 
 /// Notes who and what is concerned.
 pub fn resolved(sql: &dyn Sql, id: EntryId, member: &str, email: &str, what: Holding) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE operation SET member = ?, email = ?, entitlement = ? WHERE id = ?",
         &[member.into(), address::folded(email).into(), what.to_string().into(), id.0.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes what is concerned, while it is not known yet who is. Where this operation stands under the id of a role's permission group, and the role's own
@@ -430,23 +427,18 @@ pub(super) fn is_about(sql: &dyn Sql, id: EntryId, what: &What) -> Result<(), Sq
             &[id.0.into(), called.as_str().into(), former.into()],
         )?;
     }
-    sql.query(
-        "UPDATE operation SET entitlement = ? WHERE id = ? AND entitlement IS NULL",
-        &[called.into(), id.0.into()],
-    )?;
-    Ok(())
+    sql.run("UPDATE operation SET entitlement = ? WHERE id = ? AND entitlement IS NULL", &[called.into(), id.0.into()])
 }
 
 /// Notes a step on the way.
 pub fn note(sql: &dyn Sql, id: EntryId, state: State, line: &str, now: Timestamp) -> Result<(), SqlError> {
     let trail = lengthened(sql, id, line, now)?;
     let wrote = i64::from(state == State::Writing);
-    sql.query(
+    sql.run(
         "UPDATE operation SET state = ?1, trail = ?2, wrote = MAX(wrote, ?3), wrote_at = COALESCE(wrote_at, CASE ?3 WHEN 1 THEN ?5 END) \
          WHERE id = ?4 AND outcome IS NULL",
         &[state.as_str().into(), trail.into(), wrote.into(), id.0.into(), now.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes that a write is about to be sent; whether one was before.
@@ -459,11 +451,10 @@ pub(super) fn sending(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) ->
 /// Notes that a write was not carried out for certain: where none was sent `before`, the operation has written nothing. Who is cut off before this has
 /// written, as far as is known.
 pub(super) fn not_written(sql: &dyn Sql, id: EntryId, before: bool) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE operation SET wrote = 0, wrote_at = NULL WHERE id = ? AND NOT ?",
         &[id.0.into(), i64::from(before).into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes what an attempt waits for that time alone mends.
@@ -486,8 +477,7 @@ pub fn came_to_nothing(sql: &dyn Sql, id: EntryId, why: &str, now: Timestamp) ->
 /// Notes what was found out later, whether the operation is settled or not; its outcome stays.
 pub fn remark(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<(), SqlError> {
     let trail = lengthened(sql, id, line, now)?;
-    sql.query("UPDATE operation SET trail = ? WHERE id = ?", &[trail.into(), id.0.into()])?;
-    Ok(())
+    sql.run("UPDATE operation SET trail = ? WHERE id = ?", &[trail.into(), id.0.into()])
 }
 
 /// Whether the trail of an operation with a member has this in it, as the ray id of an answer.
@@ -503,27 +493,26 @@ fn lengthened(sql: &dyn Sql, id: EntryId, line: &str, now: Timestamp) -> Result<
     if trail.len() < MAX_TRAIL {
         trail.push(format!("{now} {line}"));
     }
-    Ok(serde_json::to_string(&trail).unwrap_or_else(|_| "[]".to_owned()))
+    Ok(serde_json::to_string(&trail)?)
 }
 
 /// Notes that it is to be tried again.
 pub fn put_off(sql: &dyn Sql, id: EntryId, due_at: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE operation SET state = ?, due_at = ? WHERE id = ? AND outcome IS NULL",
         &[State::PutOff.as_str().into(), due_at.into(), id.0.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Settles an operation, with all that follows from that, or not at all: what is settled is not looked at again. The first outcome stays.
 pub fn settle(sql: &dyn Sql, id: EntryId, outcome: &Outcome, now: Timestamp) -> Result<(), SqlError> {
     sql.whole(&mut || {
         let body = serde_json::to_string(outcome)?;
-        let settled = sql.query(
+        let is_settled = sql.has(
             "UPDATE operation SET state = ?, outcome = ?, settled_at = ?, due_at = NULL WHERE id = ? AND outcome IS NULL RETURNING id",
             &[State::Settled.as_str().into(), body.into(), now.into(), id.0.into()],
         )?;
-        if !settled.is_empty() {
+        if is_settled {
             if !matches!(outcome, Outcome::Done { .. }) {
                 open_writes::not_done(sql, id)?;
             }
@@ -782,11 +771,11 @@ pub const GIVE_UP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// Whether an operation is to be given up, and nothing new is begun for it.
 pub(super) fn is_past_its_time(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<bool, SqlError> {
-    let rows = sql.query(
+    let is_old = sql.has(
         "SELECT 1 FROM operation WHERE id = ? AND received_at < ?",
         &[id.0.into(), now.plus_millis(-GIVE_UP_MILLIS).into()],
     )?;
-    Ok(!rows.is_empty() || spent(sql, id)? >= MOST_REQUESTS)
+    Ok(is_old || spent(sql, id)? >= MOST_REQUESTS)
 }
 
 /// Notes how many requests an attempt sent for an operation.
@@ -794,12 +783,11 @@ pub(super) fn spend(sql: &dyn Sql, id: EntryId, requests: u32) -> Result<(), Sql
     if requests == 0 {
         return Ok(());
     }
-    sql.query(
+    sql.run(
         "INSERT INTO spent (operation, requests) VALUES (?, ?) \
          ON CONFLICT (operation) DO UPDATE SET requests = requests + excluded.requests",
         &[id.0.into(), i64::from(requests).into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// How many requests were sent for an operation so far.
@@ -818,14 +806,14 @@ const PUT_OFF: &str = "put off: ";
 /// Forgets settled operations that are older than `before`. Those stay whose outcome ConductorOne was not told yet, and those by which
 /// somebody keeps an account at the end of a grant for a time before ([`superseded_by`], [`granted_since`]).
 pub fn purge(sql: &dyn Sql, before: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "DELETE FROM operation WHERE settled_at IS NOT NULL AND settled_at < ? AND id NOT IN (SELECT operation FROM callback) \
             AND NOT ((carried_out = 1 OR json_extract(outcome, '$.outcome') IS 'done') AND EXISTS (SELECT 1 FROM expiry \
                 WHERE expiry.operation < operation.id \
                     AND (expiry.email = operation.email OR (expiry.member = operation.member AND expiry.member <> ''))))",
         &[before.into()],
     )?;
-    sql.query("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL)", &[])?;
+    sql.run("DELETE FROM spent WHERE operation NOT IN (SELECT id FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL)", &[])?;
     // Who looks after a late write of a settled operation may be in the middle of a list.
     sql.query("DELETE FROM looked_through WHERE operation NOT IN (SELECT id FROM operation)", &[])?;
     Ok(())

@@ -17,13 +17,12 @@ const DISTRUST_MILLIS: i64 = late::STALE_MILLIS;
 
 /// Creates the table.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS written ( \
             member TEXT NOT NULL, at INTEGER NOT NULL, atoms TEXT NOT NULL, \
             PRIMARY KEY (member, at, atoms)) WITHOUT ROWID",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes a state of a member: the one read before a write, and the one that is about to be written. No atoms at all: gone.
@@ -46,11 +45,10 @@ pub(super) fn note_group(
 
 /// Forgets that a member was put into a user group, or taken out: that was not carried out, as far as can be seen, and it was not so before either.
 pub(super) fn forget_group(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "DELETE FROM written WHERE member = ? AND atoms = ?",
         &[format!("{group}/{member}").into(), membership(is_in).into()],
-    )?;
-    Ok(())
+    )
 }
 
 const fn membership(is_in: bool) -> &'static str {

@@ -14,13 +14,12 @@ use crate::model::operation::EntryId;
 use super::late::LONGEST_LIFE_SECS;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS open_invitation ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
             email TEXT NOT NULL, planned TEXT NOT NULL, at INTEGER NOT NULL, followed INTEGER NOT NULL DEFAULT 0)",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes an invitation, before it is sent.
@@ -31,7 +30,7 @@ pub(super) fn begin(
     planned: &BTreeSet<Atom>,
     now: Timestamp,
 ) -> Result<i64, SqlError> {
-    sql.query("DELETE FROM open_invitation WHERE at <= ?", &[now.plus_secs(-LONGEST_LIFE_SECS).into()])?;
+    sql.run("DELETE FROM open_invitation WHERE at <= ?", &[now.plus_secs(-LONGEST_LIFE_SECS).into()])?;
     follow(sql, email, true)?;
     let id = sql.number(
         "INSERT INTO open_invitation (operation, email, planned, at) VALUES (?, ?, ?, ?) RETURNING id",
@@ -42,17 +41,15 @@ pub(super) fn begin(
 
 /// Whether another one was sent since: then who is a member may be so by that one.
 fn follow(sql: &dyn Sql, email: &str, followed: bool) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE open_invitation SET followed = ? WHERE email = ?",
         &[i64::from(followed).into(), address::folded(email).into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes that an invitation was answered: what came of it is known.
 pub(super) fn answered(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
-    sql.query("DELETE FROM open_invitation WHERE id = ?", &[id.into()])?;
-    Ok(())
+    sql.run("DELETE FROM open_invitation WHERE id = ?", &[id.into()])
 }
 
 /// Notes that an invitation was refused: whoever is a member is so by another one.

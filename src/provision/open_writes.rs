@@ -103,7 +103,7 @@ pub(super) struct OpenWrite {
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS sent ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, operation INTEGER NOT NULL, \
             member TEXT NOT NULL, email TEXT NOT NULL, planned TEXT NOT NULL, expected TEXT, \
@@ -113,9 +113,8 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             expected_in INTEGER, held TEXT)",
         &[],
     )?;
-    sql.query("CREATE INDEX IF NOT EXISTS sent_member ON sent (member) WHERE check_at IS NOT NULL", &[])?;
-    sql.query("CREATE INDEX IF NOT EXISTS sent_over ON sent (member) WHERE check_at IS NULL AND look_at IS NULL", &[])?;
-    Ok(())
+    sql.run("CREATE INDEX IF NOT EXISTS sent_member ON sent (member) WHERE check_at IS NOT NULL", &[])?;
+    sql.run("CREATE INDEX IF NOT EXISTS sent_over ON sent (member) WHERE check_at IS NULL AND look_at IS NULL", &[])
 }
 
 /// Notes a write, before it is sent: should the Worker vanish meanwhile, nobody knows whether it will be carried out.
@@ -153,16 +152,15 @@ pub(super) fn answered(
     may_come_late: bool,
     now: Timestamp,
 ) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET answered_at = ?, ray = ?, check_at = CASE WHEN ? THEN check_at END WHERE id = ?",
         &[now.into(), ray.map(str::to_owned).into(), i64::from(may_come_late).into(), id.into()],
     )?;
-    sql.query(
+    sql.run(
         "UPDATE sent SET expected = NULL WHERE check_at IS NOT NULL AND kind = 'policies' AND (operation, member, planned) = \
             (SELECT operation, member, planned FROM sent WHERE id = ? AND check_at IS NULL)",
         &[id.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Forgets a write that Cloudflare refused.
@@ -179,7 +177,7 @@ pub(super) fn refused(sql: &dyn Sql, id: i64) -> Result<(), SqlError> {
 /// Not checked here: that the read is not behind. A state that the member had a moment before the write is none that a read is believed to
 /// show (`execute::believable`), nor one that proves a write which nobody answered.
 pub(super) fn shown(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET check_at = NULL WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2 \
             AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND kind = 'policies') \
             AND 1 = (SELECT COUNT(*) FROM sent WHERE member = ?1 AND kind = 'policies' AND check_at IS NOT NULL AND planned = ?2)",
@@ -191,7 +189,7 @@ pub(super) fn shown(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> 
 /// Notes that a change of a group was seen to be carried out: then it is not carried out again. Where an earlier one is open too, it may
 /// have been that one which was seen.
 pub(super) fn shown_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET check_at = NULL WHERE member = ?1 AND user_group = ?2 AND kind = ?3 AND check_at IS NOT NULL \
             AND id = (SELECT MAX(id) FROM sent WHERE member = ?1 AND user_group = ?2) \
             AND 1 = (SELECT COUNT(*) FROM sent WHERE member = ?1 AND user_group = ?2 AND kind = ?3 AND check_at IS NOT NULL)",
@@ -234,11 +232,10 @@ pub(super) fn is_untold(sql: &dyn Sql, member: MemberId, seen: &BTreeSet<Atom>) 
 /// Notes what a member holds now that an operation is done with it. Every operation says so, also where it found nothing to do:
 /// a write that is carried out late undoes that as well.
 pub(super) fn settled(sql: &dyn Sql, member: MemberId, atoms: &BTreeSet<Atom>) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET expected = ? WHERE member = ? AND check_at IS NOT NULL AND kind IN ('policies', 'removal')",
         &[encode(atoms)?.into(), member.to_string().into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes what a member holds now that Cloudflare said so to an operation's write: what another one left open, and was to leave the same, has not come
@@ -249,23 +246,21 @@ pub(super) fn written(
     operation: EntryId,
     atoms: &BTreeSet<Atom>,
 ) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET expected = ? WHERE member = ? AND operation <> ? AND check_at IS NOT NULL AND expected IS NOT NULL AND kind = 'policies'",
         &[encode(atoms)?.into(), member.to_string().into(), operation.0.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes that an operation ended without being done: what it sent and nobody answered must not give anything late, end a membership unseen, or
 /// leave too few Super Administrators. That a revoke which was refused takes something away late harms nobody, and is left.
 pub(super) fn not_done(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET expected = COALESCE(expected, held), expected_in = COALESCE(expected_in, kind = 'leave') \
          WHERE operation = ?1 AND check_at IS NOT NULL AND (kind IN ('removal', 'join') OR loses_admin = 1 OR EXISTS \
             (SELECT 1 FROM operation WHERE operation.id = ?1 AND json_extract(request, '$.action') = 'grant'))",
         &[operation.0.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes what an operation found to be so that is done with the member, where what the member holds besides is not as it should be.
@@ -279,14 +274,14 @@ pub(super) fn amended(sql: &dyn Sql, member: MemberId, granted: &[Atom], revoked
         let mut expected = write.expected.unwrap_or_default();
         expected.extend(granted);
         expected.retain(|atom| !revoked.contains(atom));
-        sql.query("UPDATE sent SET expected = ? WHERE id = ?", &[encode(&expected)?.into(), write.id.into()])?;
+        sql.run("UPDATE sent SET expected = ? WHERE id = ?", &[encode(&expected)?.into(), write.id.into()])?;
     }
     Ok(())
 }
 
 /// Notes whether a member is in a group now that an operation is done with that.
 pub(super) fn settled_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is_in: bool) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET expected_in = ? WHERE member = ? AND user_group = ? AND check_at IS NOT NULL",
         &[i64::from(is_in).into(), member.to_string().into(), group.to_string().into()],
     )?;
@@ -300,11 +295,10 @@ pub(super) fn settled_in(sql: &dyn Sql, group: UserGroupId, member: MemberId, is
 
 /// Notes under which ray id a removal was answered.
 pub(super) fn removed(sql: &dyn Sql, id: i64, ray: Option<&str>, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE sent SET answered_at = ?, ray = ? WHERE id = ?",
         &[now.into(), ray.map(str::to_owned).into(), id.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Whether an operation has sent a removal that was not refused, and of which it is not known yet who else wrote.
@@ -315,7 +309,7 @@ pub(super) fn has_removed(sql: &dyn Sql, operation: EntryId) -> Result<bool, Sql
 
 /// Notes that a membership was seen to be gone: nothing that was sent for it can be carried out any more.
 pub(super) fn gone(sql: &dyn Sql, member: MemberId) -> Result<(), SqlError> {
-    sql.query("UPDATE sent SET check_at = NULL WHERE member = ?", &[member.to_string().into()])?;
+    sql.run("UPDATE sent SET check_at = NULL WHERE member = ?", &[member.to_string().into()])?;
     forget(sql)
 }
 
@@ -398,7 +392,7 @@ pub(super) fn still_open(sql: &dyn Sql, id: i64) -> Result<Option<OpenWrite>, Sq
 
 /// Notes that a write was looked for; it is again at `next`.
 pub(super) fn checked(sql: &dyn Sql, id: i64, next: Option<Timestamp>) -> Result<(), SqlError> {
-    sql.query("UPDATE sent SET check_at = ? WHERE id = ?", &[next.into(), id.into()])?;
+    sql.run("UPDATE sent SET check_at = ? WHERE id = ?", &[next.into(), id.into()])?;
     forget(sql)
 }
 
@@ -409,20 +403,19 @@ pub(super) fn unlooked(sql: &dyn Sql, until: Timestamp, limit: i64) -> Result<Ve
 
 /// Notes that the audit log was asked about a write; `looks` times by now, and again at `next`.
 pub(super) fn looked(sql: &dyn Sql, id: i64, looks: i64, next: Option<Timestamp>) -> Result<(), SqlError> {
-    sql.query("UPDATE sent SET look_at = ?, looks = ? WHERE id = ?", &[next.into(), looks.into(), id.into()])?;
+    sql.run("UPDATE sent SET look_at = ?, looks = ? WHERE id = ?", &[next.into(), looks.into(), id.into()])?;
     forget(sql)
 }
 
 /// A write is remembered for as long as an earlier one of the same member is open: what is seen may come of either. A removal also until its
 /// operation is over, which may find nobody.
 fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "DELETE FROM sent WHERE check_at IS NULL AND look_at IS NULL AND NOT EXISTS \
             (SELECT 1 FROM sent AS earlier WHERE earlier.member = sent.member AND earlier.check_at IS NOT NULL AND earlier.id < sent.id) \
             AND (kind <> 'removal' OR NOT EXISTS (SELECT 1 FROM operation WHERE operation.id = sent.operation AND outcome IS NULL))",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// When a write is next looked for.

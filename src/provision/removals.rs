@@ -83,7 +83,7 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     if is_table(sql, "removal")? {
         return Ok(());
     }
-    sql.query(
+    sql.run(
         "CREATE TABLE removal ( \
             operation INTEGER NOT NULL, count TEXT NOT NULL, version INTEGER NOT NULL DEFAULT 1, at INTEGER NOT NULL, \
             writes INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (operation, count)) WITHOUT ROWID",
@@ -109,12 +109,12 @@ pub(super) fn reserve(
     now: Timestamp,
 ) -> Result<Result<(), Timestamp>, SqlError> {
     let since = now.plus_secs(-WINDOW_SECS);
-    sql.query(
+    sql.run(
         "DELETE FROM removal WHERE at <= ? AND NOT EXISTS \
             (SELECT 1 FROM operation WHERE operation.id = removal.operation AND operation.outcome IS NULL)",
         &[since.into()],
     )?;
-    let taken = sql.query(
+    let is_taken = sql.has(
         &format!(
             "INSERT INTO removal (operation, count, at) \
              SELECT ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM removal WHERE operation = ?2 AND count = ?3 AND writes >= 0 AND {COUNTS}) \
@@ -123,10 +123,10 @@ pub(super) fn reserve(
         ),
         &[since.into(), operation.0.into(), count.as_str().into(), now.into(), most.into()],
     )?;
-    if !taken.is_empty() {
+    if is_taken {
         return Ok(Ok(()));
     }
-    sql.query(
+    sql.run(
         concat!(
             "INSERT INTO removal (operation, count, at, writes) VALUES (?, ?, ?, ",
             number!(no_place),
@@ -222,37 +222,33 @@ pub(super) fn counted(sql: &dyn Sql, count: Count, now: Timestamp) -> Result<i64
 /// Notes that a write of the operation is about to be sent: from now on its place is its own for an hour. Also where the only one was given back
 /// meanwhile: what puts a late write right goes on beside the operation's own attempts.
 pub(super) fn sent(sql: &dyn Sql, operation: EntryId, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE removal SET writes = MAX(writes, 0) + 1, at = MAX(at, ?1) \
          WHERE operation = ?2 AND writes >= MIN(0, (SELECT MAX(writes) FROM removal WHERE operation = ?2))",
         &[now.into(), operation.0.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Notes that a write was refused: nothing was changed by it.
 pub(super) fn not_carried_out(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query("UPDATE removal SET writes = writes - 1 WHERE operation = ? AND writes > 0", &[operation.0.into()])?;
-    Ok(())
+    sql.run("UPDATE removal SET writes = writes - 1 WHERE operation = ? AND writes > 0", &[operation.0.into()])
 }
 
 /// Gives the places of an operation back that is over, or came to nothing, where nothing was written for it. That it had its turn, or waits for it, stays
 /// known ([`waited_for_room`]).
 pub(super) fn give_back(sql: &dyn Sql, operation: EntryId) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         concat!("UPDATE removal SET writes = ", number!(no_place), " WHERE operation = ? AND writes <= 0"),
         &[operation.0.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Gives one place back, where nothing was written for it.
 pub(super) fn give_back_one(sql: &dyn Sql, operation: EntryId, count: Count) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "DELETE FROM removal WHERE operation = ? AND count = ? AND writes <= 0",
         &[operation.0.into(), count.as_str().into()],
-    )?;
-    Ok(())
+    )
 }
 
 #[cfg(test)]

@@ -36,13 +36,12 @@ const WOULD: &str = "would have made an invitation again that it had removed";
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     come_back::init(sql)?;
-    sql.query("CREATE TABLE IF NOT EXISTS invited (member TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID", &[])?;
-    sql.query(
+    sql.run("CREATE TABLE IF NOT EXISTS invited (member TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID", &[])?;
+    sql.run(
         "CREATE TABLE IF NOT EXISTS renewed ( \
             member TEXT PRIMARY KEY, successor TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// How long it is remembered of an invitation that we sent it: nobody asks for the age of what is older than ten years, the most that can be
@@ -56,18 +55,17 @@ pub(super) fn invited(sql: &dyn Sql, member: MemberId, with: &BTreeSet<Atom>, no
         last_writes::note(sql, member, &BTreeSet::new(), now)?;
         last_writes::note(sql, member, with, now)?;
     }
-    sql.query("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
-    sql.query("INSERT OR REPLACE INTO invited (member, at) VALUES (?, ?)", &[member.to_string().into(), now.into()])?;
-    Ok(())
+    sql.run("DELETE FROM invited WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
+    sql.run("INSERT OR REPLACE INTO invited (member, at) VALUES (?, ?)", &[member.to_string().into(), now.into()])
 }
 
 /// Notes which invitation one was renewed by, and what was renewed by that one before.
 fn succeeded(sql: &dyn Sql, member: MemberId, successor: MemberId, now: Timestamp) -> Result<(), SqlError> {
     let ids = [member.to_string().into(), successor.to_string().into()];
-    sql.query("DELETE FROM renewed WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
-    sql.query("UPDATE renewed SET successor = ?2 WHERE successor = ?1", &ids)?;
+    sql.run("DELETE FROM renewed WHERE at < ?", &[now.plus_secs(-REMEMBERED_SECS).into()])?;
+    sql.run("UPDATE renewed SET successor = ?2 WHERE successor = ?1", &ids)?;
     let [member, successor] = ids;
-    sql.query(
+    sql.run(
         "INSERT OR REPLACE INTO renewed (member, successor, at) VALUES (?, ?, ?)",
         &[member, successor, now.into()],
     )?;
@@ -323,7 +321,9 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         for (group, name) in &held.groups {
             let passage = self.bring_back(&Planned::membership(&member, *group, true, WOULD)).await?;
             match self.join(&passage, *group, name, &member).await {
-                Ok(true) => self.left(&member, false, Some((*group, true))).await?,
+                Ok(true) => {
+                    self.left(&apart::for_readers(self.ports, &member)?, false, Some((*group, true))).await?;
+                }
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
                 // What may pass is waited for.
                 Err(Stopped::Ended(Outcome::Refused { code: Refusal::Cloudflare, message }))
@@ -336,7 +336,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 Err(error) => return Err(error),
             }
         }
-        self.left(&member, false, None).await?;
+        self.left(&apart::for_readers(self.ports, &member)?, false, None).await?;
         succeeded(self.ports, held.member, member.id, self.ports.now())?;
         forget(self.ports, self.id)?;
         let without = match missing.as_slice() {

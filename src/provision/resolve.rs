@@ -61,12 +61,9 @@ async fn describe<P: Http + KeyValue + Clock + Sql>(
     entitlement: Entitlement,
 ) -> Result<What, Stopped> {
     let known = match &newest.snapshot {
-        Some(snapshot) => snapshot
-            .get(ports, &entitlement.resource())
-            .await
-            .map_err(|error| Stopped::Storage(error.to_string()))?
-            .and_then(|row| row.offered())
-            .map(|(_, title)| title),
+        Some(snapshot) => {
+            snapshot.get(ports, &entitlement.resource()).await?.and_then(|row| row.offered()).map(|(_, title)| title)
+        }
         None => None,
     };
     // What several ids may name has one by which operations are told to be about the same: a role also has its permission group's, and is
@@ -176,7 +173,7 @@ async fn called<P: Http + KeyValue + Clock + Sql>(
     let newest = account::newest(ports).await?;
     let mut found = Vec::new();
     if let Some(snapshot) = &newest.snapshot {
-        each(ports, snapshot, Kind::Role, |row| {
+        each(ports, snapshot, Kind::Role, &mut |row| {
             if let Row::Role(known) = row
                 && configured.is_called(&known.name, known.label.as_deref())
             {
@@ -208,11 +205,11 @@ pub(super) async fn each<P: KeyValue>(
     ports: &P,
     snapshot: &Snapshot,
     kind: Kind,
-    mut see: impl FnMut(&Row),
+    see: &mut dyn FnMut(&Row),
 ) -> Result<(), Stopped> {
-    snapshot.each(ports, &[kind], |row| see(&row)).await.map_err(|error| Stopped::Storage(error.to_string()))
+    Ok(snapshot.each(ports, &[kind], |row| see(&row)).await?)
 }
 
 pub(super) async fn latest<P: KeyValue>(ports: &P) -> Result<Option<Snapshot>, Stopped> {
-    snapshot::latest(ports).await.map_err(|error| Stopped::Storage(error.to_string()))
+    Ok(snapshot::latest(ports).await?)
 }

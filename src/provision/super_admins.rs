@@ -6,7 +6,7 @@ use super::asking::Asking;
 use super::read::{self, present};
 use super::resolve::{each, latest};
 use super::shared::UserGroups;
-use super::{last_writes, open_writes, user_groups};
+use super::{apart, last_writes, open_writes, user_groups};
 use crate::account::looked_through::{self, LookedThrough, Reading};
 use crate::account::{Stopped, inherited, names};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -109,15 +109,20 @@ pub(super) fn loses_of(group: PermissionGroupId, held: &BTreeSet<Atom>, lost: &B
     lost.iter().any(|lost| lost.access == Access::Allow && lost.permission_group == group && held.contains(lost))
 }
 
-/// Whether a user group makes its members Super Administrators.
-pub(super) async fn come_of<P: Http + Clock + Sql>(
+/// Whether a member stops being Super Administrator by leaving a user group: it makes its members that, and they are not one of their own for certain.
+pub(super) async fn loses_by_leaving<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
+    member: &MemberRecord,
     user_group: UserGroupId,
 ) -> Result<bool, Stopped> {
     let Some(group) = permission_group(ports, client).await? else { return Ok(false) };
     match present(client.user_group(user_group).await)? {
-        Some(found) => Ok(group_makes(&found, group)?),
+        Some(found) => {
+            let is_one = |own: Vec<Policy>| make(&own, group);
+            Ok(group_makes(&found, group)?
+                && !(apart::is_certain(ports, member)? && member.own_policies().is_ok_and(is_one)))
+        }
         // Somebody was found in it just now.
         None => Err(Stopped::NotNow(format!("Cloudflare does not find the user group {user_group}"))),
     }
@@ -297,7 +302,7 @@ impl<P: Clock + Sql> Count<'_, P> {
 async fn candidates<P: KeyValue>(ports: &P, group: PermissionGroupId) -> Result<Vec<MemberId>, Stopped> {
     let Some(snapshot) = latest(ports).await? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    each(ports, &snapshot, Kind::User, |row| {
+    each(ports, &snapshot, Kind::User, &mut |row| {
         if let Some(member) = row.as_member()
             && member.atoms.iter().any(|atom| atom.access == Access::Allow && atom.permission_group == group)
         {

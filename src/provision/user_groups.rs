@@ -102,7 +102,7 @@ async fn tell_the_silent<P: Http + KeyValue + Clock + Sql>(
         return Ok(());
     }
     if let Some(known) = &account::newest(ports).await?.snapshot {
-        each(ports, known, Kind::Group, |row| {
+        each(ports, known, Kind::Group, &mut |row| {
             if let Row::Group(group) = row
                 && group.atoms.is_empty()
             {
@@ -136,7 +136,7 @@ async fn none_left_out<P: Http + KeyValue + Clock + Sql>(
     };
     let mut missing = Vec::new();
     if known.manifest().counts.of(Kind::Group) > 0 {
-        each(ports, known, Kind::Group, |row| {
+        each(ports, known, Kind::Group, &mut |row| {
             if let Row::Group(group) = row
                 && missing.len() < GROUPS_ASKED_FOR
                 && !listed.contains_key(&group.id)

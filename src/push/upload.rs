@@ -70,13 +70,12 @@ pub(super) enum UploadError {
 
 /// Creates the table.
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS push_upload ( \
             one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL DEFAULT 1, subject TEXT NOT NULL, \
             place TEXT NOT NULL, upload TEXT NOT NULL, parts TEXT NOT NULL DEFAULT '[]')",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Whether a push has begun that is brought to its end before what was published since. Into a store it has once parts of it are on their way: a file that
@@ -113,16 +112,14 @@ impl Pending {
 
     fn store(&self, sql: &dyn Sql) -> Result<(), SqlError> {
         let parts = serde_json::to_string(&self.parts)?;
-        sql.query(
+        sql.run(
             "INSERT OR REPLACE INTO push_upload (one, subject, place, upload, parts) VALUES (1, ?, ?, ?, ?)",
             &[self.subject.as_str().into(), self.place.as_str().into(), self.upload.as_str().into(), parts.into()],
-        )?;
-        Ok(())
+        )
     }
 
     fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
-        sql.query("DELETE FROM push_upload", &[])?;
-        Ok(())
+        sql.run("DELETE FROM push_upload", &[])
     }
 }
 

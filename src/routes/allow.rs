@@ -26,7 +26,7 @@ pub(super) fn off() -> Problem {
     Problem::new(
         403,
         "rest_provisioning_off",
-        "REST_PROVISIONING is off, so access is changed by ConductorOne's webhooks alone; ask for it in ConductorOne, or set REST_PROVISIONING to on and deploy",
+        "REST_PROVISIONING is off, so access is changed by ConductorOne's webhooks alone; ask for it in ConductorOne (for an app, set C1_APP_ID), or set REST_PROVISIONING to on and deploy",
     )
 }
 

@@ -8,16 +8,12 @@ use super::settings::Settings;
 use crate::base::json;
 use crate::base::remedy::SET_SECRET;
 use crate::conductorone::settings::app_id;
-use crate::connect::{Options, RunState};
+use crate::connect::{Mode, Options, RunState};
 use crate::coordinator::{Command, Reply};
 
 /// Begins a run: 200 with its report where it ended within the time of a request, well or not; 202 where it goes on.
 pub(super) async fn begin<P: Ports>(ports: &P, settings: &Settings, request: &Incoming) -> Result<Answer, Problem> {
-    let options = options(request)?;
-    // The tasks of an app that is named here would be taken from then on, whoever its owner is.
-    if options.app_id.is_some() && !settings.rest_provisioning {
-        return Err(allow::off());
-    }
+    let mut options = options(request)?;
     if settings.coordinator.conductorone.credentials.is_none() {
         return Err(Problem::new(
             409,
@@ -26,6 +22,19 @@ pub(super) async fn begin<P: Ports>(ports: &P, settings: &Settings, request: &In
                 "C1_CLIENT_ID and C1_CLIENT_SECRET are not set: make an API key in ConductorOne, and set both {SET_SECRET}C1_CLIENT_ID, and C1_CLIENT_SECRET"
             ),
         ));
+    }
+    // The tasks of an app that is connected are taken from then on, whoever its owner is: so it is the one that is set, else that of the last time.
+    if !settings.rest_provisioning && options.mode() == Mode::Connect {
+        let mut known = settings.coordinator.conductorone.app_id.clone();
+        if known.is_none()
+            && let Reply::Status(status) = asking::ask(ports, Command::Status).await?
+        {
+            known = status.connection.and_then(|connection| connection.app).map(|app| app.id);
+        }
+        options.app_id = options.app_id.or_else(|| known.clone());
+        if known.is_none() || options.app_id != known {
+            return Err(allow::off());
+        }
     }
     let by = session::who(request).unwrap_or_else(|| "api".to_owned());
     match asking::ask(ports, Command::Connect(options, by)).await? {

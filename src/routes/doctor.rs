@@ -110,7 +110,7 @@ async fn address<P: Ports>(
         Ok(reached) => &reached.base,
         Err(why) => return check(false, why.clone()),
     };
-    let mut message = format!("ConductorOne reaches this Worker at {base}");
+    let mut message = format!("ConductorOne has to call this Worker at {base}");
     if settings.coordinator.conductorone.public_url.is_none()
         && let Ok(Some(learned)) = public_url::learned(ports, None).await
     {

@@ -46,10 +46,13 @@ pub(super) async fn holders<P: Ports>(
         Some("empty") => true,
         Some(_) => return Err(Problem::invalid("missing must be empty, or left out")),
     };
-    let listing = ListReader::begin(ports, request).await?;
-    let resource = listing.snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
-    // What nobody held when the account was looked through may be held since.
-    let is_known = resource.is_some() || listing.snapshot.is_held_since(entitlement);
+    let mut listing = ListReader::begin(ports, request).await?;
+    let mut is_known = has(ports, &listing.snapshot, entitlement).await?;
+    if !is_known && listing.asked.cursor.is_none() {
+        // The list that it is known from may be of a newer generation than KV shows here.
+        listing.snapshot = paging::open_newest(ports).await?;
+        is_known = has(ports, &listing.snapshot, entitlement).await?;
+    }
     if !is_known && missing_is_empty {
         return Ok(paging::page(request, &listing.snapshot, Vec::<()>::new(), None));
     }
@@ -57,6 +60,12 @@ pub(super) async fn holders<P: Ports>(
         return Err(Problem::new(404, "not_found", format!("the snapshot has no {}", entitlement.resource())));
     }
     listing.rows(&kinds, Some(entitlement), |row, _| catalog::holder(row, entitlement).into_iter().collect()).await
+}
+
+/// Whether a snapshot has what somebody may hold. What nobody held when the account was looked through may be held since.
+async fn has<P: Ports>(ports: &P, snapshot: &Snapshot, entitlement: Entitlement) -> Result<bool, Problem> {
+    let resource = snapshot.get(ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
+    Ok(resource.is_some() || snapshot.is_held_since(entitlement))
 }
 
 /// Shows one person.
@@ -99,33 +108,50 @@ impl<'a, P: Ports> ListReader<'a, P> {
         holding: Option<Entitlement>,
         items_of: impl Fn(&Row, &Snapshot) -> Vec<T>,
     ) -> Result<Answer, Problem> {
-        let Self { ports, request, asked, snapshot } = self;
-        let (mut after, mut within) = asked.cursor.map(|cursor| (cursor.after, cursor.within)).unwrap_or_default();
         let mut items = Vec::new();
+        let next = self
+            .walk(kinds, holding, &mut |row, skip, room| {
+                let of_row = items_of(row, &self.snapshot);
+                let count = of_row.len();
+                items.extend(of_row.into_iter().skip(skip).take(room));
+                count
+            })
+            .await?;
+        Ok(paging::page(self.request, &self.snapshot, items, next.as_ref()))
+    }
+
+    /// Goes through the rows of a page: `take` takes of each what there is room for, past what was given already, and tells how many items it stands for.
+    /// Gives where the next page begins. It knows no item, so that it is compiled once.
+    async fn walk(
+        &self,
+        kinds: &[Kind],
+        holding: Option<Entitlement>,
+        take: &mut dyn FnMut(&Row, usize, usize) -> usize,
+    ) -> Result<Option<Cursor>, Problem> {
+        let (mut after, mut within) =
+            self.asked.cursor.clone().map(|cursor| (cursor.after, cursor.within)).unwrap_or_default();
+        let mut room = self.asked.limit;
         loop {
-            let scan = Scan { kinds: kinds.to_vec(), holding, after, limit: asked.limit - items.len() };
-            let page = snapshot.scan(ports, &scan).await.map_err(paging::unreadable)?;
+            let scan = Scan { kinds: kinds.to_vec(), holding, after, limit: room };
+            let page = self.snapshot.scan(self.ports, &scan).await.map_err(paging::unreadable)?;
             let mut before = scan.after;
             for row in &page.rows {
                 let key = row.key();
                 let skip = within.take().filter(|(within, _)| *within == key).map_or(0, |(_, given)| given);
-                let of_row = items_of(row, &snapshot);
-                let (count, room) = (of_row.len(), asked.limit - items.len());
-                items.extend(of_row.into_iter().skip(skip).take(room));
-                if count.saturating_sub(skip) > room {
-                    let next = Cursor::of(&snapshot, before, Some((key, skip + room)));
-                    return Ok(paging::page(request, &snapshot, items, Some(&next)));
+                let left = take(row, skip, room).saturating_sub(skip);
+                if left > room {
+                    return Ok(Some(Cursor::of(&self.snapshot, before, Some((key, skip + room)))));
                 }
+                room -= left;
                 before = Some(key);
             }
             after = page.next;
             if after.is_none() {
-                return Ok(paging::page(request, &snapshot, items, None));
+                return Ok(None);
             }
             // An empty page would make some clients stop; a scan that was cut short by its budget goes on here.
-            if !items.is_empty() {
-                let next = Cursor::of(&snapshot, after, None);
-                return Ok(paging::page(request, &snapshot, items, Some(&next)));
+            if room < self.asked.limit {
+                return Ok(Some(Cursor::of(&self.snapshot, after, None)));
             }
         }
     }

@@ -205,6 +205,10 @@ pub(super) fn page<T: Serialize>(
 
 /// An answer that is the same as long as the snapshot is.
 pub(super) fn tagged(request: &Incoming, snapshot: &Snapshot, body: &impl Serialize) -> Answer {
+    tagged_as(request, snapshot, &|| Answer::json(200, body))
+}
+
+fn tagged_as(request: &Incoming, snapshot: &Snapshot, answer: &dyn Fn() -> Answer) -> Answer {
     // Two generations may have the same rows, and an answer names its own: whoever kept the older one would go on with a cursor that is gone.
     let generation = &snapshot.manifest().generation;
     // A change that shows makes another answer of the same generation.
@@ -212,11 +216,8 @@ pub(super) fn tagged(request: &Incoming, snapshot: &Snapshot, body: &impl Serial
         (seq, true) => format!("\"{generation}-{seq}\""),
         (_, false) => format!("\"{generation}\""),
     };
-    let mut answer = if request.knows(&tag) {
-        Answer { status: 304, headers: vec![], body: Content::none() }
-    } else {
-        Answer::json(200, body)
-    };
+    let mut answer =
+        if request.knows(&tag) { Answer { status: 304, headers: vec![], body: Content::none() } } else { answer() };
     // To be kept, but asked for each time: the answer to a grant must not be hidden by a cache.
     answer.set("Cache-Control", "private, no-cache");
     answer.headers.push(("ETag", tag));

@@ -45,19 +45,18 @@ pub(super) struct Waiting {
 /// Creates the tables.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
     rows::init(sql)?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS signal ( \
             id INTEGER PRIMARY KEY AUTOINCREMENT, version INTEGER NOT NULL DEFAULT 1, kind TEXT NOT NULL, \
             run TEXT NOT NULL, bodies TEXT, sent INTEGER NOT NULL DEFAULT 0, state TEXT NOT NULL DEFAULT 'waiting', \
             queued_at INTEGER NOT NULL, settled_at INTEGER)",
         &[],
     )?;
-    sql.query("CREATE INDEX IF NOT EXISTS signal_waiting ON signal (id) WHERE state = 'waiting'", &[])?;
-    sql.query(
+    sql.run("CREATE INDEX IF NOT EXISTS signal_waiting ON signal (id) WHERE state = 'waiting'", &[])?;
+    sql.run(
         "CREATE TABLE IF NOT EXISTS signal_seen (only INTEGER PRIMARY KEY CHECK (only = 1), seen TEXT NOT NULL)",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// How far the runs were looked at.
@@ -79,7 +78,7 @@ pub(super) fn queue(sql: &dyn Sql, kinds: &[SignalKind], runs: &[RunRecord], now
     for run in new.iter().rev() {
         for kind in called_for(&mut seen, run, now).into_iter().filter(|kind| kinds.contains(kind)) {
             let body = serde_json::to_string(run)?;
-            sql.query(
+            sql.run(
                 "INSERT INTO signal (kind, run, queued_at) VALUES (?, ?, ?)",
                 &[kind.as_str().into(), body.into(), now.into()],
             )?;
@@ -87,10 +86,9 @@ pub(super) fn queue(sql: &dyn Sql, kinds: &[SignalKind], runs: &[RunRecord], now
     }
     seen.run = Some(latest.run.clone());
     let text = serde_json::to_string(&seen)?;
-    sql.query("INSERT OR REPLACE INTO signal_seen (only, seen) VALUES (1, ?)", &[text.into()])?;
+    sql.run("INSERT OR REPLACE INTO signal_seen (only, seen) VALUES (1, ?)", &[text.into()])?;
     // What was settled long ago is of no use to anybody.
-    sql.query("DELETE FROM signal WHERE settled_at < ?", &[now.plus_secs(-GIVE_UP_SECS).into()])?;
-    Ok(())
+    sql.run("DELETE FROM signal WHERE settled_at < ?", &[now.plus_secs(-GIVE_UP_SECS).into()])
 }
 
 /// Queues a signal whose texts are made already. `run` is what its parts' ids are made of.
@@ -101,11 +99,10 @@ pub(super) fn queue_made(
     bodies: &[String],
     now: Timestamp,
 ) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "INSERT INTO signal (kind, run, queued_at, bodies) VALUES (?, ?, ?, ?)",
         &[kind.as_str().into(), serde_json::to_string(run)?.into(), now.into(), serde_json::to_string(bodies)?.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// Queues that a cap of removals was reached, once for each that was noted; it has its text from the beginning.
@@ -113,12 +110,11 @@ pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now:
     let kind = SignalKind::RemovalCapReached;
     let key = format!("{}/{}", cap.operation, cap.at.millis());
     let body = compose::removal_cap_reached(account, &event_id(kind, &key, 0), cap);
-    sql.query(
+    sql.run(
         "INSERT INTO signal (kind, run, bodies, queued_at) SELECT ?1, ?2, ?3, ?4 \
          WHERE NOT EXISTS (SELECT 1 FROM signal WHERE kind = ?1 AND run = ?2)",
         &[kind.as_str().into(), key.into(), serde_json::to_string(&[body])?.into(), now.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// The number of the newest signal, whatever became of it.
@@ -232,24 +228,21 @@ pub(super) fn made(sql: &dyn Sql, id: i64, bodies: &[String], now: Timestamp) ->
         return settle(sql, id, "nothing", now);
     }
     let text = serde_json::to_string(bodies)?;
-    sql.query("UPDATE signal SET bodies = ? WHERE id = ? AND bodies IS NULL", &[text.into(), id.into()])?;
-    Ok(())
+    sql.run("UPDATE signal SET bodies = ? WHERE id = ? AND bodies IS NULL", &[text.into(), id.into()])
 }
 
 /// Notes that another part of a signal was taken.
 pub(super) fn part_sent(sql: &dyn Sql, id: i64, sent: usize) -> Result<(), SqlError> {
     let sent = i64::try_from(sent).unwrap_or(i64::MAX);
-    sql.query("UPDATE signal SET sent = MAX(sent, ?) WHERE id = ?", &[sent.into(), id.into()])?;
-    Ok(())
+    sql.run("UPDATE signal SET sent = MAX(sent, ?) WHERE id = ?", &[sent.into(), id.into()])
 }
 
 /// Settles a signal: `sent`, `refused` or `nothing` to tell.
 pub(super) fn settle(sql: &dyn Sql, id: i64, state: &str, now: Timestamp) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "UPDATE signal SET state = ?, settled_at = ?, bodies = NULL WHERE id = ? AND state = 'waiting'",
         &[state.into(), now.into(), id.into()],
-    )?;
-    Ok(())
+    )
 }
 
 /// The id of a signal's part: the same for every attempt, and in the form of a version 4 UUID (RFC 9562), which C1 asks for.

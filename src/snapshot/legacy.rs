@@ -9,19 +9,15 @@ use crate::base::ports::{KeyValue, KvError, Sql, SqlError, SqlValue};
 use crate::model::id::AccountId;
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("CREATE TABLE IF NOT EXISTS legacy_value (key TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
-    Ok(())
+    sql.run("CREATE TABLE IF NOT EXISTS legacy_value (key TEXT PRIMARY KEY) WITHOUT ROWID", &[])
 }
 
 /// Takes everything that was published until now for something at the root. A step of the database's: see `coordinator::schema`.
 pub(crate) fn leave_at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
     init(sql)?;
     for (table, of, prefix) in [("generation", "id", manifest_key("")), ("stored_chunk", "hash", chunk_key(""))] {
-        sql.query(
-            &format!("INSERT OR IGNORE INTO legacy_value (key) SELECT ? || {of} FROM {table}"),
-            &[prefix.into()],
-        )?;
-        sql.query(&format!("DELETE FROM {table}"), &[])?;
+        sql.run(&format!("INSERT OR IGNORE INTO legacy_value (key) SELECT ? || {of} FROM {table}"), &[prefix.into()])?;
+        sql.run(&format!("DELETE FROM {table}"), &[])?;
     }
     Ok(())
 }

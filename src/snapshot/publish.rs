@@ -81,8 +81,8 @@ pub const KEPT: &str = "SELECT id FROM generation";
 
 /// Creates the tables: which chunks are stored, which generations were published, what is left from before.
 pub fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
-    sql.query(
+    sql.run("CREATE TABLE IF NOT EXISTS stored_chunk (hash TEXT PRIMARY KEY) WITHOUT ROWID", &[])?;
+    sql.run(
         "CREATE TABLE IF NOT EXISTS generation ( \
             id TEXT PRIMARY KEY, published_at INTEGER NOT NULL, chunks TEXT NOT NULL) WITHOUT ROWID",
         &[],
@@ -256,19 +256,13 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         self.ports
             .put(&self.ports.space().key(&manifest_key(&manifest.generation)), serde_json::to_vec(&manifest)?)
             .await?;
-        let pointer = Pointer {
-            v: FORMAT,
-            generation: manifest.generation.clone(),
-            digest: manifest.digest.clone(),
-            published_at: now,
-        };
         // Before the flip: a generation that is known but was never current is swept like any other.
         let hashes: Vec<&str> = manifest.chunks.iter().map(|chunk| chunk.hash.as_str()).collect();
         self.ports.query(
             "INSERT OR REPLACE INTO generation (id, published_at, chunks) VALUES (?, ?, ?)",
             &[(&manifest.generation).into(), now.into(), serde_json::to_string(&hashes)?.into()],
         )?;
-        self.ports.put(&self.ports.space().key(CURRENT), serde_json::to_vec(&pointer)?).await?;
+        repoint(self.ports, &manifest).await?;
         Ok(Publication { manifest, changed: true, chunks_written: self.written, bytes_written: self.bytes })
     }
 }
@@ -284,7 +278,7 @@ pub(crate) fn last_published(sql: &dyn Sql) -> Result<Option<GenerationId>, SqlE
     Ok(id.as_deref().and_then(GenerationId::parse))
 }
 
-/// Makes `current` name a generation again that was published before: for a key-value store that has lost it.
+/// Makes `current` name a generation: a new one, or again one that was published before, for a key-value store that has lost it.
 pub(crate) async fn repoint<P: KeyValue>(kv: &P, manifest: &Manifest) -> Result<(), PublishError> {
     let pointer = Pointer {
         v: FORMAT,
@@ -298,9 +292,8 @@ pub(crate) async fn repoint<P: KeyValue>(kv: &P, manifest: &Manifest) -> Result<
 
 /// Forgets what is stored, so that the next publication writes everything: for a key-value store that has lost values.
 pub(crate) fn forget(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query("DELETE FROM stored_chunk", &[])?;
-    sql.query("DELETE FROM generation", &[])?;
-    Ok(())
+    sql.run("DELETE FROM stored_chunk", &[])?;
+    sql.run("DELETE FROM generation", &[])
 }
 
 /// Deletes generations that nobody may be reading any more, and the chunks that only they had. Returns how many values were

@@ -230,11 +230,16 @@ impl Snapshot {
         kinds: &[Kind],
         mut see: impl FnMut(Row),
     ) -> Result<(), SnapshotError> {
+        self.all(kv, kinds, &mut see).await
+    }
+
+    /// The same for whatever looks at the rows: it is compiled once.
+    async fn all<P: KeyValue>(&self, kv: &P, kinds: &[Kind], see: &mut dyn FnMut(Row)) -> Result<(), SnapshotError> {
         // A limit within a chunk would have that chunk read twice.
         let mut scan = Scan { kinds: kinds.to_vec(), holding: None, after: None, limit: usize::MAX };
         loop {
             let page = self.scan(kv, &scan).await?;
-            page.rows.into_iter().for_each(&mut see);
+            page.rows.into_iter().for_each(&mut *see);
             scan.after = page.next;
             if scan.after.is_none() {
                 return Ok(());

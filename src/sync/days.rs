@@ -38,14 +38,13 @@ pub struct Day {
 }
 
 pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS sync_day ( \
             day TEXT PRIMARY KEY, version INTEGER NOT NULL DEFAULT 1, published INTEGER NOT NULL DEFAULT 0, \
             unchanged INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0, \
             requests INTEGER NOT NULL DEFAULT 0, millis INTEGER NOT NULL DEFAULT 0, people INTEGER, grants INTEGER) WITHOUT ROWID",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Adds a run that ended to its day; `is_sweep` tells whether it looked at the whole account, and `counts` what the account has now.
@@ -58,7 +57,7 @@ pub(super) fn note(sql: &dyn Sql, run: &RunRecord, is_sweep: bool, counts: Optio
     };
     let many = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let people = counts.map(|counts| many(counts.people()));
-    sql.query(
+    sql.run(
         &format!(
             "INSERT INTO sync_day (day, {column}, requests, millis, people, grants) VALUES (?, ?, ?, ?, ?, ?) \
              ON CONFLICT (day) DO UPDATE SET {column} = {column} + excluded.{column}, requests = requests + excluded.requests, \
@@ -72,8 +71,7 @@ pub(super) fn note(sql: &dyn Sql, run: &RunRecord, is_sweep: bool, counts: Optio
             people.into(),
             counts.map(|counts| many(counts.grants)).into(),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 impl Day {

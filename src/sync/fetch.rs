@@ -9,7 +9,7 @@ use super::staging;
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::cloudflare::Settings;
 use crate::cloudflare::{
-    ApiError, Client, Failure, ListPage, MemberRecord, NamedObject, Odd, account_resource_group_name,
+    ApiError, Client, Failure, ListPage, MemberRecord, NamedObject, Odd, PageInfo, account_resource_group_name,
 };
 use crate::model::id::MemberId;
 
@@ -203,9 +203,12 @@ pub(super) fn given_up(list: List, off: &Off) -> (PageFacts, Vec<u8>) {
 
 /// The rows of a list that is short.
 fn rows<T: Serialize>(items: &[T]) -> Result<Rows, ApiError> {
-    serde_json::to_vec(items)
-        .map(Rows::New)
-        .map_err(|error| ApiError::Malformed { what: error.to_string(), failure: Failure::default() })
+    serde_json::to_vec(items).map(Rows::New).map_err(unwritten)
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
+fn unwritten(error: serde_json::Error) -> ApiError {
+    ApiError::Malformed { what: error.to_string(), failure: Failure::default() }
 }
 
 fn packed(members: &[MemberRecord], account: &str) -> Rows {
@@ -225,18 +228,24 @@ fn unclear(page: &ListPage<MemberRecord>) -> Vec<MemberId> {
 }
 
 fn facts<T, I: std::fmt::Display>(page: &ListPage<T>, id: impl Fn(&T) -> I) -> PageFacts {
-    let info = page.info.clone().unwrap_or_default();
-    let mut each: Vec<u64> = page.items.iter().map(|item| id_hash(&id(item).to_string())).collect();
-    let ids = ids_hash(each.iter().copied().chain(page.odd.iter().map(|odd| id_hash(&odd_id(odd)))));
-    each.extend(page.odd.iter().filter_map(|odd| odd.id.as_deref()).map(id_hash));
+    let each = page.items.iter().map(|item| id_hash(&id(item).to_string())).collect();
+    facts_of(each, &page.odd, page.info.as_ref())
+}
+
+/// The facts of a page of whatever type, by the hashes of its records' ids.
+fn facts_of(mut each: Vec<u64>, odd: &[Odd], info: Option<&PageInfo>) -> PageFacts {
+    let info = info.cloned().unwrap_or_default();
+    let count = u32::try_from(each.len() + odd.len()).unwrap_or(u32::MAX);
+    let ids = ids_hash(each.iter().copied().chain(odd.iter().map(|odd| id_hash(&odd_id(odd)))));
+    each.extend(odd.iter().filter_map(|odd| odd.id.as_deref()).map(id_hash));
     PageFacts {
-        count: u32::try_from(page.items.len() + page.odd.len()).unwrap_or(u32::MAX),
+        count,
         total_count: info.total_count,
         total_pages: info.total_pages,
         per_page: info.per_page.filter(|size| *size > 0),
         ids,
         each,
-        odd: page.odd.clone(),
+        odd: odd.to_vec(),
         ..PageFacts::default()
     }
 }

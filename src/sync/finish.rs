@@ -224,9 +224,7 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         // The list of roles is what it was when nothing was held for it.
         state::remove(kv, state::HELD)?;
-        let ending = remember(kv, cursor, None, Publication::unchanged(manifest)).await?;
-        end(kv, cursor.clone(), Ending { warnings, ..ending }).await?;
-        return Ok(Finish::Ended);
+        return close(kv, cursor, Publication::unchanged(manifest), warnings).await;
     }
     let (mut previous, is_lost) = match previous(kv, cursor.attempt).await? {
         Ok(known) => known,
@@ -367,6 +365,16 @@ async fn conclude<P: KeyValue + Clock + Sql>(
         Err(error) => return Ok(Finish::Trouble(format!("what was published cannot be read: {error}"))),
     };
     let published = Publication { chunks_written, bytes_written, ..Publication::unchanged(manifest) };
+    close(kv, cursor, published, warnings).await
+}
+
+/// Ends a run whose generation was published before.
+async fn close<P: KeyValue + Clock + Sql>(
+    kv: &MeteredPorts<'_, P>,
+    cursor: &Cursor,
+    published: Publication,
+    warnings: Vec<String>,
+) -> Result<Finish, SqlError> {
     let ending = remember(kv, cursor, None, published).await?;
     end(kv, cursor.clone(), Ending { warnings, ..ending }).await?;
     Ok(Finish::Ended)

@@ -7,6 +7,7 @@
 
 use super::history::{self, GenerationSummary};
 use super::metered::MeteredPorts;
+use super::previous::SEVERAL;
 use super::run::Cursor;
 use super::{room, state};
 use crate::account::overlay;
@@ -23,7 +24,7 @@ use crate::model::resource::{Member, Row};
 use crate::model::token::Token;
 use crate::snapshot::{self, Snapshot, SnapshotError, last_published};
 
-/// More members than these who are gone at once are looked at by a sweep, which may hold them back.
+/// More members than these who are gone at once, or hold nothing any more, are looked at by a sweep, which may hold them back or find them otherwise.
 pub const MOST_GONE: usize = 10;
 
 /// More changed rows than these are a sweep's.
@@ -75,7 +76,7 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
         return Ok(Outcome::NotNow);
     }
     // Noted first: what fails is not tried again at once.
-    let room = room::take(ports)?;
+    let room = room::take(ports, plan)?;
     let Some(newest) = history::generations(ports)?.into_iter().next() else { return Ok(Outcome::NotNow) };
     // What a run that was cut off published since is not remembered, and would be undone by what is built on the one before.
     if last_published(ports)?.is_some_and(|last| last != newest.generation) {
@@ -87,8 +88,14 @@ pub async fn publish<P: KeyValue + Sql + Clock>(
     let old = snapshot.manifest();
     let listed: BTreeSet<Entitlement> = old.listed().flatten().collect();
     let asked = more.len();
+    // That several user groups give nothing is looked at by a sweep, which may hold it back.
+    let is_bare = |row: &Option<Row>| matches!(row, Some(Row::Group(group)) if group.atoms.is_empty());
+    let are_several = more.values().filter(|row| is_bare(row)).count() >= SEVERAL;
     // A user group's own row has roles alone.
-    more.retain(|_, row| row.iter().flat_map(|row| old.grants_of(row)).all(|(it, _)| listed.contains(&it)));
+    more.retain(|_, row| {
+        !(are_several && is_bare(row))
+            && row.iter().flat_map(|row| old.grants_of(row)).all(|(it, _)| listed.contains(&it))
+    });
     let is_known = |it: Entitlement| {
         listed.contains(&it)
             || matches!(it, Entitlement::Group(id) if more.contains_key(&Principal::Group(id).to_string()))

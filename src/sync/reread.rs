@@ -55,7 +55,8 @@ pub async fn group<P: Http + Clock + Sql>(client: &Client<'_, P>, id: UserGroupI
         Err(ApiError::NotFound(_) | ApiError::Forbidden(_)) => return Ok(Reread::Sweep),
         Err(error) => return Err(error.into()),
     };
-    let Ok(policies) = group.policies.all() else { return Ok(Reread::Sweep) };
+    // One that is told without policies may hold nothing, or the answer left them out: the list is asked, too.
+    let (Ok(policies), false) = (group.policies.all(), group.is_silent) else { return Ok(Reread::Sweep) };
     let policies: Vec<Policy> = policies.iter().map(crate::cloudflare::PolicyRecord::policy).collect();
     let atoms = atoms(&policies).into_iter().collect();
     Ok(Reread::row(Row::Group(Group { id: group.id, name: group.name, atoms })))

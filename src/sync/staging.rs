@@ -329,13 +329,12 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
             PRIMARY KEY (run, list, page))",
         &[],
     )?;
-    sql.query(
+    sql.run(
         "CREATE TABLE IF NOT EXISTS staged_rest ( \
             run TEXT NOT NULL, list TEXT NOT NULL, page INTEGER NOT NULL, piece INTEGER NOT NULL, rows BLOB NOT NULL, \
             PRIMARY KEY (run, list, page, piece))",
         &[],
-    )?;
-    Ok(())
+    )
 }
 
 /// Stores a page; the same page again replaces it.
@@ -348,22 +347,21 @@ pub(super) fn store(
 ) -> Result<(), SqlError> {
     let facts = serde_json::to_string(facts)?;
     let place: [SqlValue; 3] = [run.as_str().into(), fetch.list.to_string().into(), i64::from(fetch.page).into()];
-    sql.query("DELETE FROM staged_rest WHERE run = ? AND list = ? AND page = ?", &place)?;
+    sql.run("DELETE FROM staged_rest WHERE run = ? AND list = ? AND page = ?", &place)?;
     let mut rows = rows;
     let rest = if rows.len() > PIECE { rows.split_off(PIECE) } else { Vec::new() };
     for (piece, rows) in (1_i64..).zip(rest.chunks(PIECE)) {
         let [run, list, page] = place.clone();
-        sql.query(
+        sql.run(
             "INSERT INTO staged_rest (run, list, page, piece, rows) VALUES (?, ?, ?, ?, ?)",
             &[run, list, page, piece.into(), SqlValue::Blob(rows.to_vec())],
         )?;
     }
     let [run, list, page] = place;
-    sql.query(
+    sql.run(
         "INSERT OR REPLACE INTO staged (run, list, page, facts, rows) VALUES (?, ?, ?, ?, ?)",
         &[run, list, page, facts.into(), SqlValue::Blob(rows)],
-    )?;
-    Ok(())
+    )
 }
 
 /// What the staged pages of a run say of themselves.
@@ -460,7 +458,7 @@ pub(super) fn keep_only(sql: &dyn Sql, run: &RunId) -> Result<(), SqlError> {
 /// Forgets the pages that a condition is true of, with the rest of those that one row could not take.
 fn delete(sql: &dyn Sql, condition: &str, values: &[SqlValue]) -> Result<(), SqlError> {
     for table in ["staged", "staged_rest"] {
-        sql.query(&format!("DELETE FROM {table} WHERE {condition}"), values)?;
+        sql.run(&format!("DELETE FROM {table} WHERE {condition}"), values)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Routes whose logic native tests hold, each once in the real runtime: the way from the edge to the Coordinator and back, with the runtime's
 //! own clock, storage and streams.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use sim::harness::workerd::CONNECTOR_TOKEN;
@@ -61,7 +61,17 @@ async fn what_native_tests_hold_is_answered_in_the_real_runtime_too() {
     let accept = json!({ "reason": "known, and looked at each quarter", "until": in_a_month() });
     let accepted = deployment.request("POST", &format!("/v1/findings/{id}/accept"), &[], Some(&accept)).await;
     assert_eq!((accepted.status, &accepted.json()["state"]), (200, &json!("accepted")), "{}", accepted.text());
-    let evidence = deployment.get("/v1/evidence").await;
+    // It is there once all of that is through.
+    let settled = async {
+        loop {
+            let evidence = deployment.get("/v1/evidence").await;
+            if evidence.status != 503 {
+                break evidence;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let evidence = tokio::time::timeout(PATIENCE, settled).await.unwrap();
     let opening: Value = serde_json::from_str(evidence.text().lines().next().unwrap_or_default()).unwrap();
     assert_eq!(
         (evidence.status, &opening["part"], &opening["generation"]),

@@ -405,12 +405,12 @@ export async function told({ page, base, heading }) {
       await settled();
       await revoke.click();
       await dialog.getByRole("status").filter({ hasText: "Revoked." }).waitFor();
-      // The Worker that is at another question is asked again, and whoever closes it meanwhile wants nothing any more.
+      // The Worker that is at another question, or has a bad moment, is asked again, and whoever closes it meanwhile wants nothing any more.
       const busy = { status: 503, body: { code: "not_now", detail: "another question is being answered" } };
-      for (const closes of [false, true]) {
+      for (const [passes, closes] of [[busy, false], [refuse(500, "a bad moment"), false], [busy, true]]) {
         await come("people/user%3Ajohn", john);
         await askToRevoke();
-        answers["GET /v1/what-if"] = busy;
+        answers["GET /v1/what-if"] = passes;
         await revoke.click();
         await dialog.getByText("Working…").waitFor();
         await settled();

@@ -20,7 +20,7 @@ const READ_TOKEN: &str = "connector-read-token-of-the-tests-0123456789";
 const PROTECTED: &str = "guarded@example.com";
 
 /// A first sync of five thousand members, some thirty clicks, and the look of the accessibility rules at every view.
-const PATIENCE: Duration = Duration::from_mins(15);
+const PATIENCE: Duration = Duration::from_mins(45);
 
 #[tokio::test]
 async fn the_page_shows_the_account_and_changes_it_for_who_is_signed_in() {

@@ -720,9 +720,9 @@ fn grant(project: &Project, nth: usize) -> Delivery {
 }
 
 /// What the program says that connects the Worker, or undoes that.
-async fn connect(project: &Project, undo: &str) -> String {
+async fn connect(project: &Project, what: &str) -> String {
     let mut command = Command::new("env");
-    command.args([format!("URL={}", project.edge_server.url()), format!("TOKEN={FULL}")]).args([undo, "node"]);
+    command.args([format!("URL={}", project.edge_server.url()), format!("TOKEN={FULL}")]).args([what, "node"]);
     project.said(command, "connect", &[], "").await.text
 }
 
@@ -758,7 +758,7 @@ async fn nor_where_one_leads_here_by_hand(project: &Project, entitlement: &Entit
     // Where only one side leads here, the other one is pointed here, and put back.
     for (deprovisioner, expected) in [(&by_hand, " 1 led here already, "), (&none, " 1 entitlements changed, ")] {
         c1.set_policies(&entitlement.id, &by_hand, deprovisioner);
-        let found = connect(project, "UNDO=").await;
+        let found = connect(project, &format!("APP={}", App::default().id)).await;
         assert!(found.contains(expected) && !found.contains("first set what leads there"), "{found}");
         let down = project.run("down", &["--yes"], &project.secrets()).await;
         let (_, why) = down.text.rsplit_once("\ndown: ").expect(&down.text);
@@ -896,7 +896,9 @@ async fn from_another_clone(project: &Project, pristine: &str) {
     for name in ["PROVISIONING", "AUTO_WIRE"] {
         project.hosting.set_variable(NAME, name, "on");
     }
-    let meant = project.run("up", &["--provisioning", "off", "--take", "file"], &project.secrets()).await;
+    let other = "another-read-token-of-the-person-0123456789";
+    let both = project.secrets().replace(READ, other);
+    let meant = project.run("up", &["--provisioning", "off", "--take", "file", "--new-tokens"], &both).await;
     assert_eq!(meant.status, Some(0), "{}", meant.text);
     let worker = project.worker();
     let value = |name: &str| worker.vars[name].as_str();
@@ -1558,6 +1560,7 @@ async fn wrangler_goes_nowhere_else_than_up_and_down_look() {
     let project = Project::new("up-elsewhere", Spec { members: 6, roles: 3, ..Spec::default() }).await;
     let (account, pristine, secrets) = (project.cloudflare.account_id(), project.configuration(), project.secrets());
     project.hosting.also_sees(ANOTHER, "Another");
+    Box::pin(what_governs_another_account_from_where_it_is_is_left_so(&project)).await;
     let namespace = project.hosting.add_namespace("kept");
     project.hosting.add_worker(NAME, of_namespace(&namespace));
     project.hosting.add_worker_abroad(ANOTHER, NAME, of_namespace("f00"));
@@ -1589,6 +1592,64 @@ async fn wrangler_goes_nowhere_else_than_up_and_down_look() {
     assert_eq!(down.status, Some(0), "{}", down.text);
     let is_there = |name| project.hosting.worker(name).is_some();
     assert_eq!((is_there(NAME), is_there("c1-eu")), (false, true), "{}", down.text);
+}
+
+/// A Worker may be in an account of the team's own, and govern another one: it is no reason for a second one there, and governs its own for nobody unasked.
+async fn what_governs_another_account_from_where_it_is_is_left_so(project: &Project) {
+    let (account, pristine, secrets) = (project.cloudflare.account_id(), project.configuration(), project.secrets());
+    let of = |account: &str| {
+        let named = pristine.replace("CLOUDFLARE_ACCOUNT_ID = \"\"", &format!("CLOUDFLARE_ACCOUNT_ID = \"{account}\""));
+        named.replace("\nPROVISIONING = \"off\"", "\nPROVISIONING = \"on\"")
+    };
+    let governing = |account: &str| {
+        let vars = [("CLOUDFLARE_ACCOUNT_ID", account), ("PROVISIONING", "on"), ("AUTO_WIRE", "off")];
+        let vars = vars.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        project.hosting.add_worker_abroad(ANOTHER, NAME, Deployed { vars, namespace: None, ..of_namespace("") });
+    };
+    governing(&account);
+    let id = format!("binding = \"STATE\"\nid = \"{}\"", "f".repeat(32));
+    let secret = [("CONNECTOR_TOKEN".to_owned(), FULL.to_owned())];
+    // Nor where somebody set a secret in the wrong one of the two, which has wrangler make a Worker there.
+    for draft in [None, Some(Deployed { secrets: secret.into(), ..Deployed::default() })] {
+        if let Some(draft) = draft {
+            project.hosting.add_worker(NAME, draft);
+        }
+        for text in [of(&account), of(&account).replace("binding = \"STATE\"", &id)] {
+            project.configure(&text);
+            let stopped = project.run("up", &["--tenant", "acme.conductor.one"], &secrets).await;
+            let told = format!("up: a Worker {NAME} is in the account Another ({ANOTHER}), and governs {account} from");
+            assert!(stopped.status == Some(1) && stopped.text.contains(&told), "{}", stopped.text);
+            let way = format!("(CLOUDFLARE_ACCOUNT_ID={ANOTHER} npm run deploy)");
+            assert!(stopped.text.contains(&way), "{}", stopped.text);
+            assert_eq!(commands_of_the_tree(&project.scratch, &stopped.text), ["deploy", "down"]);
+            assert!(!stopped.text.contains("take the line"), "{}", stopped.text);
+        }
+    }
+    project.hosting.remove_worker(NAME);
+    // Nor does it come to govern, and change, the account that it is in, be that one in the file by now.
+    let there = ["--tenant", "acme.conductor.one", "--account", ANOTHER];
+    for text in [of(ANOTHER), of(&account)] {
+        project.configure(&text);
+        let asked = project.run("up", &there, &secrets).await;
+        let told = [
+            "PROVISIONING: off, since on in wrangler.toml was meant for another account.",
+            "the Worker and wrangler.toml have other values for PROVISIONING: give --take worker",
+        ];
+        assert!(asked.status == Some(2) && told.iter().all(|it| asked.text.contains(it)), "{}", asked.text);
+    }
+    // The controls: whoever says that it is meant, and a Worker that governs the account that it is in, goes on to what is missing.
+    let meant = project.run("up", &[&there[..], &["--provisioning", "on"]].concat(), "").await;
+    governing(ANOTHER);
+    let here = project.run("up", &["--tenant", "acme.conductor.one", "--account", &account], "").await;
+    project.configure(&of(ANOTHER));
+    let own = project.run("up", &there, "").await;
+    for goes_on in [meant, here, own] {
+        let told = goes_on.text.contains("CLOUDFLARE_API_TOKEN is missing");
+        assert!(goes_on.status == Some(2) && told, "{}", goes_on.text);
+        assert!(!goes_on.text.contains("was meant for another"), "{}", goes_on.text);
+    }
+    project.configure(&pristine);
+    assert_eq!(project.hosting.changes(), Vec::<String>::new());
 }
 
 /// wrangler binds the KV namespace once more that a Worker has, and the one that the file names, be they there or not.
@@ -1744,7 +1805,7 @@ async fn what_an_earlier_deployment_left_and_what_is_another_workers_stands_in_n
     let moved = project.run("up", &["--url", "https://c2.example.com"], &project.secrets()).await;
     let told = "The Worker was known by https://c1.example.com, and is known by https://c2.example.com from now on.";
     let (before, _) = moved.text.split_once("Deploying c1-cloudflare").expect(&moved.text);
-    assert!(before.contains(told), "{}", moved.text);
+    assert!(moved.status == Some(0) && before.contains(told), "ConductorOne does not lead there: {}", moved.text);
     assert_eq!(has(), ["c2.example.com", "c1.example.com"].map(domain), "{}", moved.text);
     assert!(project.worker().on_workers_dev, "{}", moved.text);
     // The token that only reads is optional: who deleted it is given none unasked, neither here nor at a terminal.
@@ -1969,6 +2030,35 @@ async fn the_token_before_is_told_and_goes_where_new_ones_are_made(project: &Pro
         assert_eq!(status(token).await, 401);
     }
     assert_eq!(status(&secrets["CONNECTOR_TOKEN"]).await, 200);
+    Box::pin(what_leaked_is_not_set_again_by_what_brings_it_still(project)).await;
+}
+
+/// A pipeline has the token of before until somebody changes it there.
+async fn what_leaked_is_not_set_again_by_what_brings_it_still(project: &Project) {
+    let (worker, changes) = (project.worker(), project.hosting.changes());
+    let own = &worker.secrets["CONNECTOR_TOKEN"];
+    let read = format!("CONNECTOR_TOKEN={own}\nCONNECTOR_READ_TOKEN={READ}\n");
+    for (input, name, super_admins) in [
+        (project.secrets(), "CONNECTOR_TOKEN", "2"),
+        // Nor where the Worker does nothing, since a variable of it is a mistake.
+        (project.secrets(), "CONNECTOR_TOKEN", "0"),
+        (read, "CONNECTOR_READ_TOKEN", "2"),
+    ] {
+        project.hosting.set_variable(NAME, "MIN_SUPER_ADMINS", super_admins);
+        let stopped = project.run("up", &[], &input).await;
+        let told = format!("up: the Worker does not take the {name} on standard input, and has another one: give that");
+        assert!(stopped.status == Some(2) && stopped.text.contains(&told), "{}", stopped.text);
+        assert_eq!((&project.worker().secrets, project.hosting.changes()), (&worker.secrets, changes.clone()));
+    }
+    // The controls: it is the one that is set; or the Worker does not say that it is another one.
+    project.hosting.add_worker(NAME, worker.clone());
+    let same = project.run("up", &[], &format!("CONNECTOR_TOKEN={own}")).await;
+    assert_eq!(same.status, Some(0), "{}", same.text);
+    project.edge.unanswered.lock().unwrap().extend(["GET /v1/status"; 2]);
+    let unsure = project.run("up", &[], &project.secrets()).await;
+    assert_eq!(unsure.status, Some(0), "{}", unsure.text);
+    let secrets = project.worker().secrets;
+    assert_eq!([&secrets["CONNECTOR_TOKEN"], &secrets["CONNECTOR_READ_TOKEN"]], [FULL, READ], "{}", unsure.text);
 }
 
 /// A password store brings what leaked as well: it would be set once more, and nothing were rotated.
@@ -2054,6 +2144,37 @@ async fn after_a_rollback_what_is_deployed_runs_again() {
     assert_eq!(stopped.status, Some(1), "{}", stopped.text);
     assert!(stopped.text.contains("does not go by PROVISIONING = off, which was deployed"), "{}", stopped.text);
     assert!(!stopped.text.contains("Nothing is changed in the account so far"), "{}", stopped.text);
+}
+
+/// ConductorOne signs the address that it calls: where that is another one, all that it asks for fails, and nothing else would tell a pipeline.
+#[tokio::test]
+async fn another_address_is_no_success_until_it_is_connected_once_more() {
+    let project = Project::new("up-moved", Spec { members: 6, roles: 3, ..Spec::default() }).await;
+    let group = project.cloudflare.add_group("Engineers", Vec::new());
+    let entitlement = Entitlement::new(&format!("group:{group}:member"), "Engineers Member");
+    project.edge.c1.add_app(&App::default(), std::slice::from_ref(&entitlement));
+    let secrets = project.secrets();
+    let first = project.run("up", &["--tenant", "acme.conductor.one"], &secrets).await;
+    assert_eq!(first.status, Some(0), "{}", first.text);
+    connected(&project, &entitlement).await;
+
+    let (url, written) = ("https://c1.example.com", project.configuration());
+    *project.api.domains.lock().unwrap() = Some(Vec::new());
+    let route = "routes = [{ pattern = \"c1.example.com\", custom_domain = true }]\nworkers_dev = true\n";
+    project.configure(&format!("{route}{written}"));
+    let moved = project.run("up", &["--url", url], &secrets).await;
+    let (_, last) = moved.text.rsplit_once("\nup: ").expect(&moved.text);
+    let told = format!("ConductorOne's webhook leads to https://{HOST}, and what it sends is refused, since the");
+    let way = format!("connect once more (URL={url} npm run connect)\n");
+    assert!(moved.status == Some(1) && last.starts_with(&told) && last.ends_with(&way), "{}", moved.text);
+    assert_eq!(project.worker().vars["PUBLIC_URL"], url, "it is deployed all the same");
+
+    let reached = project.edge.running.lock().await.as_ref().unwrap().0.worker.url();
+    project.edge.c1.reach("c1.example.com", &reached);
+    let connects = connect(&project, "UNDO=").await;
+    assert!(connects.contains("Connected: "), "{connects}");
+    let again = project.run("up", &[], &secrets).await;
+    assert!(again.status == Some(0) && !again.text.contains("connect once more"), "{}", again.text);
 }
 
 /// What is set of ConductorOne's app may be of another account's.
@@ -2516,6 +2637,68 @@ async fn make_deploy_takes_what_make_up_takes_and_names_what_is_missing() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success() && said.contains(expected), "{said}");
     }
+}
+
+/// wrangler deploys without the Workers runtime, of which npm has no build for an older system; what runs the Worker here does not go without it.
+#[tokio::test]
+async fn where_the_workers_runtime_does_not_start_what_deploys_is_set_up_all_the_same() {
+    let scratch = Scratch::new("setup-runtime");
+    for folder in ["scripts", "bin", "tests/scim", ".tools/python/bin", "rust/lib/rustlib/wasm32-unknown-unknown/lib"] {
+        std::fs::create_dir_all(scratch.path(folder)).unwrap();
+    }
+    for file in ["scripts/setup.sh", "scripts/tools.sh", "package-lock.json", "tests/scim/requirements.txt"] {
+        std::fs::copy(Path::new(PROJECT).join(file), scratch.path(file)).unwrap();
+    }
+    // What the tests need is there, and so is the target that the Worker is compiled for.
+    let installed = scratch.path(".tools/python/.installed-requirements.txt");
+    std::fs::copy(scratch.path("tests/scim/requirements.txt"), installed).unwrap();
+    std::fs::write(scratch.path("rust/lib/rustlib/wasm32-unknown-unknown/lib/libcore-0.rlib"), "").unwrap();
+    let rustc = format!("[ \"$1\" = --print ] && echo '{}' || echo 'rustc 1.95.0'", scratch.path("rust").display());
+    let npm = "mkdir -p node_modules/.bin\nprintf '#!/bin/sh\\nexit %s\\n' \"$STARTS\" >node_modules/.bin/workerd\n\
+               chmod +x node_modules/.bin/workerd";
+    for (program, text) in [
+        ("bin/rustc", rustc.as_str()),
+        ("bin/node", "echo v22.0.0"),
+        ("bin/npm", npm),
+        ("bin/cargo", ""),
+        ("bin/cc", ""),
+        (".tools/python/bin/python", ""),
+    ] {
+        std::fs::write(scratch.path(program), format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(scratch.path(program), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", scratch.path("bin").display(), std::env::var("PATH").unwrap());
+    let setup = async |what: &[&str], starts: &str| {
+        let mut setup = Command::new("bash");
+        setup.arg("scripts/setup.sh").args(what).current_dir(scratch.path("")).env("PATH", &path);
+        let output = setup.env("CHROME", scratch.path("bin/cc")).env("STARTS", starts).output().await.unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (output.status.code(), text)
+    };
+    let (stamp, told) = (scratch.path("node_modules/.installed-package-lock.json"), "(npm's workerd) does not start");
+    let (status, text) = setup(&[], "1").await;
+    assert!(status == Some(0) && text.contains(told), "{text}");
+    assert!(text.contains("setup: everything is in place") && stamp.exists(), "{text}");
+    for what in ["tests", "runtime"] {
+        let (status, text) = setup(&[what], "1").await;
+        assert!(status == Some(1) && text.contains(told) && text.contains("glibc 2.35"), "{what}: {text}");
+    }
+    // The control: it starts.
+    std::fs::remove_file(&stamp).unwrap();
+    for what in [&["tests"][..], &["runtime"], &[]] {
+        let (status, text) = setup(what, "0").await;
+        assert!(status == Some(0) && !text.contains(told), "{what:?}: {text}");
+    }
+    // Whatever runs the Worker on this machine asks for it, and nothing else does.
+    let makefile = std::fs::read_to_string(Path::new(PROJECT).join("Makefile")).unwrap();
+    let asks = |target: &&str| {
+        let (_, rest) = makefile.split_once(&format!("\n{target}: ")).unwrap();
+        let recipe = rest.split("\n\n").next().unwrap();
+        ["setup.sh runtime\n", "setup.sh tests\n"].iter().any(|it| recipe.contains(it))
+    };
+    let targets = ["setup", "build", "test", "soak", "demo", "dev", "up", "down", "deploy", "bench", "screenshots"];
+    let asking: Vec<&str> = targets.into_iter().filter(asks).collect();
+    assert_eq!(asking, ["test", "soak", "demo", "dev", "bench", "screenshots"]);
 }
 
 /// The project's Makefile in a folder of its own, where nothing is set up.

@@ -9,6 +9,13 @@ fn disarm(piece: &str, first: bool) -> String {
     if harmful { format!("'{piece}") } else { piece.to_owned() }
 }
 
+/// A text. One that a spreadsheet would take for a formula gets an apostrophe in front. Somebody may open the file with
+/// semicolons or tabs as separators, which quotes do not survive: what follows one of those is a cell then, too.
+fn told(text: &str) -> String {
+    let pieces = text.split_inclusive(SEPARATORS).enumerate();
+    pieces.map(|(place, piece)| disarm(piece, place == 0)).collect()
+}
+
 /// A line that is being written.
 #[derive(Debug)]
 pub(crate) struct Line<'a> {
@@ -21,12 +28,9 @@ impl<'a> Line<'a> {
         Self { out, first: true }
     }
 
-    /// A text. One that a spreadsheet would take for a formula gets an apostrophe in front. Somebody may open the file with
-    /// semicolons or tabs as separators, which quotes do not survive: what follows one of those is a cell then, too.
+    /// A text, as it is [`told`].
     pub(crate) fn text(&mut self, text: &str) {
-        let pieces = text.split_inclusive(SEPARATORS).enumerate();
-        let disarmed: String = pieces.map(|(place, piece)| disarm(piece, place == 0)).collect();
-        self.cell(&disarmed);
+        self.cell(&told(text));
     }
 
     /// An e-mail address, by which C1 knows people: `+alice@example.com` must stay what it is. It does where it has nothing
@@ -39,10 +43,10 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Names as one cell, with commas between. A name's own comma would make two of it: it becomes a semicolon.
+    /// Names as one cell, with commas between, each as it is told by itself. A name's own comma would make two of it: it becomes a semicolon.
     pub(super) fn list(&mut self, names: Vec<String>) {
-        let names: Vec<String> = names.into_iter().map(|name| name.replace(',', ";")).collect();
-        self.text(&names.join(","));
+        let names: Vec<String> = names.into_iter().map(|name| told(&name.replace(',', ";"))).collect();
+        self.cell(&names.join(","));
     }
 
     pub(crate) fn end(self) {

@@ -160,6 +160,17 @@ fn a_user_lists_groups_and_roles_by_name_also_those_through_a_group() {
     assert_eq!(of("member7@example.com")["User Status"], "disabled");
 }
 
+/// C1 knows what `users.csv` lists by its name alone.
+#[test]
+fn each_name_of_a_list_is_told_as_it_is_alone() {
+    let rows = vec![group(50, "@a", &[]), group(51, "@infra", &[]), Row::member(member(5, &[], &[50, 51]))];
+    let grants = lines(rows.clone(), File::GrantsCsv);
+    let alone: BTreeSet<&str> = grants.iter().map(|line| line["Resource Name"].as_str()).collect();
+    assert_eq!(alone, ["'@a", "'@infra"].into());
+    let users = lines(rows, File::UsersCsv);
+    assert_eq!(users[0]["Groups"].split(',').collect::<BTreeSet<_>>(), alone);
+}
+
 #[test]
 fn no_cell_is_a_formula_and_no_plain_address_is_changed() {
     let names = [

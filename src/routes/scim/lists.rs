@@ -151,7 +151,7 @@ pub(super) async fn offered<P: Ports>(
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<Entitlement, String>, Problem> {
     let mut offered = BTreeMap::new();
-    each(call, snapshot, Kind::OFFERING, None, |row| offered.extend(row.offered())).await?;
+    each(call, snapshot, Kind::OFFERING, None, &mut |row| offered.extend(row.offered())).await?;
     Ok(offered)
 }
 
@@ -170,7 +170,7 @@ pub(super) async fn holders<P: Ports>(
     // One alone is looked for where the manifest says that somebody holds it.
     let only = wanted.first().copied().filter(|_| wanted.len() == 1);
     let mut count = 0;
-    each(call, snapshot, Kind::HOLDERS, only, |row| {
+    each(call, snapshot, Kind::HOLDERS, only, &mut |row| {
         for (held, _) in snapshot.manifest().grants_of(row) {
             if wanted.contains(&held) {
                 let Some(member) = resource::member(&call.base, row) else { continue };
@@ -196,12 +196,12 @@ async fn each<P: Ports>(
     snapshot: &Snapshot,
     kinds: &[Kind],
     holding: Option<Entitlement>,
-    mut see: impl FnMut(&Row),
+    see: &mut dyn FnMut(&Row),
 ) -> Result<(), Problem> {
     let mut scan = Scan { kinds: kinds.to_vec(), holding, after: None, limit: query::COUNTS.1 };
     loop {
         let page = snapshot.scan(call.ports, &scan).await.map_err(paging::unreadable)?;
-        page.rows.iter().for_each(&mut see);
+        page.rows.iter().for_each(&mut *see);
         scan.after = page.next;
         if scan.after.is_none() {
             return Ok(());

@@ -3,14 +3,15 @@
 use c1_cloudflare::account::inherited;
 use c1_cloudflare::model::ask::Action;
 use c1_cloudflare::model::operation::{Effect, Outcome, Refusal};
-use c1_cloudflare::provision::{LastRole, heard};
+use c1_cloudflare::provision::{LastRole, Provisioning, heard};
 use futures::future::join_all;
 use sim::cloudflare::{Cloudflare, Fault, Latency, Oddity, On, Route};
 use std::time::Duration;
 
 use super::guards::unsynced;
 use super::{
-    Bench, JANE, NEW, Target, assert_done, assert_not_now, assert_refused, atom, holds, member, person, roles, target,
+    Bench, JANE, NEW, Target, assert_done, assert_not_now, assert_refused, atom, group_target, holds, member, person,
+    roles, target,
 };
 
 fn without_groups(account: &Cloudflare) {
@@ -129,6 +130,82 @@ async fn what_a_group_gives_stays_the_groups_where_lists_and_the_answers_to_writ
     let outcome = bench.operate(Action::Revoke, target(&known[5]), member(&jane)).await;
     assert_refused(&outcome, Refusal::HeldThroughGroup, "Operators");
     assert_eq!(bench.atoms(&jane), own);
+}
+
+/// The group gives what it gave, and more, both under ids that no sync has seen.
+fn gives_more(account: &Cloudflare, group: &str) {
+    let known = roles(account);
+    account.set_group_policies(group, [5, 6].map(|place| holds(account, &known[place])).to_vec());
+}
+
+#[tokio::test]
+async fn what_a_group_gives_is_granted_all_the_same_where_no_sync_has_seen_that_it_is_the_groups() {
+    for (is_own, is_on) in [(false, true), (true, true), (false, false), (true, false)] {
+        let (mut bench, group, jane) = in_a_group().await;
+        let account = bench.account().clone();
+        let known = roles(&account);
+        gives_more(&account, &group);
+        if is_own {
+            account.add_policy(&jane, holds(&account, &known[5]));
+        }
+        if !is_on {
+            bench.world.config.provision.provisioning = Provisioning::Off;
+        }
+        let before = bench.atoms(&jane);
+        let outcome = bench.operate(Action::Grant, target(&known[5]), member(&jane)).await;
+        match (is_own, is_on) {
+            (true, _) => assert_done(&outcome, Effect::AlreadyGranted),
+            (false, true) => assert_done(&outcome, Effect::Granted),
+            (false, false) => assert_refused(&outcome, Refusal::ProvisioningOff, "would have granted"),
+        }
+        let granted = (is_own || is_on).then(|| atom(&account, &known[5]));
+        assert_eq!(bench.atoms(&jane), before.into_iter().chain(granted).collect(), "{is_own} {is_on}");
+    }
+}
+
+#[tokio::test]
+async fn whose_a_policy_is_that_was_granted_already_is_not_asked_where_records_do_not_show_the_groups() {
+    let prepare = |account: &Cloudflare| {
+        without_groups(account);
+        giving(account);
+        account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+    };
+    let bench = Bench::with(prepare, |_| {}).await;
+    let account = bench.account();
+    let known = roles(account);
+    let jane = account.membership_of(JANE).unwrap().id;
+    account.add_policy(&jane, holds(account, &known[5]));
+    account.reset_log();
+    assert_done(&bench.operate(Action::Grant, target(&known[5]), member(&jane)).await, Effect::AlreadyGranted);
+    assert_eq!(account.total_requests(), 1, "the read");
+}
+
+#[tokio::test]
+async fn readers_are_shown_none_of_what_a_group_gives_after_an_operation_on_it_or_on_the_account() {
+    for is_told in [true, false] {
+        let (bench, group, jane) = in_a_group().await;
+        let account = bench.account();
+        let known = roles(account);
+        let shown = async |id: &str| bench.laid_over(id).await.map(|row| row.unwrap().atoms.len());
+        gives_more(account, &group);
+        if !is_told {
+            account.fail_randomly(Route::ListUserGroups, 1.0, Fault::status(403, 10_000));
+        }
+        assert_done(&bench.operate(Action::Grant, Target::Account, member(&jane)).await, Effect::AlreadyGranted);
+        assert!(shown(&jane).await.is_none_or(|atoms| atoms == 1), "told: {is_told}");
+        assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&jane)).await, Effect::Revoked);
+        assert_eq!(shown(&jane).await, Some(1), "told: {is_told}");
+        // Nobody is asked whose what she was given by hand is: the next sync tells it.
+        account.add_policy(&jane, holds(account, &known[4]));
+        let lists = account.requests(Route::ListUserGroups);
+        assert_done(&bench.operate(Action::Grant, group_target(&group), member(&jane)).await, Effect::Granted);
+        assert_eq!(shown(&jane).await, Some(1), "told: {is_told}");
+        assert_eq!(account.requests(Route::ListUserGroups), lists, "told: {is_told}");
+        // Of whom nothing is known, what was read is shown.
+        let invited = account.invite(NEW, vec![holds(account, &known[0])]);
+        assert_done(&bench.operate(Action::Grant, Target::Account, member(&invited)).await, Effect::AlreadyGranted);
+        assert_eq!(shown(&invited).await, Some(1), "told: {is_told}");
+    }
 }
 
 fn gives_another(account: &Cloudflare, group: &str) {

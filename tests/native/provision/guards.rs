@@ -1137,6 +1137,48 @@ async fn whatever_write_may_still_come_its_person_is_no_super_administrator_left
     }
 }
 
+#[tokio::test]
+async fn who_is_super_administrator_of_their_own_as_well_may_leave_a_group_that_makes_them_one() {
+    let mut group = String::new();
+    let with_group = |account: &Cloudflare| {
+        leave_admins(account, 2);
+        group = account.add_group("Admins", vec![holds(account, &account.permission_group("super_admin").unwrap())]);
+        for one in admins(account) {
+            account.join_group(&group, &one.id);
+        }
+    };
+    let bench = Bench::with(with_group, |_| {}).await;
+    let one = admins(bench.account())[0].id.clone();
+    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&one)).await, Effect::Revoked);
+    // The control: then it is the last that makes them one.
+    let refused = bench.operate(Action::Revoke, super_administrator(&bench), member(&one)).await;
+    assert_refused(&refused, Refusal::MinSuperAdmins, "Only 1 ");
+}
+
+/// The record shows it, and no sync has seen that it is the group's.
+#[tokio::test]
+async fn what_a_group_gives_since_the_last_sync_makes_nobody_super_administrator_of_their_own() {
+    let mut group = String::new();
+    let with_group = |account: &Cloudflare| {
+        account.configure(|behaviour| behaviour.lists_inherited_policies = true);
+        leave_admins(account, 1);
+        group = account.add_group("Admins", vec![holds(account, &account.permission_group("super_admin").unwrap())]);
+        let jane = account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+        account.join_group(&group, &jane);
+    };
+    let bench = Bench::with(with_group, |_| {}).await;
+    let account = bench.account();
+    let admin = account.permission_group("super_admin").unwrap();
+    let jane = account.membership_of(JANE).unwrap().id;
+    account.set_group_policies(&group, vec![holds(account, &admin), holds(account, &roles(account)[1])]);
+    let refused = bench.operate(Action::Revoke, group_target(&group), member(&jane)).await;
+    assert_refused(&refused, Refusal::MinSuperAdmins, "Only 1 ");
+    assert!(account.membership(&jane).unwrap().groups.contains(&group));
+    // The control: another one is left.
+    account.add_member("newest@example.com", vec![holds(account, &admin)]);
+    assert_done(&bench.operate(Action::Revoke, group_target(&group), member(&jane)).await, Effect::Revoked);
+}
+
 /// Makes a member Super Administrator by a write that comes late, over the revoke of it.
 async fn make_super_administrator_late(bench: &Bench, jane: &str) {
     let account = bench.account();

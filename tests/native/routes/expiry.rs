@@ -187,6 +187,38 @@ async fn an_extension_ends_no_earlier_than_what_it_extends() {
     }
 }
 
+/// Of what was given by hand, as before this connector was set up, or whose end a call of REST took away, ConductorOne may have a later end.
+#[tokio::test(start_paused = true)]
+async fn an_extension_of_what_has_no_known_end_ends_only_what_it_gives() {
+    for (before, is_extension, ends) in [
+        ("by hand", true, false),
+        ("by REST", true, false),
+        // The controls: no extension, and what had ended and is given anew.
+        ("by hand", false, true),
+        ("ended", true, true),
+    ] {
+        let jane = Jane::start().await;
+        jane.deployment.set_var("ENFORCE_EXPIRY", "on");
+        let account = &jane.deployment.cloudflare;
+        if before == "by hand" {
+            account.add_policy(&jane.member, holds_role(account, &jane.lacks));
+        } else {
+            deliver(&jane, Task::grant(entitlement(&jane), person(&jane)).for_seconds(3_600), "grant").await;
+            if before == "by REST" {
+                assert_eq!(jane.call("PUT", &jane.lacks).await.json()["status"], "already_granted");
+            }
+            jane.deployment.wait(Duration::from_hours(3)).await;
+        }
+        assert_eq!(holds(&jane), before != "ended");
+        let longer = Task::grant(entitlement(&jane), person(&jane)).for_seconds(4 * 3_600);
+        let source = json!({ "isExtension": is_extension });
+        deliver(&jane, longer.set("/taskView/task/type/grant/source", source), "longer").await;
+        assert!(holds(&jane));
+        jane.deployment.wait(Duration::from_hours(12)).await;
+        assert_eq!((!holds(&jane), overdue(&jane).await), (ends, 0), "{before} {is_extension}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_older_grant_that_was_put_off_takes_no_later_ones_end() {
     let jane = Jane::start().await;

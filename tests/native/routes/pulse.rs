@@ -250,6 +250,71 @@ async fn a_user_group_and_a_token_are_read_again_by_themselves_and_the_sweep_fin
     assert_is_account(&deployment).await;
 }
 
+/// The list of user groups may tell what it gives: a sweep asks both.
+#[tokio::test(start_paused = true)]
+async fn a_user_group_whose_own_record_tells_no_policies_gives_what_the_list_says() {
+    let deployment = deployment(20, "paid").await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let group = cloudflare.add_group("New", vec![holds(cloudflare, &known[1])]);
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(3)).await;
+    let holder = format!(":group:{group}");
+    let gives = async || {
+        let grants = deployment.list("/v1/grants", 1000).await;
+        grants.iter().any(|grant| grant["id"].as_str().unwrap().ends_with(&holder))
+    };
+    assert!(gives().await);
+    cloudflare.reset_log();
+    cloudflare.make_odd(Route::GetUserGroup, &group, Oddity::Without("policies"));
+    cloudflare.set_group_policies(&group, vec![holds(cloudflare, &known[2])]);
+    for _ in 0..240 {
+        deployment.wait(Duration::from_secs(1)).await;
+        assert!(gives().await);
+    }
+    assert!(cloudflare.requests(Route::ListMembers) > 0, "a sweep has looked");
+    assert_is_account(&deployment).await;
+    // The control: what it gave is taken away, which its record tells.
+    cloudflare.make_even();
+    cloudflare.reset_log();
+    cloudflare.set_group_policies(&group, Vec::new());
+    until(&deployment, "a user group that gives nothing", async || !gives().await).await;
+    assert_eq!(cloudflare.requests(Route::ListMembers), 0, "it takes no sweep");
+    assert_is_account(&deployment).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_user_groups_that_give_nothing_any_more_at_once_are_held_back_as_a_sync_holds_them() {
+    for (count, is_held) in [(2, false), (3, true)] {
+        let spec = Spec { members: 20, roles: 12, groups: 0, ..Spec::default() };
+        let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "on").var("PLAN", "paid")).await;
+        let cloudflare = &deployment.cloudflare;
+        let role = roles(cloudflare)[1].clone();
+        let add = |n: usize| cloudflare.add_group(&format!("Group {n}"), vec![holds(cloudflare, &role)]);
+        let groups: Vec<String> = (0..5).map(add).collect();
+        deployment.sync().await;
+        deployment.wait(Duration::from_mins(3)).await;
+        let before = generation(&deployment).await;
+        cloudflare.reset_log();
+        groups.iter().take(count).for_each(|group| cloudflare.set_group_policies(group, Vec::new()));
+        for _ in 0..150 {
+            deployment.wait(Duration::from_secs(1)).await;
+            assert!(!is_held || generation(&deployment).await == before);
+        }
+        let run = deployment.json("/v1/status").await["runs"][0].clone();
+        assert_eq!(run["outcome"] == "held", is_held, "{run}");
+        if is_held {
+            let accept = serde_json::json!({ "accept_removals": true });
+            deployment.request("POST", "/v1/sync", &[], Some(&accept)).await;
+            deployment.wait(Duration::from_mins(2)).await;
+        } else {
+            assert_eq!(cloudflare.requests(Route::ListMembers), 0, "it takes no sweep");
+        }
+        assert_ne!(generation(&deployment).await, before);
+        assert_is_account(&deployment).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_is_not_gone_because_the_api_has_no_path_for_it_for_a_moment() {
     let deployment = deployment(20, "paid").await;
@@ -473,6 +538,8 @@ async fn what_waits_for_a_sweep_that_may_not_begin_yet_is_read_a_few_times_and_n
         cloudflare.log_entry(Some(deployment.now() - 180), 0, entry);
         deployment.wait(Duration::from_mins(1)).await;
         assert!(read() > at_first);
+        let is_late = |path: &str| path.ends_with(late.as_str());
+        assert!(cloudflare.exchanges().iter().any(|one| one.route == Some(Route::GetMember) && is_late(&one.path)));
         // It comes, and tells all of it.
         deployment.wait(Duration::from_secs(10 * took - 500)).await;
         assert!(cloudflare.requests(Route::ListMembers) > 0);
@@ -773,10 +840,10 @@ async fn a_sweep_that_was_held_back_or_failed_is_no_reason_to_rest_and_one_that_
 }
 
 /// An account of which C1's automation hears who was given something past C1: with Jane, by her membership, and what Joe holds and she does not.
-async fn listening() -> (Deployment, String, PolicySpec) {
+async fn listening(members: usize) -> (Deployment, String, PolicySpec) {
     const SECRET: &str = "hmac-secret-of-the-tests-0123456789";
     let url = format!("https://{}/api/v1/webhooks/incoming/listener", sim::conductorone::HOST);
-    let spec = Spec { members: 6, roles: 12, ..Spec::default() };
+    let spec = Spec { members, roles: 12, ..Spec::default() };
     let options = |options: Options| {
         let options = options.var("AUDIT_FEED", "on").var("PLAN", "paid").var("SIGNALS", "foreign_change");
         options.var("SIGNAL_URL", &url).var("SIGNAL_HMAC_SECRET", SECRET)
@@ -796,7 +863,7 @@ async fn listening() -> (Deployment, String, PolicySpec) {
 
 /// Somebody gives Jane a role on one domain, and what C1's automation hears of it after some minutes.
 async fn heard_by_c1(delay_secs: i64, fails: bool, minutes: u64) -> Option<Value> {
-    let (deployment, jane, policy) = listening().await;
+    let (deployment, jane, policy) = listening(6).await;
     deployment.cloudflare.set_log_delay(delay_secs);
     deployment.cloudflare.add_policy(&jane, policy);
     if fails {
@@ -829,7 +896,7 @@ async fn a_foreign_change_is_told_in_words_with_its_author_and_waits_for_the_log
 /// A small publication has what is known to have changed, and nothing of what the log tells later.
 #[tokio::test(start_paused = true)]
 async fn a_foreign_change_is_told_with_its_author_though_somebody_else_was_published_before_the_log_told_of_it() {
-    let (deployment, jane, policy) = listening().await;
+    let (deployment, jane, policy) = listening(6).await;
     let cloudflare = &deployment.cloudflare;
     let joe = cloudflare.membership_of("joe@example.com").unwrap().user_id.unwrap();
     let before = generation(&deployment).await;
@@ -846,6 +913,39 @@ async fn a_foreign_change_is_told_with_its_author_though_somebody_else_was_publi
     let grant = &told["grants"][0];
     assert_eq!((&grant["to"], told["grants"].as_array().unwrap().len()), (&"jane.doe@example.com".into(), 1));
     assert_eq!(grant["by"]["who"], "somebody.else@example.com", "{told}");
+}
+
+/// Nobody knows for how long that is held, and more changed at once than are read by themselves.
+#[tokio::test(start_paused = true)]
+async fn who_is_given_the_whole_account_beside_many_who_are_gone_is_told_while_a_sync_holds_those() {
+    for is_first in [true, false] {
+        let (deployment, jane, _) = listening(250).await;
+        let cloudflare = &deployment.cloudflare;
+        let user = cloudflare.membership(&jane).unwrap().user_id.unwrap();
+        let people = async || deployment.list("/v1/users", 1000).await.len();
+        let before = people().await;
+        let role = cloudflare.permission_group("super_admin").unwrap();
+        let give = || cloudflare.set_policies(&jane, vec![holds(cloudflare, &role)]);
+        if is_first {
+            give();
+        }
+        let others = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted" && one.id != jane);
+        for one in others.rev().take(30) {
+            cloudflare.remove_member(&one.id);
+        }
+        if !is_first {
+            give();
+        }
+        deployment.wait(Duration::from_mins(1)).await;
+        let held = entitlements(&deployment, &user).await.unwrap().to_string();
+        assert!(held.contains(&format!("role:{}:member", role.governed_as())), "first: {is_first}: {held}");
+        deployment.wait(Duration::from_mins(3)).await;
+        let events = deployment.c1.events();
+        assert!(events.iter().any(|event| event["grants"][0]["to"] == "jane.doe@example.com"), "{events:?}");
+        let runs = deployment.json("/v1/status").await["runs"].clone();
+        assert!(runs.as_array().unwrap().iter().any(|run| run["outcome"] == "held"), "{runs}");
+        assert_eq!(people().await, before, "the control: they are held still");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -228,6 +228,30 @@ async fn who_is_denied_super_administrator_is_none_of_those_who_are_left() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_super_administrator_of_their_own_as_well_is_foreseen_to_leave_a_group_that_makes_them_one() {
+    for is_own in [true, false] {
+        let jane = Jane::holding(2).await;
+        let cloudflare = &jane.deployment.cloudflare;
+        let (admin, whole) = (cloudflare.permission_group("super_admin").unwrap(), cloudflare.account_resource_group());
+        let may = |id: &str| PolicySpec::allow(id, &whole);
+        for one in cloudflare.memberships() {
+            let is_one = is_own && one.id == jane.member;
+            let admin = is_one.then(|| may(&admin.id));
+            cloudflare.set_policies(&one.id, admin.into_iter().chain([may(&jane.has.id)]).collect());
+        }
+        let group = cloudflare.add_group("Admins", vec![may(&admin.id)]);
+        cloudflare.join_group(&group, &jane.member);
+        jane.deployment.sync().await;
+        let told = ask(&jane, "revoke", &format!("group:{group}:member")).await;
+        let code = if is_own { Value::Null } else { json!("min_super_admins") };
+        assert_eq!(told["refused_by"]["code"], code, "{told}");
+        let path = format!("/v1/groups/{group}/members/{}", jane.user);
+        let done = jane.deployment.request("DELETE", &path, &[], None).await;
+        assert_eq!(done.status == 200, is_own, "{}", done.text());
+    }
+}
+
 /// It is worked out where grants and revokes have their turn.
 #[tokio::test(start_paused = true)]
 async fn one_question_is_answered_at_a_time_and_after_one_that_took_long_none_for_a_while() {

@@ -560,24 +560,36 @@ async fn what_a_newer_generation_has_of_a_member_is_not_guessed_from_an_older_ch
 
 #[tokio::test]
 async fn a_mass_disappearance_among_our_own_changes_is_left_to_a_sweep() {
-    for (gone, expected) in [(10, refresh::Outcome::Published), (11, refresh::Outcome::Sweep)] {
-        let world = World::new(Spec { members: 40, groups: 0, roles: 8, ..Spec::default() });
+    use refresh::Outcome::{Published, Sweep};
+    for (gone, is_bare, expected) in
+        [(10, false, Published), (11, false, Sweep), (10, true, Published), (11, true, Sweep)]
+    {
+        let what = format!("{gone}, and they hold nothing: {is_bare}");
+        let world = World::new(Spec { members: 60, groups: 0, roles: 8, ..Spec::default() });
         let account = &world.cloudflare;
         world.sync().await;
         let (before, first) = (account.truth(), manifest(&world).await.generation);
-        let accepted = account.memberships().into_iter().filter(|member| member.status == "accepted");
+        let holds = |id: &str| !account.member_atoms(id).is_empty();
+        let accepted = account.memberships().into_iter();
+        let accepted = accepted.filter(|member| member.status == "accepted" && holds(&member.id));
         for member in accepted.skip(5).take(gone) {
+            if is_bare {
+                account.set_policies(&member.id, vec![]);
+            }
             let record = read(&world, &member.id).await.unwrap();
-            account.remove_member(&member.id);
-            note(&world, &record, true, None).await;
+            if !is_bare {
+                account.remove_member(&member.id);
+            }
+            note(&world, &record, !is_bare, None).await;
         }
         world.advance(60);
-        assert_eq!(refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap(), expected, "{gone}");
-        if expected == refresh::Outcome::Sweep {
-            assert_eq!(manifest(&world).await.generation, first);
-        } else {
-            assert_same(&published(&world).await, &still_offering(account.truth(), &before), "ten");
+        assert_eq!(refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap(), expected, "{what}");
+        if expected == Sweep {
+            assert_eq!(manifest(&world).await.generation, first, "{what}");
+            // Which holds nothing of it back: it was noted.
+            world.sync().await;
         }
+        assert_same(&published(&world).await, &still_offering(account.truth(), &before), &what);
     }
 }
 

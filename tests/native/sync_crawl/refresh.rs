@@ -1,7 +1,7 @@
 //! Small publications between two sweeps that are cut off.
 
 use c1_cloudflare::account::newest;
-use c1_cloudflare::base::ports::Sql as _;
+use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::base::settings::Plan;
 use c1_cloudflare::base::tree::BTreeMap;
 use c1_cloudflare::snapshot::{GenerationId, Snapshot};
@@ -73,6 +73,53 @@ async fn a_small_publication_that_is_cut_off_anywhere_is_remembered_by_the_next_
         changes_more = !changes_more;
     }
     assert!(cut > 5 && most == 2, "there were only {cut} operations to cut off at, and {most} generations");
+}
+
+/// That sweep may be held for days. Whoever is left to it stays noted, and stands before everybody else.
+#[tokio::test]
+async fn more_than_a_small_publication_takes_is_the_next_ones_and_waits_for_no_sweep() {
+    use refresh::Outcome::{NotNow, Published, Sweep};
+    for (left, is_gone) in [(0, false), (90, true), (90, false)] {
+        let what = format!("{left} are left to a sweep, and they are gone: {is_gone}");
+        let world = World::new(Spec { members: 400, groups: 0, roles: 8, ..Spec::default() });
+        world.sync().await;
+        world.advance(900);
+        let account = &world.cloudflare;
+        let role = account.permission_group("admin_readonly").unwrap().id;
+        let policy = PolicySpec::allow(role.clone(), account.account_resource_group());
+        let mut members = account.memberships();
+        members.retain(|member| {
+            let atoms = account.member_atoms(&member.id);
+            member.status == "accepted" && !atoms.is_empty() && !atoms.iter().any(|atom| atom.1 == role)
+        });
+        let (first, others) = members.split_at(left);
+        for member in first {
+            if !is_gone {
+                account.set_policies(&member.id, vec![]);
+            }
+            let record = read(&world, &member.id).await.unwrap();
+            if is_gone {
+                account.remove_member(&member.id);
+            }
+            note(&world, &record, is_gone, None).await;
+        }
+        for member in &others[..120] {
+            account.add_policy(&member.id, policy.clone());
+            note(&world, &read(&world, &member.id).await.unwrap(), false, None).await;
+        }
+        let mut came = Vec::new();
+        for turn in 0..4 {
+            world.advance(60);
+            came.push(refresh::publish(&world, Plan::Paid, BTreeMap::new()).await.unwrap());
+            let due = refresh::next_due(&world, Plan::Paid).unwrap().map(|at| at.since(world.now()));
+            assert!(turn > 0 || due.is_some_and(|due| due <= 20_000), "{what}: the others come at once: {due:?}");
+        }
+        let expected = if left == 0 { [Published, Published, NotNow, NotNow] } else { [Sweep; 4] };
+        assert_eq!(came, expected, "{what}");
+        let (published, truth) = (published(&world).await, account.truth());
+        assert!(published.grants.is_superset(&truth.grants), "{what}");
+        assert_eq!(published.users.len() - truth.users.len(), if is_gone { left } else { 0 }, "{what}");
+    }
 }
 
 /// People in several chunks, and a member in the last of them.

@@ -1,9 +1,9 @@
 //! Connecting when all goes well.
 
 use serde_json::{Value, json};
-use sim::conductorone::{App, Entitlement, Person, Task};
+use sim::conductorone::{ApiFault, App, Entitlement, Person, Task};
 
-use crate::connected::{lines, prepared};
+use crate::connected::{Connected, lines, prepared};
 use crate::looks::{assert_is_problem, roles};
 
 #[tokio::test(start_paused = true)]
@@ -137,13 +137,23 @@ async fn an_app_with_ids_that_every_account_has_is_not_taken_for_this_ones() {
     let another = App { id: "2OtherOtherOtherOtherOtherO".into(), display_name: "Cloudflare (staging)".into() };
     let role = Entitlement { id: "2OtherRole".into(), ..connected.roles[0].clone() };
     connected.c1.add_app(&another, std::slice::from_ref(&role));
-    // Beside the app that has a group of this account's, another account's is no question.
+    // Nor is the app that has a group of this account's: whoever owns an app may give it one, and the other may be this account's.
+    let report = connected.run(json!({})).await;
+    let message = report["message"].as_str().unwrap();
+    assert_eq!(report["state"], "failed", "{report}");
+    assert!(message.contains(&another.id) && message.contains(&connected.app.id), "{message}");
+    assert_eq!((connected.writes(), connected.c1.webhooks().len()), (0, 0), "nothing is changed on a guess");
+    // The control: by who is in it, the other one is another account's, and no question.
+    let theirs = Person::member("joe@example.com", &format!("{:032x}", 7), &format!("{:032x}", 8));
+    connected.c1.add_account(&another, &theirs);
     assert_eq!(connected.run(json!({})).await["state"], "done");
     connected.assert_wired(&connected.webhook());
     assert_eq!(connected.c1.policies(&role.id).0, json!({ "connector": {} }));
     assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done");
 
     connected.c1.remove_entitlement(&connected.roles.last().unwrap().id);
+    let another = App { id: "2AnotherAnotherAnotherAnothe".into(), ..another };
+    connected.c1.add_app(&another, &[Entitlement { id: "2AnotherRole".into(), ..role }]);
     let writes = connected.writes();
     let report = connected.run(json!({})).await;
     let message = report["message"].as_str().unwrap();
@@ -160,9 +170,10 @@ async fn where_the_api_key_may_not_list_an_apps_accounts_no_other_one_is_taken_f
         (false, "group", "Several apps"),
         (false, "role", "may stand for this account"),
         (false, "nothing", "may stand for this account"),
-        // The controls: its accounts tell, and what is another account's beside it is no question.
+        // The controls: its accounts tell, and what is another account's by its own beside it is no question.
         (true, "group", "Several apps"),
-        (true, "role", ""),
+        (true, "role", "Several apps"),
+        (true, "another account", ""),
         (true, "nothing", ""),
     ] {
         let what = format!("{is_seen} {beside}");
@@ -177,6 +188,10 @@ async fn where_the_api_key_may_not_list_an_apps_accounts_no_other_one_is_taken_f
         let theirs = Entitlement { id: "2Theirs".into(), ..of.clone() };
         if beside != "nothing" {
             connected.c1.add_app(&other, std::slice::from_ref(&theirs));
+        }
+        if beside == "another account" {
+            let joe = Person::member("joe@example.com", &format!("{:032x}", 7), &format!("{:032x}", 8));
+            connected.c1.add_account(&other, &joe);
         }
         if !is_seen {
             connected.c1.forbid_api(&format!("GET /api/v1/apps/{}/app_users", connected.app.id));
@@ -194,6 +209,82 @@ async fn where_the_api_key_may_not_list_an_apps_accounts_no_other_one_is_taken_f
         let report = connected.run(json!({ "app_id": connected.app.id })).await;
         assert_eq!(report["state"], "done", "{what}: whoever says which one it is has it connected: {report}");
     }
+}
+
+/// An app of somebody in the account, to which they uploaded a file: with the id of a role, and an account with that of their own membership.
+fn forged(connected: &Connected) -> App {
+    let app = App { id: "2ForgedForgedForgedForgedFor".into(), display_name: "Cloudflare accounts".into() };
+    connected.c1.add_app(&app, &[Entitlement { id: "2ForgedRole".into(), ..connected.roles[0].clone() }]);
+    let jane = connected.cloudflare.memberships().remove(0);
+    let jane = Person::member(&jane.email, jane.user_id.as_deref().unwrap_or_default(), &jane.id);
+    connected.c1.add_account(&app, &jane);
+    app
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_with_a_members_id_is_not_taken_where_another_one_may_be_this_accounts() {
+    let connected = prepared(|options| options).await;
+    connected.c1.remove_entitlement(&connected.roles.last().unwrap().id);
+    let forged = forged(&connected);
+    for dry_run in [true, false] {
+        let report = connected.run(json!({ "dry_run": dry_run })).await;
+        let message = report["message"].as_str().unwrap();
+        assert_eq!(report["state"], "failed", "{report}");
+        assert!(message.contains("Several apps") && message.contains("Say which one it is"), "{message}");
+        assert!(message.contains(&forged.id) && message.contains(&connected.app.id), "{message}");
+    }
+    assert_eq!((connected.writes(), connected.c1.webhooks().len()), (0, 0), "nothing is changed on a guess");
+    // The control: the one that is named.
+    let report = connected.run(json!({ "app_id": connected.app.id })).await;
+    assert_eq!((&report["state"], &report["app"]["id"]), (&json!("done"), &json!(connected.app.id)), "{report}");
+}
+
+/// The entitlements of this account's app, which come by a CSV file, have no ids, so another one alone looks like it.
+#[tokio::test(start_paused = true)]
+async fn with_rest_provisioning_off_no_app_is_connected_that_was_looked_for() {
+    let connected = prepared(|options| options).await;
+    for role in &connected.roles {
+        connected.c1.remove_entitlement(&role.id);
+        connected.c1.add_entitlement(&connected.app, &role.clone().known_by_name_only());
+    }
+    let forged = forged(&connected);
+    let refused = async |body: Value| {
+        let answer = connected.post(&body).await;
+        let code = assert_is_problem(&answer, "REST");
+        assert_eq!((answer.status, code.as_str()), (403, "rest_provisioning_off"), "{body}");
+    };
+    let is_connected = async |body: Value| {
+        let report = connected.run(body).await;
+        assert_eq!((&report["state"], &report["app"]["id"]), (&json!("done"), &json!(connected.app.id)), "{report}");
+    };
+    connected.set_var("REST_PROVISIONING", "off");
+    for body in [json!({}), json!({ "app_id": forged.id }), json!({ "app_id": connected.app.id })] {
+        refused(body).await;
+    }
+    // Which one it would be is told, and changes nothing.
+    let report = connected.run(json!({ "dry_run": true })).await;
+    assert_eq!((&report["state"], &report["app"]["id"]), (&json!("done"), &json!(forged.id)), "{report}");
+    refused(json!({})).await;
+    assert_eq!((connected.writes(), connected.c1.webhooks().len()), (0, 0));
+
+    connected.set_var("C1_APP_ID", &connected.app.id);
+    refused(json!({ "app_id": forged.id })).await;
+    is_connected(json!({})).await;
+    is_connected(json!({ "app_id": connected.app.id })).await;
+    // So does what was connected before go on, and what is not to be seen any more has none looked for in its place.
+    connected.unset_var("C1_APP_ID");
+    is_connected(json!({})).await;
+    refused(json!({ "app_id": forged.id })).await;
+    let app = format!("GET /api/v1/apps/{}", connected.app.id);
+    connected.c1.fail_api(&app, ApiFault::Status(404), None);
+    let report = connected.run(json!({})).await;
+    assert!(report["message"].as_str().unwrap().contains("There is no app"), "{report}");
+    connected.c1.heal_api();
+    assert_eq!(connected.run(json!({ "undo": true })).await["state"], "done", "the control");
+    // The control: with it on, the one that is found is connected.
+    connected.set_var("REST_PROVISIONING", "on");
+    let report = connected.run(json!({})).await;
+    assert_eq!((&report["state"], &report["app"]["id"]), (&json!("done"), &json!(forged.id)), "{report}");
 }
 
 /// Role ids are the same in every account, so whoever names an app may name another account's.

@@ -77,7 +77,10 @@ async fn an_app_that_is_not_there_or_is_another_one_changes_nothing() {
         connected.c1.remove_entitlement(&role.id);
     }
     let report = connected.run(json!({})).await;
-    assert!(report["message"].as_str().unwrap().contains("No app in ConductorOne has entitlements"), "{report}");
+    assert!(
+        report["message"].as_str().unwrap().contains("No app in ConductorOne is seen to be this account's"),
+        "{report}"
+    );
     assert_eq!(connected.writes(), 0);
 }
 

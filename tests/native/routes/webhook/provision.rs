@@ -1,5 +1,7 @@
 //! Grants and revokes that C1 signed.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sim::cloudflare::Route;
 use sim::conductorone::{App, Entitlement, Person, Task};
@@ -244,6 +246,31 @@ async fn what_one_step_of_a_policy_leads_to_by_two_entitlements_is_two_operation
     assert_eq!(keys, ["2task/2step", format!("2task/2step/{}", access.id).as_str()], "{kept}");
     let shown = jane.deployment.json(&format!("/v1/operations/2task~2step~{}", access.id)).await;
     assert_eq!(shown["entitlement"], "account", "{shown}");
+}
+
+/// What the owner of another app has given by the account of this one is that account, and no way to something else.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_waits_is_void_by_another_apps_task_that_found_the_account_and_by_no_first_step_of_ours() {
+    let ours = App::default().id;
+    for (app, stays) in [("2other", true), (ours.as_str(), false)] {
+        let jane = Jane::start().await;
+        let cloudflare = &jane.deployment.cloudflare;
+        jane.deployment.set_var("ALLOWED_APPS", &format!("{ours},2other"));
+        jane.deployment.set_var("MAX_REMOVALS_PER_HOUR", "1");
+        let member = cloudflare.add_member("joe@example.com", vec![holds(cloudflare, &jane.has)]);
+        let joe = Person::member("joe@example.com", &cloudflare.membership(&member).unwrap().user_id.unwrap(), &member);
+        jane.deployment.sync().await;
+        for (person, status) in [(joe, 200), (jane.person(), 202)] {
+            let removal = jane.deployment.c1.task(&Task::revoke(Entitlement::access(), person));
+            let answer = jane.deployment.send_as(&removal, &status.to_string()).await;
+            assert_eq!(answer.status, status, "there is room for one: {}", answer.text());
+        }
+        let grant = Task::grant(Entitlement::access(), jane.person()).set("/taskView/task/type/grant/appId", app);
+        let grant = grant.set("/taskView/task/type/grant/appEntitlementId", "2something");
+        assert!(completed(&jane.deliver(&grant).await).contains("already"));
+        jane.deployment.wait(Duration::from_hours(2)).await;
+        assert_eq!(cloudflare.membership(&jane.member).is_some(), stays, "{app}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
