@@ -333,14 +333,13 @@ async function isAnothers(api, given, settings, account, name, before) {
   return isElsewhere || !isOwn;
 }
 
-/** What changes things in the account or in ConductorOne by itself is not taken over from another Worker's file, nor into another account. */
-function turnOff(given, settings, before, account, whose) {
+/** What changes things in the account or in ConductorOne by itself is not taken over from another Worker's file, nor into another account: `before` is what this Worker has for this one. */
+function turnOff(given, settings, before, whose) {
   const named = settings.variables();
-  const isGoverned = before?.get("CLOUDFLARE_ACCOUNT_ID")?.text === account;
   for (const name of ["PROVISIONING", "AUTO_WIRE"]) {
     if (name === "PROVISIONING" && given.provisioning !== undefined) continue;
-    // What this Worker has itself for this account is compared with the file.
-    if (!named.has(name) || named.get(name) === OFF || (isGoverned && before.get(name)?.text)) continue;
+    // What it has itself is compared with the file.
+    if (!named.has(name) || named.get(name) === OFF || before?.get(name)?.text) continue;
     say(`${name}: ${OFF}, since ${plain(named.get(name))} in wrangler.toml was meant for another ${whose}.`);
     settings.set(name, OFF);
   }
@@ -554,7 +553,7 @@ await run("up", async () => {
     throw new Stop(`the Worker ${name} in the account ${account} governs another account, ${plain(governed)}: give --account ${account}, to have it govern this one from now on, or another name in wrangler.toml; where it is to go on governing that one from here, upload it with its own wrangler.toml (${uploadsThere(account)})`);
   }
   const isOthers = await isAnothers(api, given, settings, account, name, before);
-  if (isOthers || isMoved) turnOff(given, settings, before, account, isMoved ? "account" : "Worker");
+  if (isOthers || isMoved) turnOff(given, settings, governed === account ? before : undefined, isMoved ? "account" : "Worker");
   if (!isFirst) {
     if (isMoved) {
       say(`Until now the Worker governed the account ${plain(governed)}. Whatever ConductorOne's app of that account asks for comes here still, and is carried out in ${account} where the id of a role is the same: put it back first (${command("connect", { UNDO: "1" })} with the account that was), or set C1_APP_ID to the app of this account before PROVISIONING is on.`);

@@ -22,7 +22,7 @@ use crate::sync::{self, RunOutcome, Trigger, refresh, room};
 /// While a sync is under way, it is looked this often whether that is over.
 const SYNCING_SECS: i64 = 15;
 
-/// More members than these at once are a sweep's, and more user groups, or groups and tokens that changed themselves. As many, those that were named last, are
+/// More members than these at once are a sweep's, and more user groups, or groups and tokens that changed themselves. As many, those that were named first and last, are
 /// read all the same: a sweep that is held tells of nobody. Each is up to three requests, and on the Free plan an invocation has 50, of which the log and the
 /// logins take up to eight.
 const fn most_at_once(plan: Plan) -> usize {

@@ -8,7 +8,7 @@ use super::outcomes::{refused, superseded};
 use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done, turn_of};
-use super::{apart, group, heard, journal, last_writes, late, open_invitations, policies, read, renewal};
+use super::{group, heard, journal, last_writes, late, open_invitations, policies, read, renewal};
 use crate::account::Stopped;
 use crate::account::find;
 use crate::account::person::Meant;
@@ -262,8 +262,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if member.status == MemberStatus::Pending && self.is_stale_invitation(&member)? {
             return self.renew(member).await;
         }
-        let own = apart::for_readers(self.ports, &member)?;
-        self.left(&own, false, None).await?;
+        self.left_as_read(&member, None).await?;
         let email = &member.email;
         if journal::has_written(self.ports, self.id)? && renewal::is_of(self.ports, self.id, member.id)? {
             // Invited by an earlier attempt that was cut off before it could say so, and not by somebody else since, nor long ago.
@@ -327,7 +326,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         {
             return Err(Stopped::refused(code, message));
         }
-        self.left(&apart::for_readers(self.ports, member)?, false, None).await?;
+        self.left_as_read(member, None).await?;
         let with = self.with_first_role();
         let message = format!(
             "{}; {} was invited to the account for it all the same{with}, so revoke the account where that is not wanted.",

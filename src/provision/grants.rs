@@ -65,8 +65,10 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 }
             }
             (EditOutcome::Made(member) | EditOutcome::AlreadySo(member), Action::Revoke) => {
-                let shown = planned.is_none().then(|| apart::for_readers(self.ports, &member)).transpose()?;
-                self.left(shown.as_ref().unwrap_or(&member), false, None).await?;
+                match planned {
+                    Some(_) => self.left(&member, false, None).await?,
+                    None => self.left_as_read(&member, None).await?,
+                }
                 // Where an earlier attempt of this operation wrote it, and was cut off before it could say so, that is what it did.
                 let said = if ours || planned.is_some() {
                     done(Effect::Revoked, format!("Revoked {name} from {email}."))

@@ -33,8 +33,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         } else if !put(&asking, group, name, member, wanted).await? {
             return Ok(self.not_now(format!("Cloudflare does not show the change of the group {name} yet"), 5));
         }
-        let own = apart::for_readers(self.ports, member)?;
-        self.left(&own, false, Some((group, wanted))).await?;
+        self.left_as_read(member, Some((group, wanted))).await?;
         // Also by an earlier attempt that was cut off before it could say so.
         let ours = journal::has_written(self.ports, self.id)?;
         Ok(match self.request.action {

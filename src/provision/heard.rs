@@ -7,7 +7,7 @@ use super::lock::Locks;
 use super::settings::Settings;
 use super::{apart, read};
 use crate::account::overlay::{self, Aftermath};
-use crate::account::{Stopped, inherited, newest};
+use crate::account::{Stopped, newest};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
 use crate::base::tree::BTreeSet;
 use crate::cloudflare::{self, ApiError, Client, GROUPS_PER_PAGE, MemberRecord, Purpose};
@@ -93,7 +93,7 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
             }
             told => drop(told?),
         }
-        record = record.without_inherited(&inherited::group_policies(ports)?);
+        record = apart::without_theirs(ports, record)?;
     }
     if let Ok(policies) = record.own_policies()
         && last_writes::stale_until(ports, id, &atoms(&policies), ports.now())?.is_some()

@@ -321,9 +321,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         for (group, name) in &held.groups {
             let passage = self.bring_back(&Planned::membership(&member, *group, true, WOULD)).await?;
             match self.join(&passage, *group, name, &member).await {
-                Ok(true) => {
-                    self.left(&apart::for_readers(self.ports, &member)?, false, Some((*group, true))).await?;
-                }
+                Ok(true) => self.left_as_read(&member, Some((*group, true))).await?,
                 Ok(false) => return Ok(self.not_now(format!("{email} is not in the group {name} yet"), 5)),
                 // What may pass is waited for.
                 Err(Stopped::Ended(Outcome::Refused { code: Refusal::Cloudflare, message }))
@@ -336,7 +334,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                 Err(error) => return Err(error),
             }
         }
-        self.left(&apart::for_readers(self.ports, &member)?, false, None).await?;
+        self.left_as_read(&member, None).await?;
         succeeded(self.ports, held.member, member.id, self.ports.now())?;
         forget(self.ports, self.id)?;
         let without = match missing.as_slice() {

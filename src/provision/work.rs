@@ -7,7 +7,7 @@ use super::journal::{self, EntryId};
 use super::lock::{Guard, Locks};
 use super::resolve::{Counterpart, What};
 use super::settings::{Guards, Settings};
-use super::{last_writes, open_invitations, open_writes};
+use super::{apart, last_writes, open_invitations, open_writes};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Aftermath};
 use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
@@ -89,6 +89,15 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
         };
         let left = Aftermath { member, gone, group, about, is_fresh };
         overlay::note(self.ports, self.snapshot.as_ref(), left, now).await
+    }
+
+    /// Notes the same of an operation that read the member, and did not change their policies.
+    pub(super) async fn left_as_read(
+        &self,
+        member: &MemberRecord,
+        group: Option<(UserGroupId, bool)>,
+    ) -> Result<(), SqlError> {
+        self.left(&apart::for_readers(self.ports, member)?, false, group).await
     }
 
     pub(super) fn note(&self, line: &str) -> Result<(), SqlError> {
