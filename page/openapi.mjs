@@ -34,7 +34,7 @@ const CODES = {
     "app_not_allowed", "no_default_role", "superseded", "gave_up", "finding_closed", "finding_changed", "sync_running", "push_not_configured",
     "connect_not_configured", "connect_running",
   ],
-  410: ["generation_gone", "before_the_ledger"],
+  410: ["generation_gone", "before_the_ledger", "not_decided"],
   413: ["body_too_large"],
   422: ["not_eligible", "cloudflare_refused"],
   429: ["removal_cap"],
@@ -65,7 +65,7 @@ const TITLES = {
   403: "The token or the session may not do this.",
   404: "There is no such thing.",
   409: "A rule or the state of things is against it.",
-  410: "The generation is no longer kept.",
+  410: "It is no longer kept, or never was, or is not decided here.",
   413: "The body is too long.",
   422: "Cloudflare refused.",
   429: "There were too many removals; Retry-After says when there is room.",
@@ -200,7 +200,7 @@ const schemas = {
     person: string, principal: string, entitlement: string, name: string, "group_id?": id, "group_name?": string,
     gained: maybe(object({ seen_at: time, happened_at: maybe(time), cause: string, by: maybe(ref("By")) })),
   }),
-  Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "duration_secs?": integer, "extends?": boolean, "right?": string }),
+  Origin: object({ by: string, task: maybe(string), task_number: maybe(string), app_id: maybe(string), requester: maybe(string), approvers: list(string), "duration_secs?": integer, "extends?": boolean, "right?": string, "after?": integer }),
   Outcome: {
     oneOf: [
       object({ outcome: word("done"), effect: ref("Effect"), message: string, "account?": ref("Account") }),

@@ -398,6 +398,7 @@ fn the_openapi_document_has_every_code_with_its_status_and_no_other() {
         "public_url_unknown",
         "keys_unavailable",
         "token_used",
+        "not_decided",
         "signing_failed",
         "signed_out",
         "access_refused",

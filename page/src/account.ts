@@ -50,6 +50,8 @@ export class Source<T> {
   constructor(
     private readonly paths: string[],
     private readonly filter = "",
+    /** What tells a row of one list and a row of another that are the same thing. */
+    private readonly sameness?: (row: T) => string,
   ) {}
 
   get value(): List<T> {
@@ -92,7 +94,19 @@ export class Source<T> {
   private renew(): void {
     if (!this.started || this.isUnderWay) return;
     const rests = this.pages > PAGES_A_MINUTE && Date.now() < this.begunAt + (this.pages / PAGES_A_MINUTE) * 60_000;
-    if (this.isChanged || (isOld(this.edition, this.isTold, this.begunAt) && !rests)) void this.read();
+    const old = isOld(this.edition, this.isTold, this.begunAt);
+    if (this.isChanged || (old && !rests)) void this.read();
+    // Other lists are of the newer state by now: joined with them, it is not all there before it is read again.
+    // A state that was newer for a moment, and is not any more, leaves nothing to be read again.
+    else if (this.list.complete && this.list.renewing !== old) this.tell({ ...this.list, renewing: old });
+  }
+
+  /** Of what is on two lists the later one counts: it came from one into the other between the two reads. */
+  private once(items: T[]): T[] {
+    const { sameness } = this;
+    if (sameness === undefined) return items;
+    const last = new Map(items.map((row) => [sameness(row), row]));
+    return items.filter((row) => last.get(sameness(row)) === row);
   }
 
   /** `again` is whether what was published meanwhile has it read once more. */
@@ -113,14 +127,23 @@ export class Source<T> {
     let items: T[] = [];
     let generation: string | undefined;
     let pages = 0;
+    const refusals: Refused[] = [];
+    /** A list that is refused keeps nobody from seeing the other one. */
+    const passOver = (error: unknown): null => {
+      if (!(error instanceof Refused) || error.passes) throw error;
+      refusals.push(error);
+      return null;
+    };
     try {
       for (const path of this.paths) {
         let cursor: string | undefined;
         do {
           const after = cursor === undefined ? "" : `&cursor=${encodeURIComponent(cursor)}`;
-          const { value: page, edition } = await askOf<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${this.filter === "" ? "" : `&${this.filter}`}${after}`);
+          const answer = await askOf<Page<T>>("GET", `/v1/${path}?limit=${LIMIT}${this.filter === "" ? "" : `&${this.filter}`}${after}`).catch(passOver);
           if (epoch !== this.epoch) return;
-          // Who came from one list into the other between the two reads would be in neither.
+          if (answer === null) break;
+          const { value: page, edition } = answer;
+          // Who came from one list into the other between the two reads would be in both, or in neither.
           if (again && generation !== undefined && generation !== page.generation) return await this.read(false);
           // Of several lists the first was read first.
           if (pages === 0 && edition !== undefined) [this.edition, this.isTold] = [edition, true];
@@ -131,8 +154,11 @@ export class Source<T> {
           if (!isWhole) this.tell({ ...NOTHING, items });
         } while (cursor !== undefined);
       }
+      if (refusals[0] !== undefined) throw refusals[0];
       [this.failures, this.pages, this.isUnderWay] = [0, pages, false];
-      this.tell({ ...NOTHING, items, complete: true, at: new Date(this.begunAt).toISOString() });
+      // What was told to be newer while it was read is not in it.
+      const renewing = this.isTold && isOld(this.edition, true, this.begunAt);
+      this.tell({ ...NOTHING, items: this.once(items), complete: true, at: new Date(this.begunAt).toISOString(), renewing });
     } catch (error) {
       if (epoch !== this.epoch) return;
       const refused = error instanceof Refused ? error : new Refused(0, "error", String(error));
@@ -151,7 +177,8 @@ export class Source<T> {
   }
 }
 
-export const people = new Source<Person>(["users", "invitations"]);
+/** Invitations are read first: who accepts meanwhile is on both lists then, and not on neither. It is one membership all the time. */
+export const people = new Source<Person>(["invitations", "users"], "", ({ member_id }) => member_id);
 export const roles = new Source<Role>(["roles", "scoped-roles"]);
 export const groups = new Source<Group>(["groups"]);
 export const tokens = new Source<Token>(["tokens"]);
@@ -194,8 +221,8 @@ export interface Read<T> {
   failures: number;
 }
 
-/** What is read of something, by its name, again with each turn; what passes is read again by itself. */
-export function useRead<T>(name: string | null, read: (name: string) => Promise<T>, turn: unknown = null): Read<T> {
+/** What is read of something, by its name, again with each turn; what passes is read again by itself. What takes long may stop once it is over. */
+export function useRead<T>(name: string | null, read: (name: string, isOver: () => boolean) => Promise<T>, turn: unknown = null): Read<T> {
   const [answer, setAnswer] = useState<Read<T> & { of: string | null }>({ of: null, value: null, error: null, failures: 0 });
   useEffect(() => {
     let again: ReturnType<typeof setTimeout> | undefined;
@@ -203,7 +230,7 @@ export function useRead<T>(name: string | null, read: (name: string) => Promise<
     let failures = 0;
     const attempt = async (name: string): Promise<void> => {
       try {
-        const value = await read(name);
+        const value = await read(name, () => over);
         if (!over) setAnswer({ of: name, value, error: null, failures: 0 });
       } catch (failed) {
         if (over) return;
@@ -230,6 +257,11 @@ export function useList<T>(source: Source<T>): List<T> {
     return source.subscribe(setList);
   }, [source]);
   return list;
+}
+
+/** Whether a list is all there, and of the newest state that is known: only then is anybody told what is not on it. */
+export function isCurrent({ complete, renewing }: List<unknown>): boolean {
+  return complete && !renewing;
 }
 
 /** What is made of several lists: complete once all of them are, as wrong as the first that is, and as old as the oldest of those that are complete. */

@@ -12,9 +12,9 @@ export class Refused extends Error {
     super(detail);
   }
 
-  /** Whether it may be over in a moment: nothing came, or the Worker says to come again. */
+  /** Whether it may be over in a moment: nothing came, too much was asked, or the Worker says to come again. What is only read is read again then. */
   get passes(): boolean {
-    return this.status === 0 || this.status >= 500;
+    return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
@@ -25,6 +25,14 @@ let onSignedOut: () => void = () => undefined;
 /** Tells whom to call when the session has ended. */
 export function whenSignedOut(then: () => void): void {
   onSignedOut = then;
+}
+
+/** Counts the sessions that this page had, as far as it knows: what is answered to an earlier one says nothing of this one. */
+let sessions = 0;
+
+/** Whatever was asked before is of another session than what is asked from now on. */
+export function anotherSession(): void {
+  sessions += 1;
 }
 
 let onEdition: (edition: string) => void = () => undefined;
@@ -48,9 +56,19 @@ const READ_MILLIS = 30_000;
 /** A change waits for Cloudflare, and for those before it. */
 const CHANGE_MILLIS = 90_000;
 
+function isRead(method: string): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
 /** Nobody waits for ever: what hangs would otherwise be the last that a view shows. */
 function patience(method: string): number {
-  return method === "GET" || method === "HEAD" ? READ_MILLIS : CHANGE_MILLIS;
+  return isRead(method) ? READ_MILLIS : CHANGE_MILLIS;
+}
+
+/** What is said of a change of which nobody knows what became. */
+function perhapsDone(path: string): string {
+  const tells = /\/(?:members|accounts|invitations)(?:\/|$)/.test(path) ? "Operations tells what became of it." : "look before you ask for it again.";
+  return `It may have been done all the same: ${tells}`;
 }
 
 /** Why nothing came, or not all of it. What was to be changed may be changed by then: the page does not try that again. */
@@ -59,10 +77,8 @@ function silence(error: unknown, method: string, path: string): Refused {
     error instanceof DOMException && error.name === "TimeoutError"
       ? ["timeout", `The Worker has not answered within ${patience(method) / 1000} seconds.`]
       : ["offline", "The Worker cannot be reached. Check the connection."];
-  if (method === "GET" || method === "HEAD") return new Refused(0, code, `${what} The page tries again by itself.`);
-  if (path === "/session") return new Refused(0, code, what);
-  const tells = /\/(?:members|accounts|invitations)(?:\/|$)/.test(path) ? "Operations tells what became of it." : "look before you ask for it again.";
-  return new Refused(0, code, `${what} It may have been done all the same: ${tells}`);
+  if (isRead(method)) return new Refused(0, code, `${what} The page tries again by itself.`);
+  return new Refused(0, code, path === "/session" ? what : `${what} ${perhapsDone(path)}`);
 }
 
 /** The answer to a request; `limit` is what it and its body may take. */
@@ -99,13 +115,23 @@ async function whole(method: string, path: string, body?: unknown, bearer?: stri
   }
 }
 
-function refusal(response: Response, text: string): Refused {
+/** The codes of a failure after which a change may go on all the same: no answer of the Coordinator, or none of the Worker, but of whatever stands before it. */
+const OPEN_ENDED = ["coordinator_unreachable", "coordinator_failed", "error"];
+
+function refusal(response: Response, text: string, method: string, path: string): Refused {
+  const { status } = response;
+  // Over HTTP/2 a status has no text.
+  const bare = `The Worker answered ${`${status} ${response.statusText}`.trim()}.`;
+  const refused = (code: string, detail: string, entry: string | null = null): Refused => {
+    const isOpen = status >= 500 && OPEN_ENDED.includes(code) && !isRead(method) && path !== "/session";
+    return new Refused(status, code, isOpen ? `${detail.replace(/\.?$/, ".")} ${perhapsDone(path)}` : detail, entry);
+  };
   try {
     const problem = JSON.parse(text) as { code?: string; detail?: string };
     const entry = /^<(\/[a-z/]+)>; rel="authenticate"$/.exec(response.headers.get("Link") ?? "")?.[1] ?? null;
-    return new Refused(response.status, problem.code ?? "error", problem.detail ?? response.statusText, entry);
+    return refused(problem.code ?? "error", problem.detail || bare, entry);
   } catch {
-    return new Refused(response.status, "error", `The Worker answered ${response.status} ${response.statusText}.`);
+    return refused("error", bare);
   }
 }
 
@@ -116,10 +142,14 @@ function editionOf(response: Response): string | undefined {
 
 /** What a route answers, and of which state of the account that is; an answer that is no success is thrown. */
 export async function askOf<T>(method: string, path: string, body?: unknown): Promise<{ value: T; edition: string | undefined }> {
+  const of = sessions;
   const { response, text } = await whole(method, path, body);
   // Whoever asks for the session itself is told.
-  if (response.status === 401 && path !== "/session") onSignedOut();
-  if (!response.ok) throw refusal(response, text);
+  if (response.status === 401 && path !== "/session") {
+    if (of === sessions) onSignedOut();
+    else if (isRead(method)) throw new Refused(0, "another_session", "This was asked for in a session that is over. The page tries again by itself.");
+  }
+  if (!response.ok) throw refusal(response, text, method, path);
   const edition = editionOf(response);
   // A later page of a list is of the state that its first page was of.
   if (edition !== undefined && !path.includes("cursor=")) onEdition(edition);
@@ -137,6 +167,30 @@ export interface Session {
   ends_at: string;
   /** Whose it is, where Cloudflare Access said so. */
   who?: string | null;
+}
+
+let onAnother: (session: Session, why: Refused) => void = () => undefined;
+
+/** Tells whom to call with the session that there is in place of the one that is shown. */
+export function whenAnother(then: (session: Session, why: Refused) => void): void {
+  onAnother = then;
+}
+
+/**
+ * Refuses where the session is not that of whoever is shown any more: a browser has one, and another tab may have opened another one since. What is sent
+ * would be done by whoever has that. A session by a token has no name that could be another one, and costs no request.
+ */
+export async function stillTheirs(shown: Session): Promise<void> {
+  if (shown.who == null) return;
+  const now = await ask<Session>("GET", "/session").catch((failed: unknown) => {
+    if (failed instanceof Refused && failed.status === 401) onSignedOut();
+    // This is not tried again by itself.
+    throw failed instanceof Refused && failed.status === 0 ? new Refused(0, failed.code, "Whose session this is could not be asked, and nothing was sent.") : failed;
+  });
+  if (now.who === shown.who && now.right === shown.right) return;
+  const why = new Refused(409, "error", "Somebody else is signed in by now: look at who it is, above.");
+  onAnother(now, why);
+  throw why;
 }
 
 /** One of the doctor's checks. */
@@ -159,14 +213,14 @@ export async function examine(bearer?: string): Promise<Examination> {
     const body = JSON.parse(text) as Partial<Examination>;
     if (body.checks !== undefined) return { ok: body.ok ?? false, checks: body.checks };
   }
-  throw refusal(response, text);
+  throw refusal(response, text, "GET", "/v1/doctor");
 }
 
 /** Saves a file that a route answers with. */
 export async function download(path: string): Promise<void> {
   // A file takes as long as it has bytes.
   const response = await send("GET", path, null);
-  if (!response.ok) throw refusal(response, visible(await response.text()));
+  if (!response.ok) throw refusal(response, visible(await response.text()), "GET", path);
   const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());

@@ -1,7 +1,7 @@
 // Who gained and lost what: with each sync, between two syncs or two days, and of one person.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { linkOf, partsOf, useAsked, useRead, useTitles } from "./account.js";
+import { linkOf, partsOf, useAsked, useNewest, useRead, useTitles } from "./account.js";
 import { ask } from "./api.js";
 import { Earlier, useMore } from "./operations.js";
 import { Empty, Name, Problem, Time, local, number } from "./parts.js";
@@ -42,8 +42,8 @@ function Gained({ change }: { change: Gain }): JSX.Element {
 }
 
 /** What one person gained and lost. */
-export function History({ principal }: { principal: string }): JSX.Element {
-  const { items, more, error, busy } = useMore<Gain>(`/v1/history?limit=50&person=${encodeURIComponent(principal)}`);
+export function History({ principal, turn }: { principal: string; turn: string }): JSX.Element {
+  const { items, more, error, busy } = useMore<Gain>(`/v1/history?limit=50&person=${encodeURIComponent(principal)}`, turn);
   return (
     <>
       <Problem error={error} />
@@ -93,14 +93,14 @@ function difference(newestFirst: Gain[]): { changes: Gain[]; passing: number } {
   return { changes, passing: all.length - changes.length };
 }
 
-async function between(from: string, to: string): Promise<Between> {
+async function between(from: string, to: string, isOver: () => boolean): Promise<Between> {
   const found: Gain[] = [];
   let cursor = "";
   for (;;) {
     const page = await ask<Told>("GET", `/v1/history?limit=1000&from=${from}&to=${to}${cursor}`);
     found.push(...page.items);
     const isWhole = page.next_cursor === undefined;
-    if (isWhole || found.length >= MOST) return { ...difference(found), begins: page.begins_at, gaps: page.gaps.filter((at) => at >= from && at < to), isWhole };
+    if (isWhole || found.length >= MOST || isOver()) return { ...difference(found), begins: page.begins_at, gaps: page.gaps.filter((at) => at >= from && at < to), isWhole };
     cursor = `&cursor=${encodeURIComponent(page.next_cursor ?? "")}`;
   }
 }
@@ -114,14 +114,17 @@ function times(day: string): [string, string] {
 
 function BetweenDays({ from, to }: { from: string; to: string }): JSX.Element {
   const [[begin], [, end]] = [times(from), times(to)];
-  const { value: found, error } = useRead<Between>(`${begin} ${end}`, () => between(begin, end));
-  if (error !== null) return <Problem error={error} />;
-  if (found === null) return <p role="status">Looking…</p>;
+  const newest = useNewest();
+  // What is over stays as it is, however often the account is another one: who did it may be told a day later.
+  const isPast = end <= new Date(Date.now() - 25 * 3_600_000).toISOString();
+  const { value: found, error } = useRead<Between>(`${begin} ${end}`, (_, isOver) => between(begin, end, isOver), isPast ? null : newest);
+  if (found === null) return error === null ? <p role="status">Looking…</p> : <Problem error={error} />;
   const people = new Map<string, Gain[]>();
   for (const change of found.changes) people.set(change.principal, [...(people.get(change.principal) ?? []), change]);
   const sorted = [...people].toSorted(([, [one]], [, [other]]) => (one?.person ?? "").localeCompare(other?.person ?? ""));
   return (
     <>
+      <Problem error={error} />
       <p role="status">
         {number(people.size)} {people.size === 1 ? "has" : "have"} other access at the end than at the beginning
         {found.passing === 0 ? "" : `; ${number(found.passing)} grants came and went, or went and came back`}.
@@ -212,7 +215,7 @@ function BetweenSyncs({ from, to }: { from: string; to: string }): JSX.Element {
 
 /** The syncs that there are to choose from, the newest first: those that the status remembers, and those whose changes were read. */
 function useSyncs(changes: Change[]): [string, string][] {
-  const { value } = useAsked<Status>("/v1/status");
+  const { value } = useAsked<Status>("/v1/status", useNewest());
   const of = new Map(value?.generations.map(({ generation, published_at }) => [generation, published_at]));
   for (const { generation, published_at } of changes) of.set(generation, published_at);
   return [...of].toSorted(([one], [other]) => (one < other ? 1 : -1));
@@ -233,7 +236,7 @@ function Sync({ title, syncs, value, onChoose }: { title: string; syncs: [string
 export function Changes(): JSX.Element {
   const [days, setDays] = useState<[string, string]>(["", ""]);
   const [pair, setPair] = useState<[string, string]>(["", ""]);
-  const list = useMore<Change>("/v1/changes?limit=200");
+  const list = useMore<Change>("/v1/changes?limit=200", useNewest());
   const syncs = useSyncs(list.items);
   const day = /^\d{4}-\d\d-\d\d$/;
   const [from, to] = days;

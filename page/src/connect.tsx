@@ -1,7 +1,7 @@
 // Pointing ConductorOne's entitlements at this Worker, as `make connect` does: for who deployed it by a button and has no clone.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ask, Refused, retryMillis, type Session } from "./api.js";
+import { ask, Refused, retryMillis, stillTheirs, type Session } from "./api.js";
 import { Problem, Time, number } from "./parts.js";
 import type { Status } from "./types.js";
 
@@ -35,7 +35,7 @@ interface Told {
 }
 
 /** The run that is shown, followed to its end; what passes is asked for again. It is begun with options, or is the latest one. */
-function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (options: object | null) => Promise<number | null> } {
+function useRun(session: Session): { told: Told | null; error: unknown; busy: boolean; follow: (options: object | null) => Promise<number | null> } {
   const [told, setTold] = useState<Told | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
@@ -47,6 +47,7 @@ function useRun(): { told: Told | null; error: unknown; busy: boolean; follow: (
     setError(null);
     setTold(null);
     try {
+      if (options !== null) await stillTheirs(session);
       let report = await (options === null ? ask<Report>("GET", "/v1/connect") : ask<Report>("POST", "/v1/connect", options));
       const lines = [...report.lines];
       setTold({ report, lines: [...lines] });
@@ -88,7 +89,7 @@ export function Connect({ session, status, onDone }: { session: Session; status:
   // What was looked at, by which run and when: nothing else can be done than what was told before.
   const [seen, setSeen] = useState<{ asked: string; run: number; at: number } | null>(null);
   const [undoing, setUndoing] = useState(false);
-  const { told, error, busy, follow } = useRun();
+  const { told, error, busy, follow } = useRun(session);
   if (session.right !== "full") return null;
   const { connection } = status;
   const options = { ...(app.trim() === "" ? {} : { app_id: app.trim() }), overwrite };

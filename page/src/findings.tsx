@@ -1,7 +1,7 @@
 // What is wrong with the account, with what to do about it; what is meant to be so is accepted, with a reason and an end.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { open, Source, useAsked, useList, useNewest, viewOf } from "./account.js";
+import { isCurrent, open, Source, useAsked, useList, useNewest, viewOf } from "./account.js";
 import { ask, type Session } from "./api.js";
 import { seen, sweeps } from "./now.js";
 import { Caution, Confirm, Empty, Name, Problem, Time, number } from "./parts.js";
@@ -14,7 +14,6 @@ const FIRST = 20;
 
 export function Findings({ session }: { session: Session }): JSX.Element {
   const [state, setState] = useState("open");
-  const [turn, setTurn] = useState(0);
   return (
     <>
       <h1>Findings</h1>
@@ -28,16 +27,24 @@ export function Findings({ session }: { session: Session }): JSX.Element {
           </select>
         </label>
       </div>
-      <Found key={`${state}/${turn}`} state={state} session={session} onChanged={() => setTurn(turn + 1)} />
+      <Found key={state} state={state} session={session} />
     </>
   );
 }
 
-function Found({ state, session, onChanged }: { state: string; session: Session; onChanged: () => void }): JSX.Element {
+function Found({ state, session }: { state: string; session: Session }): JSX.Element {
   const [source] = useState(() => new Source<Finding>(["findings"], `state=${state}`));
   useEffect(() => () => source.stop(), [source]);
   const list = useList(source);
   const [accepting, setAccepting] = useState<Finding | null>(null);
+  const [lost, setLost] = useState<unknown>(null);
+  const accept = (finding: Finding): void => {
+    setLost(null);
+    setAccepting(finding);
+  };
+  const again = (): void => {
+    for (const each of [open, source]) void each.refresh();
+  };
   const rules = new Map<string, Finding[]>();
   for (const severity of SEVERITIES) {
     for (const finding of list.items) {
@@ -47,12 +54,13 @@ function Found({ state, session, onChanged }: { state: string; session: Session;
   return (
     <>
       <Problem error={list.error} />
-      {state === "open" ? <Looked isNothing={list.items.length === 0 && list.complete} /> : null}
-      {list.items.length === 0 && list.complete && state !== "open" ? <Empty>{state === "accepted" ? "Nothing is accepted. What is meant to be so is accepted where it is open, with a reason." : "Nothing is closed yet. A finding closes by itself once it is not so any more."}</Empty> : null}
+      <Problem error={lost} />
+      {state === "open" ? <Looked isNothing={list.items.length === 0 && isCurrent(list)} /> : null}
+      {list.items.length === 0 && isCurrent(list) && state !== "open" ? <Empty>{state === "accepted" ? "Nothing is accepted. What is meant to be so is accepted where it is open, with a reason." : "Nothing is closed yet. A finding closes by itself once it is not so any more."}</Empty> : null}
       {[...rules].map(([rule, findings]) => (
-        <Rule key={rule} findings={findings} onAccept={session.right === "full" && state === "open" ? setAccepting : null} />
+        <Rule key={rule} findings={findings} onAccept={session.right === "full" && state === "open" ? accept : null} />
       ))}
-      {accepting === null ? null : <Accept finding={accepting} onClose={onChanged} />}
+      {accepting === null ? null : <Accept finding={accepting} session={session} onLost={setLost} onSent={again} onClose={() => setAccepting(null)} />}
     </>
   );
 }
@@ -127,18 +135,17 @@ function Rule({ findings, onAccept }: { findings: Finding[]; onAccept: ((finding
   );
 }
 
-function Accept({ finding, onClose }: { finding: Finding; onClose: () => void }): JSX.Element {
+function Accept({ finding, session, onLost, onSent, onClose }: { finding: Finding; session: Session; onLost: (error: unknown) => void; onSent: () => void; onClose: () => void }): JSX.Element {
   const [reason, setReason] = useState("");
   const [until, setUntil] = useState(() => new Date(Date.now() + 90 * 86_400_000).toISOString().slice(0, 10));
   const accept = async (): Promise<string> => {
     // What is accepted is what is shown. What is shown as a sign the Worker has otherwise.
     const evidence = finding.evidence.includes("\ufffd") ? undefined : finding.evidence;
-    await ask("POST", `/v1/findings/${encodeURIComponent(finding.id)}/accept`, { reason, until, evidence });
-    await open.refresh();
+    await ask("POST", `/v1/findings/${encodeURIComponent(finding.id)}/accept`, { reason, until, evidence }).finally(onSent);
     return "Accepted. It is open again at the end.";
   };
   return (
-    <Confirm title="Accept a finding" act="Accept" onAct={accept} onClose={onClose}>
+    <Confirm title="Accept a finding" act="Accept" onAct={accept} session={session} onLost={onLost} onClose={onClose}>
       <p>
         {finding.title}: <Name of={finding.name} />: <bdi>{finding.evidence}</bdi>
       </p>

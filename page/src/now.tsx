@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { useAsked } from "./account.js";
-import { ask, download, examine, type Examination, type Session } from "./api.js";
+import { ask, download, examine, stillTheirs, type Examination, type Session } from "./api.js";
 import { Connect } from "./connect.js";
 import { noticeGeneration } from "./newest.js";
 import { Ago, Caution, Empty, Problem, Time, number, usePolled } from "./parts.js";
@@ -39,18 +39,22 @@ function nextRun(status: Status): string | null {
 export function Now({ session }: { session: Session }): JSX.Element {
   const { value: status, error, again } = usePolled(() => ask<Status>("GET", "/v1/status"), (latest) => latest?.running != null);
   const [failed, setFailed] = useState<unknown>(null);
+  const [isAsked, setAsked] = useState(false);
   const current = status?.generations[0];
   useEffect(() => {
     if (current !== undefined) noticeGeneration(current.generation);
   }, [current?.generation]);
   if (status === null) return error === null ? <p role="status">Asking…</p> : <Problem error={error} />;
   const sync = async (): Promise<void> => {
+    setAsked(true);
     try {
+      await stillTheirs(session);
       await ask("POST", "/v1/sync");
       setFailed(null);
     } catch (refused) {
       setFailed(refused);
     }
+    setAsked(false);
     again();
   };
   const save = (path: string) => (): void => void download(path).then(() => setFailed(null), setFailed);
@@ -74,7 +78,8 @@ export function Now({ session }: { session: Session }): JSX.Element {
           {current === undefined ? (
             <p>The first sync reads every member, role, group and token. It starts with the cron trigger, or now:</p>
           ) : (
-            <p>The data was last found to be so <Ago at={seen(status, current.published_at)} />.</p>
+            // How long ago that is hangs on the clock of whoever looks, which may be wrong.
+            <p>The data was last found to be so <Time at={seen(status, current.published_at)} />, <Ago at={seen(status, current.published_at)} />.</p>
           )}
           {next === null ? null : (
             <p>
@@ -94,7 +99,7 @@ export function Now({ session }: { session: Session }): JSX.Element {
             </p>
           )}
           {session.right === "full" ? (
-            <button type="button" class="primary" disabled={status.running !== null} onClick={() => void sync()}>
+            <button type="button" class="primary" disabled={isAsked || status.running !== null} onClick={() => void sync()}>
               Sync now
             </button>
           ) : null}

@@ -13,16 +13,23 @@ interface Pages<T> {
   cursor: string | null;
   error: unknown;
   busy: boolean;
+  /** Whether it was read at all. */
+  isRead: boolean;
 }
 
-/** A list that is read a page at a time, when somebody wants more. */
-export function useMore<T>(path: string): { items: T[]; more: (() => void) | null; error: unknown; busy: boolean } {
-  const nothing: Pages<T> = { of: path, items: [], cursor: null, error: null, busy: true };
+/** A list that is read a page at a time, when somebody wants more, and as far as that again with each turn: what is shown stays until then. */
+export function useMore<T>(path: string, turn: unknown = null): { items: T[]; more: (() => void) | null; error: unknown; busy: boolean } {
+  const nothing: Pages<T> = { of: path, items: [], cursor: null, error: null, busy: true, isRead: false };
   const [read, setRead] = useState(nothing);
   /** Reads on from there, of the path that is looked at now. */
-  const on = useRef<(after: string | null) => void>(() => undefined);
+  const on = useRef<(after: string) => void>(() => undefined);
+  /** How many pages somebody wants, how many of them they have, and of which path. */
+  const wanted = useRef({ of: path, pages: 1, had: 1 });
   useEffect(() => {
+    if (wanted.current.of !== path) wanted.current = { of: path, pages: 1, had: 1 };
     let over = false;
+    /** Whether all of it is being read again, or will be: it reads what is wanted by then as well. */
+    let isWhole = true;
     let failures = 0;
     let again: ReturnType<typeof setTimeout> | undefined;
     const tell = (what: (before: Pages<T>) => Partial<Pages<T>>): void => {
@@ -33,27 +40,47 @@ export function useMore<T>(path: string): { items: T[]; more: (() => void) | nul
       });
     };
     const attempt = async (after: string | null): Promise<void> => {
-      tell(() => ({ busy: true }));
+      // What stands there can be used while it is read again.
+      tell(({ isRead, busy }) => ({ busy: busy || after !== null || !isRead }));
       try {
-        const joined = after === null ? path : `${path}${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(after)}`;
-        const page = await ask<{ items: T[]; next_cursor?: string }>("GET", joined);
+        const fresh: T[] = [];
+        let cursor = after;
+        for (let n = 0; n < (after === null ? wanted.current.pages : 1) && (n === 0 || cursor !== null) && !over; n += 1) {
+          const joined: string = cursor === null ? path : `${path}${path.includes("?") ? "&" : "?"}cursor=${encodeURIComponent(cursor)}`;
+          const page = await ask<{ items: T[]; next_cursor?: string }>("GET", joined);
+          fresh.push(...page.items);
+          cursor = page.next_cursor ?? null;
+        }
+        if (over) return;
         failures = 0;
-        tell(({ items }) => ({ items: after === null ? page.items : [...items, ...page.items], cursor: page.next_cursor ?? null, error: null, busy: false }));
+        isWhole = false;
+        wanted.current.had = wanted.current.pages;
+        tell(({ items }) => ({ items: after === null ? fresh : [...items, ...fresh], cursor, error: null, busy: false, isRead: true }));
       } catch (error) {
+        if (over) return;
         // What is asked for again by itself is not asked for by anybody else meanwhile: it would be there twice.
         const passes = error instanceof Refused && error.passes;
-        tell(() => ({ error, busy: passes }));
+        tell(({ isRead, busy }) => ({ error, busy: passes && (busy || after !== null || !isRead) }));
         failures += 1;
-        if (passes && !over) again = setTimeout(() => void attempt(after), retryMillis(failures));
+        if (passes) again = setTimeout(() => void attempt(after), retryMillis(failures));
+        else {
+          isWhole = false;
+          // What could not be had is not read the next time either.
+          wanted.current.pages = wanted.current.had;
+        }
       }
     };
-    on.current = (after) => void attempt(after);
-    on.current(null);
+    on.current = (after) => {
+      wanted.current.pages += 1;
+      if (isWhole) tell(() => ({ busy: true }));
+      else void attempt(after);
+    };
+    void attempt(null);
     return () => {
       over = true;
       clearTimeout(again);
     };
-  }, [path]);
+  }, [path, turn]);
   // What was read of another is not shown, not even for the moment until this one is read.
   const { items, cursor, error, busy } = read.of === path ? read : nothing;
   return { items, more: cursor === null ? null : () => on.current(cursor), error, busy };
@@ -115,8 +142,8 @@ function Entry({ operation, open = false }: { operation: Operation; open?: boole
   );
 }
 
-export function Operations({ filter }: { filter: string }): JSX.Element {
-  const { items, more, error, busy } = useMore<Operation>(`/v1/operations?limit=50${filter === "" ? "" : `&${filter}`}`);
+export function Operations({ filter, turn }: { filter: string; turn?: string }): JSX.Element {
+  const { items, more, error, busy } = useMore<Operation>(`/v1/operations?limit=50${filter === "" ? "" : `&${filter}`}`, turn);
   return (
     <>
       <Problem error={error} />

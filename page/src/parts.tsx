@@ -1,8 +1,8 @@
 // What several views are made of.
 import { options, type ComponentChildren, type JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { List } from "./account.js";
-import { Refused } from "./api.js";
+import { isCurrent, type List } from "./account.js";
+import { Refused, stillTheirs, type Session } from "./api.js";
 
 const LOCAL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
@@ -335,7 +335,7 @@ export function Table<T>(props: {
           ))}
         </Space>
         {printing && rows.length > ON_PAPER ? <p>The first {number(ON_PAPER)} of {number(rows.length)}.</p> : null}
-        {rows.length === 0 && list.complete ? <Empty>{list.items.length === 0 ? props.empty : "Nothing matches; take the search or the filter away."}</Empty> : null}
+        {rows.length === 0 && isCurrent(list) ? <Empty>{list.items.length === 0 ? props.empty : "Nothing matches; take the search or the filter away."}</Empty> : null}
       </div>
     </section>
   );
@@ -390,20 +390,45 @@ export function usePolled<T>(read: () => Promise<T>, soon: (value: T | null) => 
   return { value, error, again: () => setTurn((n) => n + 1) };
 }
 
-/** A question before something is changed. */
-export function Confirm(props: { title: string; children: ComponentChildren; act: string; danger?: boolean; /** Whether what it would change is told. */ ready?: boolean; onAct: () => Promise<string>; onClose: () => void }): JSX.Element {
+/** A question before something is changed. It can be cancelled until it is sent, and then be closed: what is sent goes on. */
+export function Confirm(props: {
+  title: string;
+  children: ComponentChildren;
+  act: string;
+  danger?: boolean;
+  /** Whether what it would change is told. */
+  ready?: boolean;
+  /** What is looked at once more before a change of access is sent. */
+  check?: () => Promise<void>;
+  /** Sends it. */
+  onAct: () => Promise<string>;
+  /** Whose page it is: nothing is sent by anybody else's session. */
+  session: Session;
+  /** Told what went wrong with what was sent, where it was closed before. */
+  onLost: (error: unknown) => void;
+  onClose: () => void;
+}): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
-  const [state, setState] = useState<"asked" | "busy" | "done">("asked");
+  const [state, setState] = useState<"asked" | "checking" | "sent" | "done">("asked");
   const [said, setSaid] = useState("");
   const [error, setError] = useState<unknown>(null);
   useEffect(() => dialog.current?.showModal(), []);
   const act = async (): Promise<void> => {
-    setState("busy");
+    setState("checking");
     setError(null);
+    let isSent = false;
     try {
+      await props.check?.();
+      // As late as can be: whoever has the session is who does it.
+      await stillTheirs(props.session);
+      // Whoever closed it meanwhile does not want it any more.
+      if (dialog.current?.open !== true) return;
+      setState("sent");
+      isSent = true;
       setSaid(await props.onAct());
       setState("done");
     } catch (failed) {
+      if (isSent && dialog.current?.open !== true) props.onLost(failed);
       setError(failed);
       setState("asked");
     }
@@ -412,14 +437,15 @@ export function Confirm(props: { title: string; children: ComponentChildren; act
     <dialog ref={dialog} aria-label={props.title} onClose={props.onClose}>
       <h2>{props.title}</h2>
       {state === "done" ? <p role="status">{said}</p> : props.children}
+      {state === "sent" ? <p role="status">It is sent and goes on when this is closed{props.check === undefined ? "" : ": Operations tells what becomes of it, where it arrived"}.</p> : null}
       <Problem error={error} />
       <div class="buttons">
-        <button type="button" onClick={() => dialog.current?.close()}>
-          {state === "done" ? "Close" : "Cancel"}
+        <button type="button" aria-label={state === "sent" ? "Close, and let it go on" : undefined} onClick={() => dialog.current?.close()}>
+          {state === "sent" || state === "done" ? "Close" : "Cancel"}
         </button>
         {state === "done" ? null : (
-          <button type="button" class={props.danger ? "danger" : "primary"} disabled={state === "busy" || props.ready === false} onClick={() => void act()}>
-            {state === "busy" ? "Working…" : props.act}
+          <button type="button" class={props.danger ? "danger" : "primary"} disabled={state !== "asked" || props.ready === false} onClick={() => void act()}>
+            {state === "asked" ? props.act : "Working…"}
           </button>
         )}
       </div>

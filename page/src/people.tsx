@@ -1,7 +1,7 @@
 // People, and one person: what they hold and by what way, what was done for them, and what may be changed.
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { groups, joined, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useLacks, useList, useNewest, useTitles, type Lacks, type List } from "./account.js";
+import { groups, isCurrent, joined, linkOf, nameOf, open, people, refresh, roles, routeOf, tokens, useAsked, useLacks, useList, useNewest, useTitles, type Lacks, type List } from "./account.js";
 import { ask, Refused, type Session } from "./api.js";
 import { History } from "./changes.js";
 import { Operations } from "./operations.js";
@@ -38,22 +38,24 @@ export function People({ session }: { session: Session }): JSX.Element {
   const lacks = useLacks();
   const shown = useMemo(() => ({ columns: columns(lacks), filters: filters(lacks) }), [lacks]);
   const [inviting, setInviting] = useState(false);
+  const [lost, setLost] = useState<unknown>(null);
   return (
     <>
       <h1>People</h1>
       {session.right === "full" ? (
         <p class="buttons">
-          <button type="button" onClick={() => setInviting(true)}>Invite…</button>
+          <button type="button" onClick={() => (setLost(null), setInviting(true))}>Invite…</button>
         </p>
       ) : null}
+      <Problem error={lost} />
       <Lacking why={lacks.all} />
       <Table name="people" columns={shown.columns} list={joined(list.items, list, lacks.told)} rowKey={personKey} href={(row) => `#/people/${encodeURIComponent(personKey(row))}`} filters={shown.filters} empty="Nobody is known yet: run the first sync in Now." />
-      {inviting ? <Invite onClose={() => setInviting(false)} /> : null}
+      {inviting ? <Invite session={session} onLost={setLost} onClose={() => setInviting(false)} /> : null}
     </>
   );
 }
 
-function Invite({ onClose }: { onClose: () => void }): JSX.Element {
+function Invite({ session, onLost, onClose }: { session: Session; onLost: (error: unknown) => void; onClose: () => void }): JSX.Element {
   const [email, setEmail] = useState("");
   /** The address once it is typed to its end. */
   const [whole, setWhole] = useState("");
@@ -63,14 +65,9 @@ function Invite({ onClose }: { onClose: () => void }): JSX.Element {
     return () => clearTimeout(end);
   }, [email]);
   const { ready, thought, check } = useThought(whole === "" || whole !== email.trim() ? null : { principal: whole, action: "grant", entitlement: "account" });
-  const invite = async (): Promise<string> => {
-    await check();
-    const done = await ask<{ message: string }>("POST", "/v1/accounts", { email });
-    await people.refresh();
-    return done.message;
-  };
+  const invite = async (): Promise<string> => (await ask<{ message: string }>("POST", "/v1/accounts", { email }).finally(refresh)).message;
   return (
-    <Confirm title="Invite somebody" act="Invite" ready={ready} onAct={invite} onClose={onClose}>
+    <Confirm title="Invite somebody" act="Invite" ready={ready} check={check} onAct={invite} session={session} onLost={onLost} onClose={onClose}>
       <label>
         E-mail address
         <input ref={typed} type="email" required value={email} onInput={(event) => setEmail(event.currentTarget.value)} />
@@ -92,10 +89,11 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   const found = useList(open);
   const lacks = useLacks();
   const [asked, setAsked] = useState<Ask | null>(null);
+  const [lost, setLost] = useState<unknown>(null);
   const [turn, setTurn] = useState(0);
-  const newest = useNewest();
+  const latest = `${turn}/${useNewest()}`;
   const [kind, key] = [id.slice(0, id.indexOf(":")), id.slice(id.indexOf(":") + 1)];
-  const { value: fresh, error } = useAsked<Person>(`/v1/${kind === "invitation" ? "invitations" : "users"}/${encodeURIComponent(key)}`, `${turn}/${newest}`);
+  const { value: fresh, error } = useAsked<Person>(`/v1/${kind === "invitation" ? "invitations" : "users"}/${encodeURIComponent(key)}`, latest);
   // Who is gone from the account is on the list until that is read again.
   if (error instanceof Refused && error.status === 404 && asked === null) return <Empty>Nobody of that id is in the account as it was last read: they left, or are newer than that.</Empty>;
   const person = fresh !== null && personKey(fresh) === id ? fresh : list.items.find((row) => personKey(row) === id);
@@ -105,10 +103,19 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
   const unread = lacks.ofPerson(person);
   const held = new Set(person.entitlements);
   const through = all.items.filter((group) => held.has(group.entitlement_id));
+  /** Reads again what is shown, whatever became of a change. */
+  const again = (): void => {
+    setTurn((n) => n + 1);
+    refresh();
+  };
   const close = (): void => {
     setAsked(null);
-    setTurn(turn + 1);
-    refresh();
+    again();
+  };
+  /** What went wrong before is over once something else is asked for. */
+  const want = (what: Ask): void => {
+    setLost(null);
+    setAsked(what);
   };
   const may = session.right === "full";
   return (
@@ -150,16 +157,17 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
         </dd>
       </dl>
       <Problem error={error} />
+      <Problem error={lost} />
       <ReadingOn of={joined([], all, keys, found, lacks.told)} />
       <h2>Holds</h2>
       <Lacking why={unread} />
-      {person.entitlements.length === 0 && through.length === 0 && all.complete && lacks.told.complete ? <Empty>{unread.length === 0 ? "Nothing." : "None that could be read."}</Empty> : null}
+      {person.entitlements.length === 0 && through.length === 0 && isCurrent(all) && lacks.told.complete ? <Empty>{unread.length === 0 ? "Nothing." : "None that could be read."}</Empty> : null}
       <ul class="grants">
         {person.entitlements.map((entitlement) => (
           <li key={entitlement}>
             <a href={linkOf(entitlement)}>{titles.get(entitlement) ?? entitlement}</a>
             {may ? (
-              <button type="button" class="small" aria-label={`Revoke ${titles.get(entitlement) ?? entitlement}`} onClick={() => setAsked({ what: "revoke", entitlement })}>
+              <button type="button" class="small" aria-label={`Revoke ${titles.get(entitlement) ?? entitlement}`} onClick={() => want({ what: "revoke", entitlement })}>
                 Revoke…
               </button>
             ) : null}
@@ -178,8 +186,8 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
       </ul>
       {may ? (
         <p class="buttons">
-          <button type="button" onClick={() => setAsked({ what: "grant" })}>Grant…</button>
-          <button type="button" class="danger" onClick={() => setAsked({ what: "remove" })}>
+          <button type="button" onClick={() => want({ what: "grant" })}>Grant…</button>
+          <button type="button" class="danger" onClick={() => want({ what: "remove" })}>
             {person.resource_type === "invitation" ? "Cancel the invitation…" : "Remove from the account…"}
           </button>
         </p>
@@ -210,15 +218,46 @@ export function OnePerson({ id, session }: { id: string; session: Session }): JS
         </>
       )}
       <h2>Gained and lost</h2>
-      <History key={`${id}/${turn}`} principal={id} />
+      <History principal={id} turn={latest} />
       <h2>What was asked of the connector</h2>
-      <Operations key={turn} filter={`member=${encodeURIComponent(person.member_id)}`} />
-      {asked === null ? null : <Change ask={asked} person={person} roles={known} groups={all} titles={titles} held={held} through={through.map((group) => group.entitlements).flat()} onClose={close} />}
+      <Operations filter={`member=${encodeURIComponent(person.member_id)}`} turn={latest} />
+      {asked === null ? null : (
+        <Change
+          ask={asked}
+          person={person}
+          roles={known}
+          groups={joined(all.items, all, lacks.told)}
+          titles={titles}
+          held={held}
+          through={through.map((group) => group.entitlements).flat()}
+          unread={unread}
+          session={session}
+          onLost={setLost}
+          onLate={again}
+          onClose={close}
+        />
+      )}
     </>
   );
 }
 
-function Change(props: { ask: Ask; person: Person; roles: List<Role>; groups: List<Group>; titles: Map<string, string>; held: Set<string>; through: string[]; onClose: () => void }): JSX.Element {
+function Change(props: {
+  ask: Ask;
+  person: Person;
+  roles: List<Role>;
+  /** Joined with what the Worker could not read of them. */
+  groups: List<Group>;
+  titles: Map<string, string>;
+  held: Set<string>;
+  through: string[];
+  /** Why it is not all known what they hold. */
+  unread: string[];
+  session: Session;
+  onLost: (error: unknown) => void;
+  /** Called once there is an answer, or will be none, where it was closed before. */
+  onLate: () => void;
+  onClose: () => void;
+}): JSX.Element {
   const { ask: asked, person, titles } = props;
   const [wanted, setWanted] = useState("");
   const who = person.email;
@@ -234,14 +273,16 @@ function Change(props: { ask: Ask; person: Person; roles: List<Role>; groups: Li
   const { ready: isThought, thought, told, check } = useThought(wish);
   // What somebody has through a group is known, or why it is not.
   const ready = isThought && (props.groups.complete || props.groups.error !== null);
-  const send = async (method: string, path: string): Promise<string> => {
-    await check();
-    return (await ask<{ message: string }>(method, path)).message;
+  const left = useRef(false);
+  useEffect(() => () => void (left.current = true), []);
+  const late = (): void => {
+    if (left.current) props.onLate();
   };
+  const send = async (method: string, path: string): Promise<string> => (await ask<{ message: string }>(method, path).finally(late)).message;
   if (asked.what === "remove") {
     const what = person.resource_type === "invitation" ? `Cancel the invitation of ${who}` : `Remove ${who} from the account`;
     return (
-      <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger ready={isThought} onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
+      <Confirm title={what} act={person.resource_type === "invitation" ? "Cancel the invitation" : "Remove"} danger ready={isThought} check={check} onAct={() => send("DELETE", `/v1/accounts/${encodeURIComponent(nameOf(person))}`)} session={props.session} onLost={props.onLost} onClose={props.onClose}>
         {thought}
       </Confirm>
     );
@@ -250,11 +291,12 @@ function Change(props: { ask: Ask; person: Person; roles: List<Role>; groups: Li
     const title = titles.get(asked.entitlement) ?? asked.entitlement;
     const stays = props.through.includes(asked.entitlement);
     return (
-      <Confirm title={`Revoke ${title}`} act="Revoke" danger ready={ready} onAct={() => send("DELETE", `${routeOf(asked.entitlement)}/members/${encodeURIComponent(nameOf(person))}`)} onClose={props.onClose}>
+      <Confirm title={`Revoke ${title}`} act="Revoke" danger ready={ready} check={check} onAct={() => send("DELETE", `${routeOf(asked.entitlement)}/members/${encodeURIComponent(nameOf(person))}`)} session={props.session} onLost={props.onLost} onClose={props.onClose}>
         <p>
           <Name of={who} /> loses {title}{told === null || told.removes_member ? "" : " and keeps everything else"}.
         </p>
         {stays ? <Caution>They have it through a group as well, and keep it that way.</Caution> : <ReadingOn of={props.groups} />}
+        <Lacking why={props.unread} />
         {thought}
       </Confirm>
     );
@@ -266,7 +308,10 @@ function Change(props: { ask: Ask; person: Person; roles: List<Role>; groups: Li
       title={`Grant to ${who}`}
       act="Grant"
       ready={ready}
+      check={check}
       onAct={() => send("PUT", `${routeOf(wanted)}/members/${encodeURIComponent(nameOf(person))}`)}
+      session={props.session}
+      onLost={props.onLost}
       onClose={props.onClose}
     >
       <label>

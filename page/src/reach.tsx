@@ -1,8 +1,8 @@
 // What a scoped role reaches, and who can do what on one of those things.
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
-import { linkOf, routeOf, Source, useAsked, useList, useNewest, viewOf } from "./account.js";
-import { Problem, Table, number, type Column } from "./parts.js";
+import { joined, linkOf, routeOf, Source, useAsked, useLacks, useList, useNewest, viewOf } from "./account.js";
+import { Lacking, Problem, Table, number, type Column } from "./parts.js";
 import type { Access, Reach, Role } from "./types.js";
 
 /** Everything that a scoped role reaches, each with the way to who else reaches it. */
@@ -51,6 +51,7 @@ export function OneResource({ id }: { id: string }): JSX.Element {
   const source = useMemo(() => new Source<Access>([`resources/${encodeURIComponent(id)}/access`]), [id]);
   useEffect(() => () => source.stop(), [source]);
   const list = useList(source);
+  const lacks = useLacks();
   return (
     <>
       <p>
@@ -60,10 +61,11 @@ export function OneResource({ id }: { id: string }): JSX.Element {
       <p>
         On <code>{id}</code>. A role on the whole account is listed whether or not it has to do with things of this kind: Cloudflare does not tell.
       </p>
+      <Lacking why={lacks.all} />
       <Table
         name="access"
         columns={COLUMNS}
-        list={list}
+        list={joined(list.items, list, lacks.told)}
         rowKey={(row) => `${row.principal_id}/${row.entitlement_id}/${row.group_id}/${row.role}/${row.reach}`}
         href={(row) => viewOf(`${row.principal_type}:${row.principal_id}`)}
         filters={FILTERS}

@@ -1,7 +1,7 @@
 // Roles and scoped roles, groups, and the matrix of who holds what.
 import type { JSX } from "preact";
-import { useMemo, useState } from "preact/hooks";
-import { groups, joined, linkOf, people, roles, useLacks, useList, useTitles, type Lacks, type List } from "./account.js";
+import { useMemo, useRef, useState } from "preact/hooks";
+import { groups, isCurrent, joined, linkOf, people, roles, useLacks, useList, useTitles, type Lacks, type List } from "./account.js";
 import { personKey, secondFactor } from "./people.js";
 import { Empty, Lacking, Problem, Table, Time, Unlisted, counted, number, readingOn, type Column } from "./parts.js";
 import { Reaches } from "./reach.js";
@@ -49,7 +49,7 @@ const ROLE_COLUMNS: Column<CountedRole>[] = [
 export function Roles(): JSX.Element {
   const list = useList(roles);
   const { direct, through, from, lacks } = useHolders();
-  const [isWhole, isLacking] = [from.complete, lacks.all.length > 0];
+  const [isWhole, isLacking] = [isCurrent(from), lacks.all.length > 0];
   const items = useMemo(() => list.items.map((role) => ({ ...role, holders: direct.get(role.entitlement_id) ?? 0, through: through.get(role.entitlement_id) ?? 0, isWhole, isLacking })), [list.items, direct, through, isWhole, isLacking]);
   return (
     <>
@@ -137,6 +137,8 @@ interface CountedGroup extends Group {
   /** Whether everybody was counted, and whether some could not be. */
   isWhole: boolean;
   isLacking: boolean;
+  /** Whether it was without members when everything was last of one state, and that is read again: it stays in sight until then. */
+  wasEmpty: boolean;
   /** Whether it is known what could not be read, and whether that is some of what the group gives. */
   isTold: boolean;
   givesMore: boolean;
@@ -149,15 +151,21 @@ const GROUP_COLUMNS: Column<CountedGroup>[] = [
 ];
 
 const GROUP_FILTERS: Record<string, (row: CountedGroup) => boolean> = {
-  "Without members": (row) => row.isWhole && !row.isLacking && row.members === 0,
+  "Without members": (row) => (row.isWhole || row.wasEmpty) && !row.isLacking && row.members === 0,
   "Giving nothing": (row) => row.isTold && !row.givesMore && row.entitlements.length === 0,
 };
 
 export function Groups(): JSX.Element {
   const list = useList(groups);
   const { direct, from, lacks } = useHolders();
-  const [isWhole, isLacking] = [from.complete, lacks.all.length > 0];
-  const items = useMemo(() => list.items.map((group) => ({ ...group, members: direct.get(group.entitlement_id) ?? 0, isWhole, isLacking, isTold: lacks.told.complete, givesMore: lacks.ofGroup(group).length > 0 })), [list.items, direct, isWhole, isLacking, lacks]);
+  const [isWhole, isLacking] = [isCurrent(from), lacks.all.length > 0];
+  const { complete } = from;
+  const empty = useRef(new Set<string>());
+  const items = useMemo(() => {
+    const membersOf = ({ entitlement_id }: Group): number => direct.get(entitlement_id) ?? 0;
+    if (isWhole) empty.current = new Set(list.items.filter((group) => membersOf(group) === 0).map(({ id }) => id));
+    return list.items.map((group) => ({ ...group, members: membersOf(group), isWhole, isLacking, wasEmpty: complete && empty.current.has(group.id), isTold: lacks.told.complete, givesMore: lacks.ofGroup(group).length > 0 }));
+  }, [list.items, direct, isWhole, complete, isLacking, lacks]);
   return (
     <>
       <h1>Groups</h1>
@@ -250,7 +258,7 @@ export function Matrix(): JSX.Element {
       </div>
       <Problem error={read.error} />
       <Lacking why={lacks.all} />
-      {rows.length === 0 && read.complete ? <Empty>{wanted === "" ? (lacks.all.length === 0 ? "Nobody holds anything that is known: run the first sync in Now." : "None that could be read.") : "Nobody matches; take the search away."}</Empty> : null}
+      {rows.length === 0 && isCurrent(read) ? <Empty>{wanted === "" ? (lacks.all.length === 0 ? "Nobody holds anything that is known: run the first sync in Now." : "None that could be read.") : "Nobody matches; take the search away."}</Empty> : null}
       <div class="matrix" tabIndex={0} role="region" aria-label="Who holds what">
         <table>
           <thead>

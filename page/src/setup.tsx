@@ -93,9 +93,11 @@ export function SetUp({ found, onLook }: { found: Examination | null; onLook: ()
   };
   const isShown = report !== null;
   useEffect(() => {
+    let isLooking = false;
     const again = async (): Promise<void> => {
-      // Nobody waits for it who does not see it.
-      if (document.hidden) return;
+      // Nobody waits for it who does not see it. A look that takes longer than the time between two would never be heard to its end.
+      if (document.hidden || isLooking) return;
+      isLooking = true;
       try {
         const latest = await examine(token === "" ? undefined : token);
         if (latest.checks.some(({ name }) => name === "configuration")) return await onLook();
@@ -106,6 +108,8 @@ export function SetUp({ found, onLook }: { found: Examination | null; onLook: ()
         // lost where one form comes for a moment before the other.
         await onLook();
         if (isShown && token === "") setReport(null);
+      } finally {
+        isLooking = false;
       }
     };
     const timer = setInterval(() => void again(), LOOK_MS);

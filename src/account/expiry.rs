@@ -19,6 +19,11 @@ pub fn granted_by(key: &str) -> String {
     format!("CAST(substr({key}, {}) AS INTEGER)", EXPIRY_KEY.len() + 1)
 }
 
+/// The operation that is as old as another one, in SQL: itself, and of a step of a SCIM request, which is as old as the request, the one that came last
+/// before that.
+const AS_OLD_AS: &str =
+    "CASE WHEN key LIKE 'scim/%' THEN COALESCE(json_extract(request, '$.origin.after'), id) ELSE id END";
+
 /// A grant that was to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overdue {
@@ -103,14 +108,15 @@ pub fn found_no_account(of: &str, is_another: bool) -> String {
 /// ConductorOne counts it, and its own revoke comes in time where it ends sooner; what it found there without an end stays so, since ConductorOne's own
 /// may be later than any that counts from now. The account's step of another app's task, which may come before something else, counts as one. Whose it is, the membership says as well as the address: whoever
 /// changed the address of their login meanwhile is the same person, and has one end; who has that address since then is another. An invitation
-/// that is made again is granted no longer by that, nor is an account by a SCIM client that asks for it once more and is refused (`uniqueness`). A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. A revoke that is refused because a user group gives the same has left the member nothing of their own, and so ended what was granted. What a later operation has settled is not settled by an older one that was put off until now.
+/// that is made again is granted no longer by that, nor is an account by a SCIM client that asks for it once more and is refused (`uniqueness`). A grant that was written and given up, since nobody could read it back, may be in force, and ends as well. A revoke that is refused because a user group gives the same has left the member nothing of their own, and so ended what was granted. What a later operation has settled is not settled by an older one that was put off until now;
+/// a step of a SCIM request is as old as the request, whenever it comes to be carried out, and settles nothing of what was asked for since.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let [counts, stays] = [true, false].map(|is_another| found_no_account("", is_another));
     let rows = sql.query(
         &format!(
             "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
             json_extract(outcome, '$.effect'), json_extract(outcome, '$.code') IS NOT 'gave_up', \
-            CASE WHEN key LIKE '%/%/%' AND entitlement = 'account' THEN 2 ELSE json_extract(request, '$.origin.extends') END \
+            CASE WHEN key LIKE '%/%/%' AND entitlement = 'account' THEN 2 ELSE json_extract(request, '$.origin.extends') END, {AS_OLD_AS} \
          FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done' \
                 OR (json_extract(outcome, '$.code') = 'held_through_group' AND carried_out = 1) \
                 OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
@@ -119,7 +125,8 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         ),
         &[id.0.into()],
     )?;
-    let Some([action, email, member, entitlement, secs, effect, is_done, extends]) = rows.first().map(Vec::as_slice)
+    let Some([action, email, member, entitlement, secs, effect, is_done, extends, as_old_as]) =
+        rows.first().map(Vec::as_slice)
     else {
         return Ok(());
     };
@@ -132,6 +139,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     let is_older = sql.has(
         &format!(
             "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
+            AND {AS_OLD_AS} >= ?1 \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
             AND {stays} \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
@@ -146,15 +154,23 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     // gone, the revoke that finds nobody ends it, or the sweep that does not find it.
     let others = "UPDATE OR REPLACE expiry SET email = member WHERE email = ?1 AND ?2 <> '' AND member NOT IN ('', ?2)";
     let own = "DELETE FROM expiry WHERE (email = ?1 OR (member = ?2 AND member <> ''))";
-    let params =
-        [email.clone(), member.clone(), entitlement.clone(), action.clone(), effect.clone(), id.0.into(), secs.clone()];
+    let params = [
+        email.clone(),
+        member.clone(),
+        entitlement.clone(),
+        action.clone(),
+        effect.clone(),
+        id.0.into(),
+        secs.clone(),
+        as_old_as.clone(),
+    ];
     let mut from = now;
     // Of what ConductorOne was told that it is not given, nothing that was given before ends later.
     for which in [others, own].into_iter().take(1 + usize::from(is_done)) {
         // The account's end is the end of all that was held, also where it went with the last role, but not of what was granted to who came back since.
         let ended = sql.query(
             &format!(
-                "{which} AND operation <= ?6 \
+                "{which} AND operation <= ?8 \
                     AND (entitlement = ?3 OR (?4 = 'revoke' AND (?3 = 'account' OR ?5 = 'removed'))) \
                  RETURNING ends_at - CASE WHEN operation = ?6 THEN 1000 * ?7 ELSE 0 END"
             ),
@@ -737,6 +753,27 @@ mod tests {
                     }
                 }
                 assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{by} {app} {key} {what} {effect} {order:?}");
+            }
+        }
+    }
+
+    /// Its step may be carried out before that is, or after it.
+    #[test]
+    fn a_step_of_a_scim_request_leaves_the_end_of_what_was_granted_for_a_time_since_the_request_came() {
+        const ROLE: &str = "role:4f9d0aa8c6c84a6bb80b0a5a4a4b8f1f:member";
+        // The request came before that grant, or, as the control, after it.
+        for (after, ends) in [(1, true), (2, false)] {
+            for (action, order) in [("revoke", [3, 2]), ("grant", [3, 2]), ("grant", [2, 3])] {
+                let desk = with_operations();
+                let step = format!(r#"{{"action":"{action}","origin":{{"by":"scim","after":{after}}}}}"#);
+                for number in order {
+                    if number == 2 {
+                        settled(&desk, 2, &for_secs(3_600), ROLE, DONE, Some("task/step"), 1);
+                    } else {
+                        settled(&desk, 3, &step, ROLE, DONE, Some("scim/3"), 1);
+                    }
+                }
+                assert_eq!(next_end(&desk, 0).unwrap().is_some(), ends, "{after} {action} {order:?}");
             }
         }
     }

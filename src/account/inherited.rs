@@ -48,6 +48,38 @@ pub fn learn_inherited(sql: &dyn Sql, shows: bool) -> Result<(), SqlError> {
     state::store(sql, state::SHOWS_INHERITED, &shows)
 }
 
+/// What is known of a user group that its list tells without policies goes by its id and by when the list says that it changed last: once it changed, it
+/// may give anything.
+pub fn silent_key(group: &UserGroup) -> String {
+    format!("{} {}", group.id, group.changed)
+}
+
+/// The same of a group that somebody accepted as its list has it while its own record told nothing: that stands, and it is asked for again.
+pub fn accepted_key(key: &str) -> String {
+    key.to_owned() + " accepted"
+}
+
+/// The user groups ([`silent_key`]) that the list tells without policies and that give nothing all the same, as their own records said when they were last
+/// asked; or by their [`accepted_key`] those of which that is accepted. Whatever else is told so may give anything.
+pub fn known_to_give_nothing(sql: &dyn Sql) -> Result<BTreeSet<String>, SqlError> {
+    Ok(state::load(sql, state::SILENT_GROUPS)?.unwrap_or_default())
+}
+
+/// Notes them as they are now.
+pub(crate) fn note_giving_nothing(sql: &dyn Sql, groups: &BTreeSet<String>) -> Result<(), SqlError> {
+    state::store(sql, state::SILENT_GROUPS, groups)
+}
+
+/// Has those asked for again, by their ids, that changed since.
+pub(crate) fn doubt_giving_nothing(sql: &dyn Sql, changed: &[String]) -> Result<(), SqlError> {
+    let mut known = known_to_give_nothing(sql)?;
+    if known.is_empty() {
+        return Ok(());
+    }
+    known.retain(|key| !changed.iter().any(|id| key.starts_with(id.as_str())));
+    note_giving_nothing(sql, &known)
+}
+
 /// The ids of a user group's policies.
 pub fn policy_ids(group: &UserGroup) -> impl Iterator<Item = &String> + '_ {
     group.policies.readable().iter().filter_map(|policy| policy.id.as_ref())

@@ -13,7 +13,6 @@ use crate::base::ports::{Sql, SqlError};
 use crate::cloudflare::{PermissionGroup, ResourceGroup, RoleRecord, account_resource_group_name};
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
 use crate::model::name;
-use crate::model::scope::ObjectKind;
 use crate::model::super_administrator;
 use crate::snapshot::Naming;
 
@@ -146,13 +145,13 @@ impl Names {
     fn learn_account(&mut self, seen: CrawlView<'_>, warnings: &mut Vec<String>) {
         let name = account_resource_group_name(seen.account);
         let groups = seen.resource_groups.iter();
-        let listed = || groups.clone().find(|group| group.name == name && !is_narrower(group)).map(|group| group.id);
+        let listed = || groups.clone().find(|group| group.name == name && !group.is_narrower()).map(|group| group.id);
         let hinted = || seen.hints.resource_groups.iter().find(|(_, known)| **known == name).map(|(&id, _)| id);
         let before = self.account_resource_group.or(seen.previous.and_then(|previous| previous.account_resource_group));
         // Somebody may have given the name to another one, and members may hold that. Which one it is never changes, and nobody can delete it: another
         // one was taken for it where a whole list does not have what was, or any list tells that this reaches less.
         let stays = |known: &ResourceGroupId| {
-            groups.clone().find(|group| group.id == *known).map_or(!seen.is_whole, |group| !is_narrower(group))
+            groups.clone().find(|group| group.id == *known).map_or(!seen.is_whole, |group| !group.is_narrower())
         };
         let found = before.filter(stays).or_else(listed).or(before).or_else(hinted);
         if let (Some(known), Some(found)) = (self.account_resource_group, found)
@@ -219,11 +218,6 @@ impl Names {
             .filter(|(_, group)| !self.roles.values().any(|link| link.permission_group == *group))
             .collect()
     }
-}
-
-/// Whether a resource group reaches some objects of the account alone, as far as that is told.
-fn is_narrower(group: &ResourceGroup) -> bool {
-    group.keys.iter().any(|key| !matches!(ObjectKind::of(key).0, ObjectKind::Account | ObjectKind::Other))
 }
 
 /// The permission group behind a role, as far as a sync has learned it.

@@ -19,12 +19,15 @@ use crate::model::access::{Atom, Policy, atoms};
 use crate::model::ask::Action;
 use crate::model::grant::Principal;
 use crate::model::id::{MemberId, UserGroupId};
-use crate::model::resource::{Member, Row};
+use crate::model::resource::{Member, MemberStatus, Row};
 use crate::snapshot::{GenerationId, KEPT, Overlay, Snapshot, SnapshotError, last_published};
 
 /// A list may lag behind a write as a read of one member may (`reference/cloudflare.md` 2.4): a page that was asked for this soon
 /// after a change is not believed about that member. The next crawl sees what somebody else did meanwhile.
 const LAG_MILLIS: i64 = 15_000;
+
+/// KV may show the generation before for a minute: after so long every place shows what was published.
+pub(crate) const SHOWN_AFTER_SECS: i64 = 75;
 
 /// What an operation left of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +95,7 @@ pub async fn note<P: KeyValue + Sql>(
             Some((kept, None)) => (None, kept.groups, true),
             taken_in => (taken_in.and_then(|(kept, _)| kept.key.and(kept.member)), BTreeMap::new(), false),
         };
-        let Newest { known, is_seen, is_sure } = Newest::published(ports, snapshot, taken_in, left.member).await?;
+        let Newest { known, is_seen, is_sure } = Newest::published(ports, snapshot, taken_in, left.member, now).await?;
         // One that was published meanwhile may know more of the member, which would be undone by what is laid over it.
         if last_published(ports)? == last {
             break (known, groups, was_gone, was_gone || (is_seen && is_sure), is_sure);
@@ -157,7 +160,7 @@ pub(crate) fn is_given_back(sql: &dyn Sql, read: &Aftermath<'_>) -> Result<bool,
 /// What is known of a member by the newest generation.
 struct Newest {
     known: Option<Member>,
-    /// Whether the operation saw that generation.
+    /// Whether the operation saw that generation, and so does every reader by now.
     is_seen: bool,
     /// Whether that is certain, and no guess.
     is_sure: bool,
@@ -170,21 +173,27 @@ impl Newest {
         snapshot: Option<&Snapshot>,
         taken_in: Option<Member>,
         record: &MemberRecord,
+        now: Timestamp,
     ) -> Result<Self, SqlError> {
         // Several may have been published since the operation began, and KV may show none of them yet.
         let newest = last_published(ports)?;
-        let is_seen =
-            newest.as_ref().zip(snapshot).is_some_and(|(newest, snapshot)| snapshot.manifest().generation >= *newest);
+        let seen = snapshot
+            .filter(|snapshot| newest.as_ref().is_some_and(|newest| snapshot.manifest().generation >= *newest))
+            .map(Snapshot::manifest);
         let opened = match &newest {
-            Some(newest) if !is_seen => Snapshot::open(ports, newest).await.ok(),
+            Some(newest) if seen.is_none() => Snapshot::open(ports, newest).await.ok(),
             _ => None,
         };
-        let is_newest = is_seen || opened.is_some();
+        let is_newest = seen.is_some() || opened.is_some();
+        // The operation may have opened it by its own name, while readers are shown the one before.
+        let is_seen = seen.is_some_and(|seen| now.since(seen.finished_at) >= SHOWN_AFTER_SECS * 1_000);
         let snapshot = opened.as_ref().or(snapshot);
         let (known, is_sure) = match taken_in {
             // KV may still show an older generation than the one that took the last change in. Whether that or a newer one has more is not known.
             Some(member) if !is_newest => (Some(member), false),
             taken_in => match published(ports, snapshot, record).await {
+                // It may stand under a user whom the record does not name.
+                Ok(None) if record.status == MemberStatus::Accepted && record.user_id.is_none() => (None, false),
                 Ok(row) => (row, is_newest || newest.is_none()),
                 Err(_) if taken_in.is_some() => (taken_in, false),
                 Err(_) => (before(ports, snapshot, record).await, false),

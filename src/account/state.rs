@@ -12,6 +12,8 @@ pub(crate) const CURSOR: &str = "cursor";
 pub(super) const GROUP_POLICIES: &str = "group_policies";
 /// Whether member records show the policies of user groups.
 pub(super) const SHOWS_INHERITED: &str = "shows_inherited";
+/// The user groups that give nothing although their list tells them without policies.
+pub(super) const SILENT_GROUPS: &str = "silent_groups";
 /// Which role is which permission group, and which resource group is the whole account.
 pub(super) const NAMES: &str = "names";
 

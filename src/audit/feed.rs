@@ -2,6 +2,7 @@
 
 use super::state::{Reading, note};
 use super::{activity, entries};
+use crate::base::object::object;
 use crate::base::ports::{Clock, Http, HttpError, Level, Log, Sql, SqlError};
 use crate::base::time::Timestamp;
 use crate::cloudflare::{ApiError, AuditEntry, Client, Purpose, Settings};
@@ -76,7 +77,7 @@ pub async fn read_on<P: Http + Clock + Sql + Log>(
     let mut state = known.unwrap_or_else(|| AuditLog::unread(now));
     let mut reading = state.begin(now);
     if let (Some(from), None) = (state.read_until, state.since) {
-        let fields = serde_json::json!({ "from": from, "to": reading.since });
+        let fields = object!({ "from": from, "to": reading.since });
         ports.log(Level::Warn, "a part of the audit log is left out, since it was not read for so long", fields);
     }
     state.since = state.since.or(Some(reading.since));

@@ -147,6 +147,11 @@ pub fn want(sql: &dyn Sql, kind: JobKind, subject: &str, again: bool, now: Times
     Ok(())
 }
 
+/// Forgets the job of a kind, where it was given up: for when what it is for is turned off, and nobody is to do what it says.
+pub fn forget_failed(sql: &dyn Sql, kind: JobKind) -> Result<(), SqlError> {
+    sql.run("DELETE FROM job WHERE kind = ? AND state = 'failed' AND version = 1", &[kind.as_str().into()])
+}
+
 /// All jobs.
 pub fn all(sql: &dyn Sql) -> Result<Vec<Job>, SqlError> {
     read(sql, "1 = 1", &[])

@@ -9,6 +9,7 @@ pub mod fakes;
 pub mod hash;
 pub mod jobs;
 pub mod keys;
+pub(crate) mod object;
 pub mod order;
 pub mod ports;
 pub mod remedy;

@@ -309,12 +309,15 @@ impl From<Timestamp> for SqlValue {
 }
 
 impl From<&str> for SqlValue {
+    /// Called from so many places that each had better not have it in itself.
+    #[inline(never)]
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
 
 impl From<String> for SqlValue {
+    #[inline(never)]
     fn from(text: String) -> Self {
         Self::Text(text)
     }

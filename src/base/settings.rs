@@ -68,12 +68,18 @@ impl<'a> Reader<'a> {
 
     /// Notes a mistake that turns its own feature off.
     pub fn problem(&mut self, name: &'static str, message: impl Into<String>) {
-        self.problems.push(Problem::of_feature(name, message));
+        self.note(name, message.into(), Meanwhile::Off);
     }
 
     /// Notes a mistake with which nothing goes on.
     pub fn fatal(&mut self, name: &'static str, message: impl Into<String>) {
-        self.problems.push(Problem { name, message: message.into(), meanwhile: Meanwhile::Nothing });
+        self.note(name, message.into(), Meanwhile::Nothing);
+    }
+
+    /// Notes a mistake: what reads a variable is compiled for each kind of value, and this once.
+    #[inline(never)]
+    fn note(&mut self, name: &'static str, message: String, meanwhile: Meanwhile) {
+        self.problems.push(Problem { name, message, meanwhile });
     }
 
     /// A variable that must be there, and right: else nothing goes on.
@@ -113,7 +119,7 @@ impl<'a> Reader<'a> {
     pub fn or<T>(&mut self, name: &'static str, parse: impl FnOnce(&str) -> Result<T, String>, default: T) -> T {
         let Some(text) = self.text(name) else { return default };
         parse(&text).unwrap_or_else(|message| {
-            self.problems.push(Problem { name, message, meanwhile: Meanwhile::Default });
+            self.note(name, message, Meanwhile::Default);
             default
         })
     }

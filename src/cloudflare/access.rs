@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::SIZES;
 use super::call::Call;
-use super::client::{Client, ListPage, Record, asked_for, filled, id, incredible};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, incredible, moment};
 use super::error::ApiError;
 use super::lenient::MetaWire;
 use super::scope::ScopeWire;
@@ -12,6 +12,7 @@ use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
 use crate::model::id::{AccountId, PermissionGroupId, ResourceGroupId, RoleId};
+use crate::model::scope::ObjectKind;
 
 /// A legacy role. The list is deprecated, depends on the plan, and leaves out Super Administrator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ pub struct PermissionGroup {
 
 /// Where a permission group is said to be withdrawn: the day, or an empty text where none is told.
 pub(super) fn ending(deprecated: Option<&str>, eol_at: Option<&str>) -> Option<String> {
-    let day = eol_at.and_then(Timestamp::parse).map(Timestamp::date);
+    let day = eol_at.and_then(moment).map(Timestamp::date);
     let is_deprecated = deprecated.is_some_and(|text| text.eq_ignore_ascii_case("true"));
     day.or_else(|| is_deprecated.then(String::new))
 }
@@ -78,6 +79,14 @@ pub struct ResourceGroup {
     /// The keys of what it reaches, where the list of resource groups told it: a member's policies have them too, and are not read for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+}
+
+impl ResourceGroup {
+    /// Whether it reaches some objects of the account alone, as far as that is told. What names the account beside others has those in it.
+    pub(crate) fn is_narrower(&self) -> bool {
+        let has = |is: fn(ObjectKind) -> bool| self.keys.iter().any(|key| is(ObjectKind::of(key).0));
+        has(|kind| !matches!(kind, ObjectKind::Account | ObjectKind::Other)) && !has(|kind| kind == ObjectKind::Account)
+    }
 }
 
 /// Pages of permission groups that are looked through at most for one; there are some 150 groups, three pages.
@@ -115,10 +124,11 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         self.page(Call::get_long(self.account_path("/iam/resource_groups"))).await
     }
 
-    /// The resource group that is the whole account; a grant of an account-wide role is on this one.
+    /// The resource group that is the whole account; a grant of an account-wide role is on this one. Somebody may have given its name to another one.
     pub async fn account_resource_group(&self) -> Result<ResourceGroupId, ApiError> {
         let name = account_resource_group_name(self.settings().account_id);
-        let found = self.resource_groups().await?.items.into_iter().find(|group| group.name == name);
+        let found =
+            self.resource_groups().await?.items.into_iter().find(|group| group.name == name && !group.is_narrower());
         // Every account has it: the record is one of those that cannot be read, or it is not there yet.
         found.map(|group| group.id).ok_or_else(|| incredible(&format!("there is no resource group {name}")))
     }
@@ -167,5 +177,35 @@ impl Record for ResourceGroup {
     fn read(wire: ReachWire) -> Result<Self, String> {
         let id = id(wire.id.as_deref(), "id")?;
         Ok(Self { id, name: wire.name.unwrap_or_default(), keys: wire.scope.keys })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ResourceGroup;
+
+    #[test]
+    fn a_resource_group_is_narrower_that_names_objects_and_not_the_account_they_are_in() {
+        let [account, zones, worker] = [
+            "com.cloudflare.api.account.eb78d65290b24279ba6f44721b3ea3c4",
+            "com.cloudflare.api.account.zone.*",
+            "com.cloudflare.edge.worker.script.1",
+        ];
+        let cases: [(&[&str], bool); 7] = [
+            (&[zones], true),
+            (&[worker, "something.new"], true),
+            (&[account], false),
+            (&[account, zones], false),
+            (&[zones, account], false),
+            // What is not known may be the account.
+            (&["something.new"], false),
+            (&[], false),
+        ];
+        for (keys, is_narrower) in cases {
+            let id = "1".repeat(32).parse().unwrap();
+            let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+            let group = ResourceGroup { id, name: String::new(), keys };
+            assert_eq!(group.is_narrower(), is_narrower, "{group:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use form_urlencoded::Serializer;
 use serde_json::Value;
 
 use super::call::Call;
-use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, moment, required};
 use super::error::ApiError;
 use super::scope::NamedObject;
 use crate::base::json::Deserialize;
@@ -189,21 +189,16 @@ impl Record for LoginRecord {
 
     fn read(wire: Value) -> Result<Self, String> {
         let text = |path: &str| filled(wire.pointer(path).and_then(Value::as_str).map(str::to_owned));
-        let told = if wire.get("actor").is_some() {
+        Ok(if wire.get("actor").is_some() {
             let is_login = text("/action/type").is_some_and(|kind| kind == "login");
             let at = text("/when").filter(|_| is_login && wire.pointer("/action/result") != Some(&Value::Bool(false)));
-            Self { user: text("/actor/id"), email: text("/actor/email"), at: at.and_then(|at| Timestamp::parse(&at)) }
+            Self { user: text("/actor/id"), email: text("/actor/email"), at: at.and_then(|at| moment(&at)) }
         } else {
-            let at = text("/last_successful_login").and_then(|at| Timestamp::parse(&at));
+            let at = text("/last_successful_login").and_then(|at| moment(&at));
             Self { user: None, email: Some(required(text("/email"), "email")?), at }
-        };
-        // Some lists write a time of the first year for none.
-        Ok(Self { at: told.at.filter(|at| *at > FIRST_LOGIN), ..told })
+        })
     }
 }
-
-/// There was no Cloudflare before 2009.
-const FIRST_LOGIN: Timestamp = Timestamp::from_secs(1_230_768_000);
 
 impl Record for AuditEntry {
     // The entry's own parts are partly untyped in Cloudflare's description; each is read where it is as expected.

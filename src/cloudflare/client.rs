@@ -516,6 +516,14 @@ pub(super) fn id<T: std::str::FromStr<Err = crate::model::id::InvalidId>>(
     required(text, name)?.parse().map_err(|error| format!("{name}: {error}"))
 }
 
+/// There was no Cloudflare before 2009.
+const FIRST: Timestamp = Timestamp::from_secs(1_230_768_000);
+
+/// When something is or was: some parts of Cloudflare write a time of the first year for none.
+pub(super) fn moment(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(text).filter(|at| *at > FIRST)
+}
+
 /// A text that is worth keeping.
 pub(super) fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty())

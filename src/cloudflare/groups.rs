@@ -3,13 +3,13 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::GROUP_SIZES;
 use super::call::Call;
 use super::cleared::Cleared;
 use super::client::{Client, ListPage, Record, asked_for, filled, id};
 use super::error::ApiError;
 use super::odd::Odd;
 use super::policies::{Known, Policies, PolicyWire};
+use super::{GROUP_SIZES, lenient};
 use crate::base::json::Deserialize;
 use crate::base::ports::{Clock, Http, Method, Sql};
 use crate::model::id::{MemberId, UserGroupId};
@@ -26,13 +26,17 @@ pub struct UserGroup {
     /// Whether it was told without policies: it holds nothing then, unless that was an answer that left them out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_silent: bool,
+    /// When it changed last, as it was told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub changed: String,
 }
 
 impl UserGroup {
     /// One of a list that cannot be read, where its id is told, by which it goes: what it gives is not known, and who is in it can be asked.
     pub fn unread(odd: &Odd) -> Option<Self> {
         let id: UserGroupId = odd.parsed()?;
-        Some(Self { id, name: id.to_string(), policies: Policies::default().and_unread(&odd.why), is_silent: false })
+        let policies = Policies::default().and_unread(&odd.why);
+        Some(Self { id, name: id.to_string(), policies, is_silent: false, changed: String::new() })
     }
 }
 
@@ -110,6 +114,8 @@ pub(super) struct GroupWire<'de> {
     id: Option<String>,
     name: Option<String>,
     policies: Option<Vec<PolicyWire<'de>>>,
+    #[serde(default, deserialize_with = "lenient::text")]
+    modified_on: Option<String>,
 }
 
 impl Record for UserGroup {
@@ -129,7 +135,8 @@ impl Record for UserGroup {
         if name.is_none() {
             policies = policies.and_unread("name is missing");
         }
-        Ok(Self { id, name: name.unwrap_or_else(|| id.to_string()), policies, is_silent })
+        let changed = wire.modified_on.unwrap_or_default();
+        Ok(Self { id, name: name.unwrap_or_else(|| id.to_string()), policies, is_silent, changed })
     }
 }
 

@@ -6,7 +6,6 @@ use crate::base::json::{Deserialize, Made, Text};
 use crate::base::tree::BTreeSet;
 
 use futures::future::Either;
-use serde_json::json;
 
 use super::SIZES;
 use super::call::Call;
@@ -15,6 +14,7 @@ use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
 use super::error::{ApiError, Failure};
 use super::lenient::text;
 use super::policies::{self, Policies, PolicyRecord, PolicyWire};
+use crate::base::object::object;
 use crate::base::ports::{Clock, Http, HttpError, Method, Sql};
 use crate::model::access::{Access, Policy};
 use crate::model::address;
@@ -174,7 +174,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
         policies: &[Policy],
     ) -> Result<MemberRecord, ApiError> {
         cleared.covers(id)?;
-        let body = json!({ "policies": wire_policies(policies)? });
+        let body = object!({ "policies": wire_policies(policies)? });
         let written: MemberRecord =
             self.object(Call::write(cleared, Method::Put, self.member_path(id), Some(body))).await?;
         asked_for(&id, &written.id)?;
@@ -184,7 +184,7 @@ impl<P: Http + Clock + Sql> Client<'_, P> {
     /// Invites a person. [`ApiError::AlreadyExists`] where the address is a member's or an invitee's.
     pub async fn invite(&self, cleared: &Cleared, email: &str, policies: &[Policy]) -> Result<MemberRecord, ApiError> {
         cleared.covers_invitation(email)?;
-        let body = json!({ "email": email, "policies": wire_policies(policies)? });
+        let body = object!({ "email": email, "policies": wire_policies(policies)? });
         let call = Call::write(cleared, Method::Post, self.account_path("/members"), Some(body));
         let invited: MemberRecord = self.object(call).await.map_err(|error| match error {
             // The code has been both in the wild (`reference/cloudflare.md` 2.6).
@@ -228,10 +228,10 @@ fn wire_policies(policies: &[Policy]) -> Result<serde_json::Value, ApiError> {
     }
     // Ids alone: what else Cloudflare tells of a policy is not for sending back.
     let policies = policies.iter().map(|policy| {
-        json!({
+        object!({
             "access": policy.access,
-            "permission_groups": policy.permission_groups.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>(),
-            "resource_groups": policy.resource_groups.iter().map(|id| json!({ "id": id })).collect::<Vec<_>>(),
+            "permission_groups": policy.permission_groups.iter().map(|id| object!({ "id": id })).collect::<Vec<_>>(),
+            "resource_groups": policy.resource_groups.iter().map(|id| object!({ "id": id })).collect::<Vec<_>>(),
         })
     });
     Ok(policies.collect())

@@ -1,5 +1,5 @@
 //! Policies as Cloudflare tells them. What is absent is unknown, not empty: a set of policies that is missing, or of which one
-//! cannot be read, is never taken for all that somebody holds. A user group alone has none where none are told.
+//! cannot be read, is never taken for all that somebody holds. A user group alone may have none where none are told: its own record says so.
 
 use std::rc::Rc;
 

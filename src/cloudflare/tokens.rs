@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::call::Call;
-use super::client::{Client, ListPage, Record, asked_for, filled, id, required};
+use super::client::{Client, ListPage, Record, asked_for, filled, id, moment, required};
 use super::error::ApiError;
 use super::{SIZES, access};
 use crate::base::json::Deserialize;
@@ -114,7 +114,7 @@ impl TokenCheck {
 
 /// A time, where one can be read.
 fn time(wire: &Value, name: &str) -> Option<Timestamp> {
-    Timestamp::parse(wire.get(name)?.as_str()?)
+    moment(wire.get(name)?.as_str()?)
 }
 
 fn text(wire: &Value, name: &str) -> Option<String> {
@@ -165,8 +165,10 @@ impl Record for Token {
             untold.push(Self::ADDRESSES.to_owned());
         }
         let mut time = |name: &str| {
-            let at = time(&wire, name);
-            if at.is_none() && !is_absent(wire.get(name)) {
+            let (at, told) = (time(&wire, name), wire.get(name));
+            // One that stands for none can be read.
+            let is_none = || told.and_then(Value::as_str).and_then(Timestamp::parse).is_some();
+            if at.is_none() && !is_absent(told) && !is_none() {
                 untold.push(name.to_owned());
             }
             at
@@ -202,6 +204,9 @@ impl Record for Token {
 }
 
 impl Token {
+    /// The status of one whose end has come. The list leaves those out, unless it is asked for them.
+    pub(crate) const EXPIRED: &'static str = "expired";
+
     /// Keeps a permission group or an object of a policy, while there is room.
     fn keep(map: &mut BTreeMap<String, String>, key: &str, value: String, (room, unlisted): (&mut usize, &mut u32)) {
         if map.contains_key(key) {
@@ -352,6 +357,30 @@ mod tests {
             assert_eq!(token.unread.is_some(), !odd.is_string(), "a word is told, whatever it means: {odd}");
             let token = read(|wire| wire["policies"][0]["permission_groups"][0]["id"] = odd.clone());
             assert_eq!(token.unread.is_some(), !odd.is_string(), "what it may do is not less by that: {odd}");
+        }
+    }
+
+    /// Some of Cloudflare's parts write a time of the first year for none.
+    #[test]
+    fn a_time_of_the_first_year_is_none_and_is_told() {
+        let times = |token: &Token| {
+            let at = [token.issued_on, token.expires_on, token.not_before].map(|at| at.is_some());
+            (at, token.last_used_day.is_some(), token.ending.get("DNS Write").cloned(), token.untold.len())
+        };
+        for (at, is_one, ending) in [
+            ("0001-01-01T00:00:00Z", false, ""),
+            ("0001-01-01", false, ""),
+            ("1970-01-01T00:00:00Z", false, ""),
+            // The control.
+            ("2026-01-01T00:00:00Z", true, "2026-01-01"),
+        ] {
+            let token = read(|wire| {
+                for field in ["issued_on", "expires_on", "not_before", "last_used_on"] {
+                    wire[field] = json!(at);
+                }
+                wire["policies"][0]["permission_groups"][0]["meta"]["eol_at"] = json!(at);
+            });
+            assert_eq!(times(&token), ([is_one; 3], is_one, Some(ending.to_owned()), 0), "{at}");
         }
     }
 

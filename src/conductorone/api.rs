@@ -2,9 +2,10 @@
 //! (`reference/conductorone.md` 8.2). The calls themselves are in [`webhooks`](super::webhooks) and [`apps`](super::apps).
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::credentials::{Credentials, Proof};
 use super::settings::Settings;
@@ -222,7 +223,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
     pub async fn call<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, ApiError> {
         let response = self.send(&call).await?;
         let body = if response.body.is_empty() { b"{}".as_slice() } else { &response.body };
-        json::read(body).map_err(|error| ApiError::Malformed { what: call.what, why: error.to_string() })
+        json::read(body).map_err(|error| malformed(call.what, &error))
     }
 
     /// Sends a request, once more with a fresh token where the one at hand is refused.
@@ -293,15 +294,20 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
             Proof::Secret(secret) => form.append_pair("client_secret", secret.expose()),
             Proof::Key(key) => {
                 let now = self.ports.now();
-                let claims = json!({
-                    "iss": self.credentials.client_id,
-                    "sub": self.credentials.client_id,
-                    "aud": self.credentials.host().unwrap_or(&self.settings.tenant),
-                    "iat": now.secs(),
-                    "nbf": now.secs() - ASSERTION_SKEW_SECS,
-                    "exp": now.secs() + ASSERTION_SECS,
-                    "jti": self.token_id(now, key).await?,
-                });
+                let id = self.token_id(now, key).await?;
+                let mut claims = Map::new();
+                for (name, claim) in [
+                    ("iss", self.credentials.client_id.as_str().into()),
+                    ("sub", self.credentials.client_id.as_str().into()),
+                    ("aud", self.credentials.host().unwrap_or(&self.settings.tenant).into()),
+                    ("iat", now.secs().into()),
+                    ("nbf", (now.secs() - ASSERTION_SKEW_SECS).into()),
+                    ("exp", (now.secs() + ASSERTION_SECS).into()),
+                    ("jti", id.into()),
+                ] {
+                    claims.insert(name.to_owned(), claim);
+                }
+                let claims = Value::Object(claims);
                 form.append_pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
                     .append_pair("client_assertion", &jwt(self.ports, key, None, &claims).await?)
             }
@@ -405,6 +411,11 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
             Url::parse(&self.settings.url).map_or_else(|_| self.settings.tenant.clone(), |url| url.host().to_owned());
         ApiError::Unreachable { host, error }
     }
+}
+
+/// That an answer is none that is known.
+fn malformed(what: &'static str, error: &dyn fmt::Display) -> ApiError {
+    ApiError::Malformed { what, why: error.to_string() }
 }
 
 /// A token goes into a header: printable, without spaces.

@@ -157,7 +157,7 @@ fn task_step(payload: Option<Text<'_>>, waits: Waits) -> Result<TaskStep, Payloa
         Waits::Approval => current.approval.is_some_and(|approval| !approval.is_null()),
     };
     let mut target = current.provision.unwrap_or_default().provision.provision_target;
-    let (action, mut named) = action(&task.r#type)?;
+    let (action, mut named) = action(&task.r#type, waits)?;
     let (mut step_id, mut is_delegated) = (current.id, false);
     // One step of a policy may have several of its own, each of another entitlement, as the account before the role.
     if let (Some(of), Some(at)) = (&named.app_entitlement_id, &target.app_entitlement_id)
@@ -244,8 +244,11 @@ fn seconds(text: &str) -> Option<i64> {
 /// What protobuf's durations end at: 10,000 years.
 const LONGEST_SECS: i64 = 315_576_000_000;
 
+/// What a task is for that is neither a grant nor a revoke: whether somebody keeps what they have.
+pub const REVIEW: &str = "review";
+
 /// What a task is for. A kind without anything in it is not set; two that are set contradict each other.
-fn action(types: &RawTaskType) -> Result<(Result<Action, String>, RawTarget), PayloadError> {
+fn action(types: &RawTaskType, waits: Waits) -> Result<(Result<Action, String>, RawTarget), PayloadError> {
     let set: Vec<(&str, &Value)> =
         types.iter().filter(|(_, kind)| is_set(kind)).map(|(name, it)| (&**name, it)).collect();
     let (name, value) = match set.as_slice() {
@@ -253,6 +256,10 @@ fn action(types: &RawTaskType) -> Result<(Result<Action, String>, RawTarget), Pa
         [] => return Ok((Err("unknown".to_owned()), RawTarget::default())),
         several => {
             let names: Vec<&str> = several.iter().map(|(name, _)| *name).collect();
+            // A denial takes access away where one of them is a review.
+            if waits == Waits::Approval && names.contains(&"certify") {
+                return Ok((Err(REVIEW.to_owned()), RawTarget::default()));
+            }
             return Ok((Err(format!("{} at once", names.join(" and "))), RawTarget::default()));
         }
     };
@@ -264,9 +271,12 @@ fn action(types: &RawTaskType) -> Result<(Result<Action, String>, RawTarget), Pa
     let action = match name {
         "grant" => Ok(Action::Grant),
         "revoke" => Ok(Action::Revoke),
-        // A review that ended in "take it away" may arrive without a revoke task of its own.
-        _ if target.outcome.as_deref() == Some("CERTIFY_OUTCOME_DECERTIFIED") => Ok(Action::Revoke),
-        _ => Err("review".to_owned()),
+        // A review that ended in "take it away" may arrive without a revoke task of its own. Where an answer is still asked for it is a review, whatever
+        // stands there already: to approve that is not to approve a revoke.
+        _ if waits == Waits::Provision && target.outcome.as_deref() == Some("CERTIFY_OUTCOME_DECERTIFIED") => {
+            Ok(Action::Revoke)
+        }
+        _ => Err(REVIEW.to_owned()),
     };
     Ok((action, target))
 }
@@ -816,13 +826,16 @@ mod tests {
     }
 
     #[test]
-    fn a_review_revokes_only_when_it_ended_so() {
+    fn a_review_revokes_only_when_it_ended_so_and_is_one_as_long_as_an_answer_is_asked_for() {
         let mut body = grant();
         let types = &mut body["payload"]["taskView"]["task"]["type"];
         types["certify"] = types["grant"].take();
         assert_eq!(step(&body).action, Err("review".to_owned()));
         body["payload"]["taskView"]["task"]["type"]["certify"]["outcome"] = json!("CERTIFY_OUTCOME_DECERTIFIED");
         assert_eq!(step(&body).action, Ok(Action::Revoke));
+        body["event"] = json!("c1.webhooks.v1.PayloadPolicyApprovalStep");
+        let Event::Approval(asked) = Webhook::parse(body.to_string().as_bytes()).unwrap().event else { panic!() };
+        assert_eq!(asked.action, Err("review".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! The documents that C1 takes for an answer (`reference/conductorone.md` 1.4).
 
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::model::operation::Outcome;
 
@@ -46,30 +45,31 @@ impl Document {
 
     /// The JSON text.
     pub fn to_json(&self) -> String {
-        match self {
-            Self::Noted => json!({"version": "v1"}).to_string(),
-            Self::Complete(comment) => json!({"version": "v1", "complete": Comment::cut(comment)}).to_string(),
-            Self::Errored(comment) => json!({"version": "v1", "errored": Comment::cut(comment)}).to_string(),
-            Self::Approve(comment) => json!({"version": "v1", "approve": Comment::cut(comment)}).to_string(),
-            Self::Deny(comment) => json!({"version": "v1", "deny": Comment::cut(comment)}).to_string(),
-            Self::Reassign { comment, users } => {
-                let users: Vec<&String> = users.iter().take(MAX_REASSIGNED).collect();
-                let Comment { comment } = Comment::cut(comment);
-                json!({"version": "v1", "reassign": {"comment": comment, "newStepUserIds": users}}).to_string()
+        let mut document = Map::new();
+        document.insert("version".to_owned(), "v1".into());
+        let mut step = Map::new();
+        let (name, comment) = match self {
+            Self::Noted => return Value::Object(document).to_string(),
+            Self::Context(context) => {
+                document.insert("context".to_owned(), Value::Object(context.clone()));
+                return Value::Object(document).to_string();
             }
-            Self::Context(context) => json!({"version": "v1", "context": context}).to_string(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Comment {
-    comment: String,
-}
-
-impl Comment {
-    fn cut(comment: &str) -> Self {
-        Self { comment: cut(comment, MAX_COMMENT) }
+            Self::Complete(comment) => ("complete", comment),
+            Self::Errored(comment) => ("errored", comment),
+            Self::Approve(comment) => ("approve", comment),
+            Self::Deny(comment) => ("deny", comment),
+            Self::Reassign { comment, users } => {
+                let mut asked = Vec::new();
+                for user in users.iter().take(MAX_REASSIGNED) {
+                    asked.push(Value::from(user.as_str()));
+                }
+                step.insert("newStepUserIds".to_owned(), Value::Array(asked));
+                ("reassign", comment)
+            }
+        };
+        step.insert("comment".to_owned(), cut(comment, MAX_COMMENT).into());
+        document.insert(name.to_owned(), Value::Object(step));
+        Value::Object(document).to_string()
     }
 }
 

@@ -175,7 +175,7 @@ impl<P: Ports> Step<'_, '_, P> {
         );
         if !self.is_dry() {
             entitlements::settle(self.ports, self.run.id)?;
-            journal::connect(self.ports, |connection| {
+            journal::connect(self.ports, &mut |connection| {
                 connection.wired = wired;
                 connection.connected_at = Some(now);
             })?;

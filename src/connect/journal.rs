@@ -194,7 +194,7 @@ pub(super) fn readable_connection(sql: &dyn Sql) -> Result<Option<Connection>, S
 }
 
 /// Changes the connection.
-pub(super) fn connect(sql: &dyn Sql, change: impl FnOnce(&mut Connection)) -> Result<(), SqlError> {
+pub(super) fn connect(sql: &dyn Sql, change: &mut dyn FnMut(&mut Connection)) -> Result<(), SqlError> {
     let mut connection = connection(sql)?;
     change(&mut connection);
     keep(sql, &connection)
@@ -213,7 +213,7 @@ pub fn came_by(sql: &dyn Sql, what: &str) -> Result<(), SqlError> {
     if readable_connection(sql)?.is_none_or(|connection| connection.serves.is_some()) {
         return Ok(());
     }
-    connect(sql, |connection| connection.serves = Some(what.to_owned()))
+    connect(sql, &mut |connection| connection.serves = Some(what.to_owned()))
 }
 
 /// Whether it was last asked for to put back what was there before, and that did not go through: then somebody has to connect again.

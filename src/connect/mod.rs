@@ -49,11 +49,18 @@ pub fn begin<P: Clock + Sql>(ports: &P, options: Options, by: &str) -> Result<Op
     }
     let mode = options.mode();
     if mode != Mode::DryRun {
-        journal::connect(ports, |connection| connection.undo_asked = mode == Mode::Undo)?;
+        journal::connect(ports, &mut |connection| connection.undo_asked = mode == Mode::Undo)?;
     }
     let mut run = run::new_run(options, by, ports.now());
     journal::begin(ports, &mut run)?;
     Ok(Some(run.id))
+}
+
+/// Ends the run that is running, where `AUTO_WIRE` began it: for when that is off by now.
+pub fn end_auto_wire<P: Clock + Sql>(ports: &P) -> Result<(), SqlError> {
+    let Some(mut run) = running(ports)?.filter(|run| run.by == AUTO_WIRE) else { return Ok(()) };
+    fail(&mut run, "AUTO_WIRE is off by now; what was changed stays.".to_owned(), ports.now());
+    journal::store(ports, &run)
 }
 
 /// When the run that is running goes on.

@@ -115,7 +115,7 @@ impl<P: Ports> Step<'_, '_, P> {
             }
             _ => {}
         }
-        journal::connect(self.ports, |connection| connection.made = created)?;
+        journal::connect(self.ports, &mut |connection| connection.made.clone_from(&created))?;
         self.next_webhook()
     }
 
@@ -139,7 +139,7 @@ impl<P: Ports> Step<'_, '_, P> {
     /// This one is dealt with.
     fn settled(&mut self) -> Result<(), Trouble> {
         let settled = self.run.webhook.clone();
-        journal::connect(self.ports, |connection| {
+        journal::connect(self.ports, &mut |connection| {
             connection.made.retain(|id| Some(id) != settled.as_ref());
             if connection.webhook == settled {
                 (connection.webhook, connection.created) = (None, false);
@@ -195,9 +195,9 @@ impl<P: Ports> Step<'_, '_, P> {
             }
             // Refused or not reached: it stays noted as one that this connector created, and the next undo tries it again, after the others.
             Err(error) => {
-                journal::connect(self.ports, |connection| {
+                journal::connect(self.ports, &mut |connection| {
                     connection.made.retain(|known| *known != id);
-                    connection.made.push(id);
+                    connection.made.push(id.clone());
                 })?;
                 return Err(error.into());
             }

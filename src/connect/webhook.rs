@@ -56,7 +56,7 @@ impl<P: Ports> Step<'_, '_, P> {
         // Where there is no token nothing is asked for, and there is nothing to note.
         self.client.token().await?;
         // On disk before it is sent: should nobody note its id, it is known for ours all the same.
-        journal::connect(self.ports, |connection| connection.creating = Some(url.clone()))?;
+        journal::connect(self.ports, &mut |connection| connection.creating = Some(url.clone()))?;
         // Whether it was created is not known should this fail or be cut off: then it is looked for first.
         self.run.phase = Phase::Webhook { page: None };
         journal::store(self.ports, self.run)?;
@@ -66,7 +66,7 @@ impl<P: Ports> Step<'_, '_, P> {
             Err(error) => {
                 // Nothing was created, so one that leads there later is somebody else's.
                 if error.is_refusal() {
-                    journal::connect(self.ports, |connection| connection.creating = None)?;
+                    journal::connect(self.ports, &mut |connection| connection.creating = None)?;
                 }
                 Err(error.into())
             }
@@ -81,7 +81,7 @@ impl<P: Ports> Step<'_, '_, P> {
             self.run.phase = Phase::Apply { after: 0, pending: None };
             return Ok(());
         }
-        journal::connect(self.ports, |connection| {
+        journal::connect(self.ports, &mut |connection| {
             connection.made = connection.created_ones();
             if just_now && !connection.made.iter().any(|known| known == id) {
                 connection.made.push(id.to_owned());
@@ -107,7 +107,7 @@ impl<P: Ports> Step<'_, '_, P> {
         let now = self.ports.now();
         if let Some(at) = journal::arrival(self.ports)?.filter(|at| *at >= since) {
             // From now on the app's tasks are taken, and not before it is certain that they come here.
-            journal::connect(self.ports, |connection| {
+            journal::connect(self.ports, &mut |connection| {
                 connection.verified_at = Some(at);
                 connection.settle(self.run.app.clone());
             })?;

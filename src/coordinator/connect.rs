@@ -73,6 +73,10 @@ impl Coordinator {
 
     async fn carry_on<P: Ports>(&self, ports: &P, settings: &Settings, secs: i64) -> Result<(), SqlError> {
         let Some(_place) = self.driving.enter((), ports.now(), LEASE_SECS) else { return Ok(()) };
+        // It may have begun before that was turned off, and goes on by itself for hours.
+        if !settings.auto_wire {
+            connect::end_auto_wire(ports)?;
+        }
         let until = ports.now().plus_secs(secs);
         let mut conductorone = settings.conductorone.clone();
         if conductorone.public_url.is_none() {

@@ -55,39 +55,35 @@ pub(super) async fn examine<P: Http + Clock + Sql>(
         }
         _ => false,
     };
-    let reads = [
-        ("the account", true, settings, account.map(drop)),
-        ("members", true, settings, client.members_page(1).await.map(drop)),
-        ("permission groups", true, settings, client.permission_groups_page(1).await.map(drop)),
-        ("resource groups", true, settings, client.resource_groups().await.map(drop)),
-        ("roles (deprecated list)", false, settings, client.roles_page(1).await.map(drop)),
-        ("user groups", false, settings, client.user_groups_page(1).await.map(drop)),
-        (TOKENS, false, "Account API Tokens: Read", tokens.map(drop)),
-        ("OAuth clients", false, "OAuth Client: Read", client.oauth_clients().await.map(drop)),
-        ("domains that log in through an identity provider", false, "SSO Connector: Read", domains.map(drop)),
-        ("names of domains", false, "Zone: Read", client.zones_page(1).await.map(drop)),
-        ("names of Workers", false, "Workers Scripts: Read", client.workers().await.map(drop)),
-        (
-            "names of Access applications",
-            false,
-            "Access: Apps and Policies: Read",
-            client.access_apps_page(1).await.map(drop),
-        ),
-    ];
-    found.extend(reads.into_iter().map(|(what, required, permission, read)| check(what, required, permission, read)));
+    let (tokens, domains) = (tokens.err(), domains.err());
+    // Each answer is told as soon as it is there: none is held while the next one is waited for.
+    found.push(check("the account", true, settings, account.err()));
+    found.push(check("members", true, settings, client.members_page(1).await.err()));
+    found.push(check("permission groups", true, settings, client.permission_groups_page(1).await.err()));
+    found.push(check("resource groups", true, settings, client.resource_groups().await.err()));
+    found.push(check("roles (deprecated list)", false, settings, client.roles_page(1).await.err()));
+    found.push(check("user groups", false, settings, client.user_groups_page(1).await.err()));
+    found.push(check(TOKENS, false, "Account API Tokens: Read", tokens));
+    found.push(check("OAuth clients", false, "OAuth Client: Read", client.oauth_clients().await.err()));
+    let logs_in = "domains that log in through an identity provider";
+    found.push(check(logs_in, false, "SSO Connector: Read", domains));
+    found.push(check("names of domains", false, "Zone: Read", client.zones_page(1).await.err()));
+    found.push(check("names of Workers", false, "Workers Scripts: Read", client.workers().await.err()));
+    let (apps, read_apps) = ("names of Access applications", "Access: Apps and Policies: Read");
+    found.push(check(apps, false, read_apps, client.access_apps_page(1).await.err()));
     if let Some(tokens) = found.iter_mut().find(|check| may_be_short && check.name.ends_with(TOKENS)) {
         (tokens.ok, tokens.message) = (false, "the list has one token alone, which is the connector's own or may be, or lacks the connector's own, so others may be left out of it, which Cloudflare does not say: edit the connector's token in Cloudflare's dashboard under API Tokens and add the permission Account API Tokens: Read".to_owned());
     }
     found.extend(posture);
     let now = ports.now();
     found.push(if audit.feed == Some(true) {
-        let recent = client.audit_log(now.plus_secs(-60), now, false, 1, None).await.map(drop);
+        let recent = client.audit_log(now.plus_secs(-60), now, false, 1, None).await.err();
         check(AUDIT_LOG, false, settings, recent)
     } else {
         unread(AUDIT_LOG, "AUDIT_FEED")
     });
     found.push(if audit.logins == Some(true) {
-        let logins = client.access_users_page(1).await.map(drop);
+        let logins = client.access_users_page(1).await.err();
         check(LOGINS, false, "Access: Audit Logs: Read", logins)
     } else {
         unread(LOGINS, "LAST_LOGINS")
@@ -176,21 +172,21 @@ async fn token<P: Http + Clock + Sql>(client: &Client<'_, P>) -> Examination {
     Examination { name: "CLOUDFLARE_API_TOKEN".to_owned(), ok, required: true, message }
 }
 
-fn check(what: &str, required: bool, permission: &str, read: Result<(), ApiError>) -> Examination {
-    let (ok, message) = match read {
-        Ok(()) => (true, "can be read".to_owned()),
-        Err(error @ (ApiError::Forbidden(_) | ApiError::Unauthorized(_))) => (
+fn check(what: &str, required: bool, permission: &str, failed: Option<ApiError>) -> Examination {
+    let (ok, message) = match failed {
+        None => (true, "can be read".to_owned()),
+        Some(error @ (ApiError::Forbidden(_) | ApiError::Unauthorized(_))) => (
             false,
             format!(
                 "cannot be read ({error}): edit the token in Cloudflare's dashboard under API Tokens and add the permission {permission}"
             ),
         ),
-        Err(error @ ApiError::NotFound(_)) if required => (
+        Some(error @ ApiError::NotFound(_)) if required => (
             false,
             format!("is not there ({error}): is CLOUDFLARE_ACCOUNT_ID the id of the account that the token is for?"),
         ),
-        Err(error @ ApiError::NotFound(_)) => (false, format!("this account does not have them ({error})")),
-        Err(error) => (false, format!("could not be read: {error}")),
+        Some(error @ ApiError::NotFound(_)) => (false, format!("this account does not have them ({error})")),
+        Some(error) => (false, format!("could not be read: {error}")),
     };
     Examination { name: format!("permission: {what}"), ok, required, message }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::memory::{Coordinator, Ports};
 use super::settings::Settings;
 use crate::account::default_role::Configured;
-use crate::account::expiry;
+use crate::account::{Stopped, expiry, newest};
 use crate::audit::{entries, feed};
 use crate::base::ports::SqlError;
 use crate::base::time::Timestamp;
@@ -14,7 +14,7 @@ use crate::ledger::record::{self, UnexplainedChange};
 use crate::model::grant::{Entitlement, Holding};
 use crate::model::kind::Kind;
 use crate::provision::journal::{self, EntryId, Own};
-use crate::snapshot::{self, Catalogue, SnapshotError};
+use crate::snapshot::Catalogue;
 
 /// Changes that are looked at at once.
 const AT_ONCE: usize = 400;
@@ -54,10 +54,9 @@ pub(super) fn authors<P: Ports>(ports: &P, asked: &Authorship) -> Result<Vec<Val
 /// The role that an account brings, and the one with the least access, which the revoke of the last one may leave.
 type Brought = [Option<Entitlement>; 2];
 
-/// These, as the current generation calls them. What has changed was published: where nothing is seen of that, it is not there yet.
-async fn read_brought<P: Ports>(ports: &P, settings: &Settings) -> Result<Brought, SnapshotError> {
-    let snapshot = snapshot::latest(ports).await?.ok_or(SnapshotError::NoneYet)?;
-    let catalogue = Catalogue::load(ports, &snapshot).await?;
+/// These, as the last generation calls them. What has changed was published: where nothing is seen of that, it is not there yet.
+async fn read_brought<P: Ports>(ports: &P, settings: &Settings) -> Result<Brought, Stopped> {
+    let catalogue = Catalogue::load(ports, newest(ports).await?.last()?).await?;
     Ok([&settings.provision.default_role, &Configured::default()].map(|role| role.in_catalogue(&catalogue)))
 }
 
@@ -65,7 +64,7 @@ async fn read_brought<P: Ports>(ports: &P, settings: &Settings) -> Result<Brough
 async fn brought<P: Ports>(
     ports: &P,
     settings: &Settings,
-    known: &mut Option<Result<Brought, SnapshotError>>,
+    known: &mut Option<Result<Brought, Stopped>>,
 ) -> Option<Brought> {
     if known.is_none() {
         *known = Some(read_brought(ports, settings).await);
@@ -110,7 +109,7 @@ async fn ours<P: Ports>(
     settings: &Settings,
     change: &UnexplainedChange,
     from: Timestamp,
-    known: &mut Option<Result<Brought, SnapshotError>>,
+    known: &mut Option<Result<Brought, Stopped>>,
 ) -> Result<Ours, SqlError> {
     let UnexplainedChange { gained, member, name, entitlement, began, at, principal, .. } = change;
     // What a user group holds is never an operation's doing, though it may be called as a person's address is.

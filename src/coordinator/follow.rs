@@ -10,6 +10,7 @@ use crate::base::jobs::{self, Attempt, Job, JobKind};
 use crate::base::order;
 use crate::base::ports::{Level, SqlError};
 use crate::conductorone::api::Tokens;
+use crate::connect;
 use crate::export::{File, Insights, MAX_INSIGHTS};
 use crate::findings;
 use crate::ledger::record;
@@ -18,6 +19,24 @@ use crate::push;
 use crate::signal::{self, CapReached, ToldFindings};
 use crate::snapshot::{GenerationId, RunRecord};
 use crate::sync;
+
+/// Whether what a kind of job is for is turned off.
+fn is_off(settings: &Settings, kind: JobKind) -> bool {
+    match kind {
+        JobKind::Findings => false,
+        JobKind::Push => settings.push.is_none(),
+        JobKind::Wire => !settings.auto_wire || settings.conductorone.credentials.is_none(),
+        JobKind::Signal => settings.signal.is_none(),
+    }
+}
+
+/// Whether somebody has connected since the wiring was given up: that is what it asks for, and publishes nothing. A run that it began itself had
+/// ended by then, so it is tried once more and no oftener.
+fn is_connected_since<P: Ports>(ports: &P) -> Result<bool, SqlError> {
+    let is_failed = |job: &Job| job.kind == JobKind::Wire && job.state == jobs::State::Failed;
+    let Some(job) = jobs::all(ports)?.into_iter().find(is_failed) else { return Ok(false) };
+    Ok(connect::summary(ports)?.is_some_and(|connection| connection.connected_at > job.ended_at))
+}
 
 /// The subject that a job of a kind should be about by now; `None` where nothing was configured that needs one.
 fn subject<P: Ports>(
@@ -45,9 +64,7 @@ fn subject<P: Ports>(
             }
             Some(push) => Some(format!("{generation} {}", push.fingerprint())),
         },
-        JobKind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
-            Some(generation.to_string())
-        }
+        JobKind::Wire if !is_off(settings, kind) => Some(generation.to_string()),
         // Signals are events, not a state: they are queued, and the job is asked for where some wait.
         JobKind::Wire | JobKind::Signal => None,
     })
@@ -86,10 +103,8 @@ async fn attempt<P: Ports>(ports: &P, settings: &Settings, tokens: &Tokens, job:
             push::attempt(ports, settings.push.as_ref(), &settings.conductorone, tokens, insights, job).await
         }
         JobKind::Signal => signal::attempt(ports, settings.told_by()).await,
-        JobKind::Wire if settings.auto_wire && settings.conductorone.credentials.is_some() => {
-            wire::attempt(ports, job).await
-        }
-        JobKind::Wire => Attempt::GivenUp("It is not configured any more, so nothing was done.".to_owned()),
+        JobKind::Wire if is_off(settings, job.kind) => Attempt::GivenUp("It is not configured any more.".to_owned()),
+        JobKind::Wire => wire::attempt(ports, job).await,
     }
 }
 
@@ -147,8 +162,13 @@ const MOST_TOLD: usize = 400;
 
 impl Coordinator {
     /// Asks for the jobs that what was synced calls for. Called after each step of a sync, with nothing awaited in between, so
-    /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs two reads.
+    /// that a run's end and what follows from it are on disk together; and once more with each alarm, which costs a few reads.
     pub(super) fn follow<P: Ports>(ports: &P, settings: &Settings) -> Result<(), SqlError> {
+        for kind in JobKind::ALL {
+            if is_off(settings, kind) {
+                jobs::forget_failed(ports, kind)?;
+            }
+        }
         let by = settings.told_by();
         let reached = match by.settings {
             Some(_) => incident::since(ports, incident::IncidentKind::RemovalCap, ports.now().plus_secs(-CAP_SECS))?,
@@ -169,7 +189,8 @@ impl Coordinator {
                 continue;
             }
             if let Some(subject) = subject(ports, settings, kind, &generation)? {
-                jobs::want(ports, kind, &subject, false, ports.now())?;
+                let again = kind == JobKind::Wire && is_connected_since(ports)?;
+                jobs::want(ports, kind, &subject, again, ports.now())?;
             }
         }
         Ok(())
@@ -194,7 +215,8 @@ impl Coordinator {
             ports.log(Level::Warn, "a job did not work out", fields);
         }
         jobs::end(ports, &job, &came_to, ports.now())?;
-        // What was found may call for another file, and what was published during a push for another push.
-        if matches!(kind, JobKind::Findings | JobKind::Push) { Self::follow(ports, settings) } else { Ok(()) }
+        // What was found may call for another file, what was published during a push for another push, and what is turned off is to be forgotten.
+        let calls_for_more = matches!(kind, JobKind::Findings | JobKind::Push) || is_off(settings, kind);
+        if calls_for_more { Self::follow(ports, settings) } else { Ok(()) }
     }
 }

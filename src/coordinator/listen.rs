@@ -6,7 +6,7 @@ use std::fmt;
 use super::alarm::LEASE_SECS;
 use super::memory::{Coordinator, Part, Ports};
 use super::settings::Settings;
-use crate::account::identity;
+use crate::account::{identity, inherited};
 use crate::audit::{entries, feed, logins};
 use crate::base::ports::{Level, SqlError};
 use crate::base::settings::Plan;
@@ -140,6 +140,9 @@ impl Coordinator {
         if unheard.until == 0 || sync::generations(ports)?.is_empty() {
             return Ok(());
         }
+        // Their list may tell of them what it told before, to a sweep and to an operation.
+        let changed: Vec<String> = unheard.groups.iter().map(|one| one.id.to_string()).collect();
+        inherited::doubt_giving_nothing(ports, &changed)?;
         let age = |at: Option<Timestamp>| at.map_or(i64::MAX, |at| ports.now().since(at));
         let most = most_at_once(settings.plan);
         let needs_sweep = unheard.whole || unheard.members.len().max(unheard.memberships.len()) > most;

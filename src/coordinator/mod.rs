@@ -45,6 +45,7 @@ use crate::provision;
 use crate::provision::journal;
 use crate::push;
 use crate::signal;
+use crate::snapshot::{self, Snapshot, SnapshotError};
 use crate::sync;
 
 /// Brings the tables of an earlier version to this one, and creates those that are missing. Called before anything else, each time
@@ -73,9 +74,8 @@ impl Coordinator {
         let wakes = matches!(command, Command::BeginSync(_) | Command::AcceptFinding(_) | Command::Push);
         let (what, done): connect::Told = match command {
             Command::BeginSync(trigger) => {
-                // What was published and cannot be read any more is published again, however lately the account was looked through.
-                let may_rest =
-                    rests(ports, settings, &trigger) && newest(ports).await.map_or(true, |newest| newest.is_last);
+                // However lately the account was looked through.
+                let may_rest = rests(ports, settings, &trigger) && is_in_place(ports).await;
                 let begun = if may_rest { Ok(Reply::Noted) } else { begin_sync(ports, settings, trigger) };
                 ("could not start a sync", begun)
             }
@@ -235,6 +235,28 @@ fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> b
             .is_ok_and(|status| status.running.is_none() && sync::last_sweep(&status.runs).is_some_and(may_wait))
     };
     trigger.by == "cron" && (is_idle() || sync::room::owes_too_much(ports, settings.plan).unwrap_or(false))
+}
+
+/// For so long KV may not show everywhere what `current` names since a publication. A sync names it again no sooner.
+const POINTED_AT_MILLIS: i64 = 10 * 60 * 1_000;
+
+/// Whether readers have what was published last. What cannot be read any more a sync publishes again, and what `current` does not name, since that is lost
+/// or came to name an older one, it names again, unless the last one failed or was held back: another would come to the same. What KV does not tell just now
+/// is as it was.
+async fn is_in_place<P: Ports>(ports: &P) -> bool {
+    let Ok(newest) = newest(ports).await else { return true };
+    let Some(last) = newest.snapshot.as_ref().map(Snapshot::manifest).filter(|_| newest.is_last) else {
+        return newest.is_last;
+    };
+    let was_good =
+        sync::runs(ports).is_ok_and(|runs| sync::last_sweep(&runs).is_some_and(sync::RunRecord::is_good_sweep));
+    if !was_good || ports.now().since(last.finished_at) < POINTED_AT_MILLIS {
+        return true;
+    }
+    match snapshot::latest(ports).await {
+        Ok(shown) => shown.is_some_and(|shown| shown.manifest().generation >= last.generation),
+        Err(error) => !matches!(error, SnapshotError::NotReplicated(_)),
+    }
 }
 
 /// Starts a sync, and forgets operations that have been kept long enough: about as often is often enough for that.

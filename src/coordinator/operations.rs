@@ -41,9 +41,9 @@ const WAIT_AFTER_MANY_SECS: i64 = 30 * 60;
 const IN_LINE_MILLIS: i64 = callback::EXPIRES_MILLIS - 60 * 60 * 1_000;
 
 /// How many operations, how many callbacks and how many looks for late writes are taken on at once; the next ones follow. The free plan has 50 outgoing
-/// requests in an invocation. An operation takes up to 4 of them, a callback 1 and a look 1, 6 in all. A sync's step takes 40 (`sync::limits`), and
-/// with one of each that is 46. Else the audit log, the logins and who is named there take up to 26 (`most_at_once`), and with three of each
-/// that is 44. The rest is for what follows a publication; what is more all the same is not sent, and comes with the next ring. On the
+/// requests in an invocation. An operation takes up to 5 of them (who leaves a user group), a callback 1 and a look 1, 7 in all. A sync's step takes 40
+/// (`sync::limits`), and with one of each that is 47. Else the audit log, the logins and who is named there take some 26 (`most_at_once`), and with three
+/// of each that is 47. The rest is for what follows a publication; what is more all the same is not sent, and comes with the next ring. On the
 /// paid plan six connections are what is scarce: 20 operations that take turns on them are through in a second or two.
 pub(super) const fn batch(plan: Plan, syncing: bool) -> i64 {
     match (plan, syncing) {
@@ -509,8 +509,8 @@ async fn send<P: Ports>(ports: &P, settings: &Settings, callback: &callback::Cal
         Ok(response) if matches!(response.status, 400 | 410) && callback.may_be_told() => {
             callback::told(ports, operation, ports.now())
         }
-        // To the first it may say so because our 202 is still on its way, and C1 has not noted that it is to wait.
-        Ok(response) if matches!(response.status, 400 | 410) && !callback.is_first() => {
+        // To the first ones it may say so because our 202 is still on its way, or was lost, and C1 has not noted that it is to wait.
+        Ok(response) if matches!(response.status, 400 | 410) && !callback.may_be_early() => {
             drop_it("callback given up: C1 waits no longer, or was told already")
         }
         Ok(response) => {

@@ -178,9 +178,8 @@ const fn is_invited_with(asked: Option<Entitlement>) -> bool {
 }
 
 async fn known<P: KeyValue + Clock + Sql>(ports: &P, settings: &Settings, asked: &Thinking) -> Result<Known, NoAnswer> {
-    let Some(snapshot) = newest(ports).await?.snapshot else {
-        return Err(NoAnswer::NotNow("the account was not read yet".to_owned()));
-    };
+    // By an older one somebody who came since would be nobody.
+    let snapshot = newest(ports).await?.last()?.clone();
     let over = overlay::over(ports, &snapshot.manifest().generation, None).map_err(unreadable)?;
     let snapshot = snapshot.with(over.clone());
     let unknown = |what: &dyn std::fmt::Display| NoAnswer::Unknown(format!("the newest generation has no {what}"));

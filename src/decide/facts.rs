@@ -267,9 +267,11 @@ async fn known<P: KeyValue + Clock + Sql>(
         return Ok(Facts::Unknown(why_not(stopped)));
     }
     let newest = newest(ports).await.map_err(why_not)?;
-    let Some(snapshot) = newest.snapshot.clone() else {
+    if newest.is_last && newest.snapshot.is_none() {
         return Ok(Facts::Unknown("The connector has not read the Cloudflare account yet.".to_owned()));
-    };
+    }
+    // A decision is kept for good, and by an older one what is asked for may be less than it has come to be.
+    let snapshot = newest.last().map_err(why_not)?.clone();
     let over = overlay::over(ports, &snapshot.manifest().generation, None).map_err(|error| error.to_string())?;
     let snapshot = snapshot.with(over);
     let target = Target::Named(question.entitlement.clone());

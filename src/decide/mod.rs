@@ -309,6 +309,11 @@ fn described(verdict: Verdict, known: &Known) -> String {
     }
 }
 
+/// Whether anybody can be asked where no rule decides, who is none of these.
+pub fn can_reassign(rules: &Result<Rules, InvalidRules>, parties: &[String]) -> bool {
+    rules.as_ref().is_ok_and(|rules| rules.reassign_to.iter().any(|user| !parties.contains(&user.0)))
+}
+
 /// Nothing decides: others are asked where there are any, and else it is denied.
 fn otherwise(rules: &Rules, why: &str, parties: &[String]) -> Decision {
     reassign(OTHERWISE, why, &rules.reassign_to, parties)

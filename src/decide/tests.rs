@@ -17,6 +17,7 @@ use crate::model::access::{Access, Atom};
 use crate::model::ask::{Action, EntitlementRef, Subject};
 use crate::model::grant::Entitlement;
 use crate::model::id::InvalidId;
+use crate::model::kind::Kind;
 use crate::model::operation::Origin;
 use crate::model::resource::{Group, Member, MemberStatus, Role, Row};
 use crate::model::super_administrator;
@@ -1147,6 +1148,67 @@ fn a_snapshot_that_kv_does_not_show_yet_is_opened_by_its_own_name() {
     desk.values.borrow_mut().remove(&desk.key("current"));
     let jane = gathered(&desk, any(), &question(&format!("role:{READ:032x}:member"), "jane@example.com"));
     assert_eq!(jane.person.status, Standing::Member);
+}
+
+/// A user group of low risk may give more since, and what is decided is kept for good.
+#[test]
+fn nothing_is_decided_by_a_generation_before_the_last_one_which_is_waited_for() {
+    let desk = published();
+    let first = block_on(snapshot::latest(&desk)).unwrap().unwrap();
+    let older = desk.values.borrow()[&desk.key("current")].clone();
+    let mut rows = Vec::new();
+    block_on(first.each(&desk, Kind::ALL, |row| rows.push(row))).unwrap();
+    for row in &mut rows {
+        if let Row::Group(readers) = row
+            && readers.id == hex(10)
+        {
+            let all = Atom { access: Access::Allow, permission_group: hex(SUPER + 100), resource_group: hex(99) };
+            readers.atoms = vec![all];
+        }
+    }
+    desk.advance(60);
+    let draft = Draft {
+        account_id: desk.account(),
+        started_at: desk.now(),
+        posture: Posture::default(),
+        capabilities: crate::base::tree::BTreeMap::new(),
+        naming: first.manifest().naming.clone(),
+        previous: Some(first.manifest().clone()),
+    };
+    let last = block_on(snapshot::publish(&desk, draft, rows)).unwrap().manifest.generation;
+    // KV shows the one before here, and not yet the last one.
+    desk.values.borrow_mut().insert(desk.key("current"), older);
+    let manifest = desk.key(&format!("manifest/{last}"));
+    let late = desk.values.borrow_mut().remove(&manifest).unwrap();
+    let asked = question(&format!("group:{:032x}:member", 10), "rita@example.com");
+    let before = desk.now();
+    let Facts::Unknown(why) = block_on(gather(&desk, any(), &asked)) else { panic!("by the one before") };
+    assert!(why.contains("has not reached this place yet"), "{why}");
+    assert!(desk.now().since(before) > 5_000);
+    // The control: it comes while it is waited for.
+    desk.late.borrow_mut().insert(manifest, (2, late));
+    let told = gathered(&desk, any(), &asked);
+    assert_eq!((told.generation, told.wanted.brings), (last, vec![role(SUPER)]));
+}
+
+#[test]
+fn a_generation_that_is_named_and_on_its_way_is_waited_for_and_not_taken_for_none() {
+    let desk = published();
+    let asked = question(&format!("role:{READ:032x}:member"), "jane@example.com");
+    let manifest = desk.keys().into_iter().find(|key| key.contains("/manifest/")).unwrap();
+    let late = desk.values.borrow_mut().remove(&manifest).unwrap();
+    let Facts::Unknown(why) = block_on(gather(&desk, any(), &asked)) else { panic!("it cannot be read") };
+    assert!(why.contains("cannot be read right now"), "{why}");
+    desk.late.borrow_mut().insert(manifest, (2, late));
+    assert_eq!(gathered(&desk, any(), &asked).person.status, Standing::Member);
+    // The control: where nothing was published, nothing is waited for.
+    let empty = Desk::new();
+    snapshot::init(&empty).unwrap();
+    crate::connect::init(&empty).unwrap();
+    let before = empty.now();
+    let Facts::Unknown(why) = block_on(gather(&empty, any(), &asked)) else { panic!("there is none") };
+    assert!(why.contains("has not read the Cloudflare account yet"), "{why}");
+    assert_eq!(empty.now(), before);
 }
 
 #[test]

@@ -3,11 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::base::ports::{Clock, KeyValue};
+use futures::future::LocalBoxFuture;
+
+use super::file::Ports;
+use crate::base::ports::{Clock, Zstd, ZstdError};
 use crate::base::tree::BTreeMap;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
-use crate::snapshot::{ChunkRef, Manifest, Snapshot, SnapshotError};
+use crate::snapshot::{ChunkRef, Manifest, Snapshot, SnapshotError, Values};
 
 /// Waits between the attempts to read a chunk, in milliseconds. KV may take a minute; a reader of a file waits some seconds.
 const PAUSES: [u32; 3] = [250, 1_000, 4_000];
@@ -16,10 +19,33 @@ const PAUSES: [u32; 3] = [250, 1_000, 4_000];
 /// sixteenth of the isolate's 128 MB. What does not fit is read from KV again.
 const KEPT: usize = 8 * 1024 * 1024;
 
-/// The chunks of a generation.
-#[derive(Debug)]
-pub(super) struct Chunks<P> {
-    ports: P,
+/// What a file is made with, whoever asks for it: so everything that makes one is compiled once, and not for both the Worker and the Coordinator.
+trait Means<F> {
+    /// Where the chunks are.
+    fn values(&self) -> &dyn Values;
+    /// See [`Clock::sleep`].
+    fn pause(&self, millis: u32) -> LocalBoxFuture<'_, ()>;
+    /// See [`Zstd::frame`].
+    fn begin_frame(&self, content_size: u64) -> Result<F, ZstdError>;
+}
+
+impl<P: Ports> Means<P::Frame> for P {
+    fn values(&self) -> &dyn Values {
+        self
+    }
+
+    fn pause(&self, millis: u32) -> LocalBoxFuture<'_, ()> {
+        Box::pin(Clock::sleep(self, millis))
+    }
+
+    fn begin_frame(&self, content_size: u64) -> Result<P::Frame, ZstdError> {
+        Zstd::frame(self, content_size)
+    }
+}
+
+/// The chunks of a generation. What is compressed comes as `F`.
+pub(super) struct Chunks<'a, F> {
+    means: Box<dyn Means<F> + 'a>,
     snapshot: Snapshot,
     kept: RefCell<BTreeMap<String, Vec<u8>>>,
     room: Cell<usize>,
@@ -34,9 +60,9 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// The next row of these kinds; `None` after the last one.
-    pub(super) async fn next<P: KeyValue + Clock>(
+    pub(super) async fn next<F>(
         &mut self,
-        chunks: &Chunks<P>,
+        chunks: &Chunks<'_, F>,
         kinds: &[Kind],
     ) -> Result<Option<Row>, SnapshotError> {
         loop {
@@ -54,13 +80,14 @@ impl Cursor {
     }
 }
 
-impl<P: KeyValue + Clock> Chunks<P> {
-    pub(super) fn new(ports: P, snapshot: Snapshot) -> Self {
-        Self { ports, snapshot, kept: RefCell::default(), room: Cell::new(KEPT) }
+impl<'a, F> Chunks<'a, F> {
+    pub(super) fn new<P: Ports<Frame = F> + 'a>(ports: P, snapshot: Snapshot) -> Self {
+        Self { means: Box::new(ports), snapshot, kept: RefCell::default(), room: Cell::new(KEPT) }
     }
 
-    pub(super) fn ports(&self) -> &P {
-        &self.ports
+    /// Begins a frame whose content will have this many bytes.
+    pub(super) fn frame(&self, content_size: u64) -> Result<F, ZstdError> {
+        self.means.begin_frame(content_size)
     }
 
     pub(super) fn manifest(&self) -> &Manifest {
@@ -89,11 +116,11 @@ impl<P: KeyValue + Clock> Chunks<P> {
 
     async fn body(&self, chunk: &ChunkRef) -> Result<Vec<u8>, SnapshotError> {
         for pause in PAUSES {
-            match chunk.read(&self.ports).await {
-                Err(SnapshotError::NotReplicated(_) | SnapshotError::Kv(_)) => self.ports.sleep(pause).await,
+            match chunk.read(self.means.values()).await {
+                Err(SnapshotError::NotReplicated(_) | SnapshotError::Kv(_)) => self.means.pause(pause).await,
                 read => return read,
             }
         }
-        chunk.read(&self.ports).await
+        chunk.read(self.means.values()).await
     }
 }

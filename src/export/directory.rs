@@ -3,7 +3,6 @@
 use crate::base::tree::BTreeMap;
 
 use super::chunks::{Chunks, Cursor};
-use crate::base::ports::{Clock, KeyValue};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
@@ -33,7 +32,7 @@ pub(super) struct PersonGrant {
 
 impl Directory {
     /// Reads the rows that offer something; it takes the few chunks that may have them.
-    pub(super) async fn read<P: KeyValue + Clock>(chunks: &Chunks<P>) -> Result<Self, SnapshotError> {
+    pub(super) async fn read<F>(chunks: &Chunks<'_, F>) -> Result<Self, SnapshotError> {
         let mut directory = Self::default();
         let mut cursor = Cursor::default();
         while let Some(row) = cursor.next(chunks, Kind::OFFERING).await? {

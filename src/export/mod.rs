@@ -18,6 +18,7 @@ pub(crate) mod testing;
 
 use futures::Stream;
 
+use crate::base::ports::ZstdFrame;
 use crate::snapshot::Snapshot;
 use chunks::Chunks;
 pub use file::{ExportError, FORMAT, File, Ports};
@@ -47,9 +48,9 @@ pub fn database(rows: &[(i64, Option<&str>, Vec<u8>)]) -> Result<Vec<u8>, Sqlite
 const HELD: usize = 16 * 1024 * 1024;
 
 /// A file that is being made.
-pub struct Export<P: Ports> {
-    chunks: Chunks<P>,
-    making: Making<P::Frame>,
+pub struct Export<'a, F> {
+    chunks: Chunks<'a, F>,
+    making: Making<F>,
     length: u64,
 }
 
@@ -63,21 +64,21 @@ enum Making<F> {
 ///
 /// Reads the generation once; what does not fit in the memory set aside for it is read once more as the file is sent. For a
 /// `.c1z` that is longer than is held, twice more. The insights are for a `.c1z` alone.
-pub async fn open<P: Ports>(
+pub fn open<'a, P: Ports + 'a>(
     ports: P,
     snapshot: Snapshot,
     file: File,
     insights: Insights,
-) -> Result<Export<P>, ExportError> {
-    begin(Chunks::new(ports, snapshot), file, insights, HELD).await
+) -> impl Future<Output = Result<Export<'a, P::Frame>, ExportError>> {
+    begin(Chunks::new(ports, snapshot), file, insights, HELD)
 }
 
-async fn begin<P: Ports>(
-    chunks: Chunks<P>,
+async fn begin<F: ZstdFrame>(
+    chunks: Chunks<'_, F>,
     file: File,
     insights: Insights,
     held: usize,
-) -> Result<Export<P>, ExportError> {
+) -> Result<Export<'_, F>, ExportError> {
     let (making, length) = match file {
         File::C1z => {
             let (c1z, length) = c1z::C1z::open(&chunks, insights, held).await?;
@@ -92,7 +93,7 @@ async fn begin<P: Ports>(
     Ok(Export { chunks, making, length })
 }
 
-impl<P: Ports> Export<P> {
+impl<F: ZstdFrame> Export<'_, F> {
     /// The file's length in bytes.
     pub const fn length(&self) -> u64 {
         self.length

@@ -4,7 +4,7 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 
 use futures::executor::block_on;
 
-use super::{Export, ExportError, File, Insights, open};
+use super::{ExportError, File, Insights, open};
 use crate::base::fakes::Desk;
 use crate::base::time::Timestamp;
 use crate::model::access::{Access, Atom};
@@ -137,7 +137,7 @@ fn pieces_with(
     insights: Insights,
 ) -> (Vec<Vec<u8>>, Result<(), ExportError>) {
     block_on(async {
-        let mut export: Export<&Desk> = match open(desk, snapshot.clone(), file, insights).await {
+        let mut export = match open(desk, snapshot.clone(), file, insights).await {
             Ok(export) => export,
             Err(error) => return (Vec::new(), Err(error)),
         };

@@ -4,11 +4,12 @@ use crate::base::json::Deserialize;
 use crate::base::tree::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::extent::is_more;
 use super::rules::{RULES, Test, words_of};
 use super::severity::Severity;
+use crate::base::object::object;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::Narrowed;
 use crate::base::time::Timestamp;
@@ -41,7 +42,7 @@ impl Match {
     /// As an answer has it that tells of what would be.
     pub(super) fn told(self) -> Value {
         let (title, remedy) = words_of(self.rule);
-        json!({
+        object!({
             "id": self.id, "rule": self.rule, "severity": self.severity, "title": title,
             "about": self.about, "name": self.name, "evidence": self.evidence, "remedy": remedy,
         })
@@ -135,7 +136,7 @@ pub fn cut(sql: &dyn Sql, generation: &GenerationId, reach: &Reach, now: Timesta
     let all = sql.number(&format!("SELECT COUNT(*) FROM finding WHERE {UNCLOSED}"), &[])?;
     let left_out = all.unwrap_or_default() - MOST_CUT;
     let mut cut =
-        vec![json!({ "as_of": now, BEGINS_AT: reach.begins_at, "gaps": reach.gaps, "left_out": left_out.max(0) })];
+        vec![object!({ "as_of": now, BEGINS_AT: reach.begins_at, "gaps": reach.gaps, "left_out": left_out.max(0) })];
     for mut finding in rows.iter().filter_map(|row| shown(row, now)) {
         // What is the same for all of a rule is told by the list of findings.
         if let Value::Object(fields) = &mut finding {
@@ -371,7 +372,7 @@ pub fn one(sql: &dyn Sql, id: &str, now: Timestamp) -> Result<Option<Value>, Sql
         .filter_map(|row| {
             let [at, what, detail] = row.as_slice() else { return None };
             let at = at.time()?;
-            Some(json!({ "at": at, "what": what.text()?, "detail": detail.text()? }))
+            Some(object!({ "at": at, "what": what.text()?, "detail": detail.text()? }))
         })
         .collect();
     if let Value::Object(fields) = &mut finding {
@@ -385,7 +386,7 @@ pub fn events(sql: &dyn Sql, before: Option<i64>, limit: i64) -> Result<Vec<Valu
     let told = |row: &Vec<SqlValue>| {
         let [number, finding, at, what, detail] = row.as_slice() else { return None };
         let at = at.time()?;
-        Some(json!({
+        Some(object!({
             "number": number.integer()?, "finding": finding.text()?, "at": at, "what": what.text()?, "detail": detail.text()?,
         }))
     };
@@ -422,8 +423,8 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
         None => "open",
     };
     let accepted =
-        until.map(|until| json!({ "reason": reason.text(), "by": by.text(), "at": accepted.time(), "until": until }));
-    Some(json!({
+        until.map(|until| object!({ "reason": reason.text(), "by": by.text(), "at": accepted.time(), "until": until }));
+    Some(object!({
         "number": number.integer()?,
         "id": id.text()?,
         "rule": rule.text()?,
@@ -442,6 +443,8 @@ fn shown(row: &[SqlValue], now: Timestamp) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::extent::Extent;
     use super::*;
     use crate::base::fakes::Desk;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::base::json as reader;
 use crate::base::json::Deserialize;
+use crate::base::object::{object, put};
 use crate::base::order;
 use crate::base::ports::{Sql, SqlError, SqlValue};
 use crate::base::rows::Narrowed;
@@ -217,19 +218,20 @@ fn shown(row: &[SqlValue]) -> Option<Value> {
     let [id, at, generation, gained, principal, name, entitlement, cause, happened_at, by] = row else { return None };
     let what = if gained.integer()? == 1 { "gained" } else { "lost" };
     let mut told = told(at, cause, happened_at, by)?;
-    let more = json!({
-        "number": id.integer()?, "generation": generation.text()?, "what": what, "principal": principal.text()?,
-        "person": name.text()?, "entitlement": entitlement.text()?,
-    });
-    if let (Value::Object(told), Value::Object(more)) = (&mut told, more) {
-        told.extend(more);
+    if let Value::Object(told) = &mut told {
+        put(told, "number", &id.integer()?);
+        put(told, "generation", &generation.text()?);
+        put(told, "what", &what);
+        put(told, "principal", &principal.text()?);
+        put(told, "person", &name.text()?);
+        put(told, "entitlement", &entitlement.text()?);
     }
     Some(told)
 }
 
 /// How it is told that nobody is known to have done something.
 pub fn nobody() -> Value {
-    json!({ "who": "unknown", "through": "unknown" })
+    object!({ "who": "unknown", "through": "unknown" })
 }
 
 /// How a change is told: when it was seen, when it happened, and by what.
@@ -237,7 +239,7 @@ fn told(at: &SqlValue, cause: &SqlValue, happened_at: &SqlValue, by: &SqlValue) 
     let cause = cause.text().unwrap_or_default().trim_start_matches(SO_FAR);
     let by: Option<Value> = by.text().and_then(|by| reader::read_str(by).ok());
     let (cause, by) = if cause.is_empty() { ("unknown", nobody()) } else { (cause, by.unwrap_or_default()) };
-    Some(json!({ "seen_at": at.time()?, "happened_at": happened_at.time(), "cause": cause, "by": by }))
+    Some(object!({ "seen_at": at.time()?, "happened_at": happened_at.time(), "cause": cause, "by": by }))
 }
 
 /// What the ledger says of a part of the account as of a time: of these principals, where it is of some, in the order of principals and

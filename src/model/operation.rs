@@ -116,6 +116,9 @@ pub struct Origin {
     /// What the token that it came with may do, by REST and SCIM: `full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub right: Option<String>,
+    /// Of one of the operations that a SCIM request for a Group is: the operation that came last before the request, which all of them are as old as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<EntryId>,
 }
 
 /// How an [`Outcome`] is read: by its `outcome` (`base::json`).

@@ -258,6 +258,11 @@ impl Row {
         format!("{}{id}", Kind::ApiToken.prefix())
     }
 
+    /// Whether a key is a token's row's.
+    pub fn is_token_key(key: &str) -> bool {
+        key.starts_with(&Kind::ApiToken.prefix())
+    }
+
     /// The row of a token.
     pub fn token(token: Token) -> Self {
         Self::ApiToken(token)
@@ -348,6 +353,18 @@ impl Row {
             Self::Group(group) => Some((Principal::Group(group.id), &group.atoms, &[])),
             Self::Invitation(member) | Self::User(member) => Some((member.principal(), &member.atoms, &member.groups)),
             Self::ApiToken(_) | Self::OauthClient(_) | Self::Role(_) | Self::ScopedRole(_) => None,
+        }
+    }
+
+    /// By what a membership tells that it has an entitlement, whose row this is: the user group's id, or the permission group's. Empty where no row tells it.
+    pub fn held_as(entitlement: Entitlement, row: Option<&Self>) -> String {
+        match (entitlement, row) {
+            (Entitlement::Group(id), _) => id.to_string(),
+            (Entitlement::ScopedRole(id), _) => id.permission_group.to_string(),
+            (Entitlement::Role(_), Some(Self::Role(role))) => {
+                role.permission_group.map(|id| id.to_string()).unwrap_or_default()
+            }
+            (Entitlement::Role(_), _) => String::new(),
         }
     }
 

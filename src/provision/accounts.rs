@@ -9,6 +9,7 @@ use super::read::READ_BACK_WAITS;
 use super::resolve::{self, Counterpart};
 use super::work::{Work, done, turn_of};
 use super::{group, heard, journal, last_writes, late, open_invitations, policies, read, renewal};
+use crate::account;
 use crate::account::Stopped;
 use crate::account::find;
 use crate::account::person::Meant;
@@ -22,7 +23,7 @@ use crate::model::access::{Atom, Policy, atoms};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::Principal;
-use crate::model::id::MemberId;
+use crate::model::id::{MemberId, UserGroupId};
 use crate::model::operation::{Effect, Outcome, Refusal, Target};
 use crate::model::resource::{MemberStatus, Row};
 
@@ -146,24 +147,24 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         if !was_removed && !invites && self.may_be_unseen(emails)? {
             return Ok(self.not_now(format!("{who} was invited a moment ago, and is not shown yet"), 10));
         }
+        if !was_removed && let Some(outcome) = self.of_a_group().await? {
+            return Ok(outcome);
+        }
         match (self.request.action, subject.emails.first()) {
             (Action::Revoke, _) if was_removed => {
                 if let Some(gone) = written {
                     // Whoever waits for another's turn sits on no seat.
                     self.client.rest();
-                    // Where the generation cannot be read, readers see it with the next sync.
-                    drop(heard::note_gone(self.ports, None, self.locks, &[gone]).await);
+                    heard::note_gone(self.ports, None, self.locks, &[gone]).await?;
                 }
                 self.proven(done(Effect::Removed, format!("Removed {who} from the account.")), None)
             }
             // Somebody who is gone holds nothing.
-            (Action::Revoke, _) => self.proven(
-                done(
-                    Effect::AlreadyRevoked,
-                    format!("{who} is not a member of the Cloudflare account; nothing was changed."),
-                ),
-                None,
-            ),
+            (Action::Revoke, _) => {
+                self.note_absent(known).await;
+                let said = format!("{who} is not a member of the Cloudflare account; nothing was changed.");
+                self.proven(done(Effect::AlreadyRevoked, said), None)
+            }
             (Action::Grant, _) if self.request.target == Target::Renewal => Ok(Outcome::refused(
                 Refusal::UnknownMember,
                 format!(
@@ -184,6 +185,51 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
                     "{who} is not a member of the Cloudflare account, and without an e-mail address nobody can be invited; invite them by their address first."
                 ),
             )),
+        }
+    }
+
+    /// What is told of an id of which it is not known what it is the id of, where it is a user group's: that nobody has it does not mean that the group
+    /// holds nothing.
+    async fn of_a_group(&self) -> Result<Option<Outcome>, Stopped> {
+        let subject = &self.request.subject;
+        let Some(id) = subject.user_id.filter(|_| subject.is_untyped()) else { return Ok(None) };
+        match self.client.user_group(UserGroupId::of_bytes(id.bytes())).await {
+            Ok(group) => Ok(Some(Outcome::refused(
+                Refusal::UnknownMember,
+                format!(
+                    "{id} is the user group {}, whose access is not changed through this connector; change the group's policies in Cloudflare.",
+                    group.name
+                ),
+            ))),
+            // No group's, or of none that this connector may see.
+            Err(ApiError::NotFound(_) | ApiError::Invalid(_) | ApiError::Forbidden(_)) => Ok(None),
+            // That there is no such path says it where there are none at all.
+            Err(error) => {
+                let may_be = !error.is_no_path() || account::newest(self.ports).await?.may_have_user_groups();
+                if may_be { Err(error.into()) } else { Ok(None) }
+            }
+        }
+    }
+
+    /// Notes that whom another hand has removed since the last sync is gone, so that readers see what a revoke is told to have found: the memberships that
+    /// the request and the generation have of the subject. Each was asked for by its id, and those that are there are `known`. The end of a
+    /// grant for a time is about one membership, and asks for no other that the generation has of the address: that one may be there.
+    async fn note_absent(&self, known: &[MemberId]) {
+        if self.ends().is_some() {
+            return;
+        }
+        let (snapshot, subject) = (self.snapshot.as_ref(), &self.request.subject);
+        let theirs = [
+            find::probable(self.ports, snapshot, subject).await,
+            find::by_snapshot(self.ports, snapshot, subject).await,
+        ];
+        let mut gone: Vec<MemberId> = theirs.into_iter().flatten().flatten().filter(|id| !known.contains(id)).collect();
+        gone.dedup();
+        if !gone.is_empty() {
+            // Whoever waits for another's turn sits on no seat.
+            self.client.rest();
+            // Where it cannot be noted, readers see it with the next sync.
+            drop(heard::note_gone(self.ports, None, self.locks, &gone).await);
         }
     }
 

@@ -9,7 +9,7 @@ use super::incident::{self, Incident};
 use super::lock::Locks;
 use super::open_writes::{self, CHECKS, LOOKS, OpenWrite, WriteKind};
 use super::settings::Settings;
-use super::{apart, group, journal, last_writes, late_writes, read, removals};
+use super::{apart, group, heard, journal, last_writes, late_writes, read, removals};
 use crate::account::Stopped;
 use crate::account::overlay::{self, Aftermath};
 use crate::audit::{Entry, entries, feed};
@@ -113,7 +113,7 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
     locks: &Locks,
     write: &OpenWrite,
 ) -> Result<(), SqlError> {
-    let _turn = locks.acquire(&write.member.to_string(), || ports.now()).await;
+    let turn = locks.acquire(&write.member.to_string(), || ports.now()).await;
     // Others may have been busy with the member while this waited.
     let Some(write) = open_writes::still_open(ports, write.id)? else { return Ok(()) };
     // Should the look be cut off, it is made again.
@@ -129,6 +129,11 @@ async fn check<P: Http + KeyValue + Clock + Sql>(
         asked_for: std::slice::from_ref(&write.email),
     };
     let looked = look(&asking, &write).await;
+    // Whom our own removal ended late nobody else tells readers of: what the log says of the connector's token is not listened to.
+    if write.kind == WriteKind::Removal && open_writes::still_open(ports, write.id)?.is_none() {
+        drop(turn);
+        drop(heard::note_gone(ports, None, locks, &[write.member]).await);
+    }
     // Room that was taken to put something right, and not used, is no operation's that is over.
     if journal::is_settled(ports, write.operation)? {
         removals::give_back(ports, write.operation)?;

@@ -99,7 +99,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
         let (name, email) = (&self.what.name, &member.email);
         // Whatever is said of it, of their own they have it no more, and no older grant is to bring it back.
         journal::took_effect(self.ports, self.id)?;
-        let through = guards::held_through(&self.asking(), member, |held| {
+        let through = guards::held_through(&self.asking(), member, &|held| {
             held.permission_group == atom.permission_group && held.resource_group == atom.resource_group
         })
         .await?;
@@ -178,7 +178,7 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
 
     /// A user group that the member is in and that gives something, asked of Cloudflare now.
     pub(super) async fn a_group_of(&self, member: &MemberRecord) -> Result<Option<String>, Stopped> {
-        guards::held_through(&self.asking(), member, |_| true).await
+        guards::held_through(&self.asking(), member, &|_| true).await
     }
 }
 

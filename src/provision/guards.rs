@@ -360,7 +360,7 @@ fn removal_cap<P: Clock + Sql>(asking: &Asking<'_, '_, P>, planned: &Planned<'_>
 pub(super) async fn held_through<P: Http + KeyValue + Clock + Sql>(
     asking: &Asking<'_, '_, P>,
     member: &MemberRecord,
-    wanted: impl Fn(&Atom) -> bool,
+    wanted: &dyn Fn(&Atom) -> bool,
 ) -> Result<Option<String>, Stopped> {
     let client = asking.client;
     let groups = apart::user_groups(asking).await?;

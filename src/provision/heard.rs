@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::{apart, read};
 use crate::account::overlay::{self, Aftermath};
 use crate::account::{Stopped, newest};
-use crate::base::ports::{Clock, Http, KeyValue, Sql};
+use crate::base::ports::{Clock, Http, KeyValue, Sql, SqlError};
 use crate::base::tree::BTreeSet;
 use crate::cloudflare::{self, ApiError, Client, GROUPS_PER_PAGE, MemberRecord, Purpose};
 use crate::model::access::atoms;
@@ -16,8 +16,8 @@ use crate::model::grant::{Entitlement, Principal};
 use crate::model::id::{MemberId, UserGroupId};
 use crate::model::kind::Kind;
 use crate::model::operation::EntryId;
-use crate::model::resource::{Member, Row};
-use crate::snapshot::Scan;
+use crate::model::resource::{Member, MemberStatus, Row};
+use crate::snapshot::{Scan, Snapshot};
 
 /// A user group whose members fill more pages than these is a sweep's.
 const MOST_PAGES: u32 = 5;
@@ -95,24 +95,29 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
         }
         record = apart::without_theirs(ports, record)?;
     }
-    if let Ok(policies) = record.own_policies()
-        && last_writes::stale_until(ports, id, &atoms(&policies), ports.now())?.is_some()
-    {
-        return Ok(Look::Doubtful);
-    }
     let is_in = match group {
         None => None,
         Some(group) => {
             let is_in = client.is_in_group(group, id).await?;
             // Nobody is found in a group that is not found.
-            if last_writes::group_stale_until(ports, group, id, is_in, ports.now())?.is_some()
-                || (!is_in && read::members_are_known(&client, group).await? != Some(true))
-            {
+            if !is_in && read::members_are_known(&client, group).await? != Some(true) {
                 return Ok(Look::Doubtful);
             }
             Some((group, is_in))
         }
     };
+    // After the last request: where those took so long that the lock's lease ended, an operation may have written since the record was read.
+    let now = ports.now();
+    if let Ok(policies) = record.own_policies()
+        && last_writes::stale_until(ports, id, &atoms(&policies), now)?.is_some()
+    {
+        return Ok(Look::Doubtful);
+    }
+    if let Some((group, is_in)) = is_in
+        && last_writes::group_stale_until(ports, group, id, is_in, now)?.is_some()
+    {
+        return Ok(Look::Doubtful);
+    }
     let mut left = Aftermath { member: &record, gone: false, group: is_in, about: None, is_fresh: false };
     let is_given_back = overlay::is_given_back(ports, &left)?;
     if is_given_back {
@@ -122,17 +127,47 @@ async fn look<P: Http + KeyValue + Clock + Sql>(
     Ok(if is_given_back { Look::GivenBack } else { Look::Noted })
 }
 
-/// Notes that memberships are gone. Whose they were is looked for once for all of them: a person's row stands under the user, and what
-/// is gone tells its membership alone. Where that was seen before the members' locks were had, each is read once more, `with` these settings: an
-/// operation may have been at work on the member meanwhile.
+/// Notes that memberships are gone. Where that was seen before the members' locks were had, each is read once more, `with` these settings: an
+/// operation may have been at work on the member meanwhile. Else readers are to leave them out though it cannot be read whose they were, which is a
+/// sweep's to publish then.
 pub async fn note_gone<P: Http + KeyValue + Clock + Sql>(
     ports: &P,
     with: Option<(&cloudflare::Settings, &Settings)>,
     locks: &Locks,
     ids: &[MemberId],
 ) -> Result<(), Stopped> {
-    let newest = newest(ports).await?;
-    let snapshot = newest.last()?;
+    let (snapshot, known) = match whose(ports, ids).await {
+        Ok((snapshot, known)) => (Some(snapshot), known),
+        Err(_) if with.is_none() => (None, noted_of(ports, ids)?),
+        Err(error) => return Err(error),
+    };
+    for member in &known {
+        let _turn = locks.acquire(&member.member_id.to_string(), || ports.now()).await;
+        if let Some(with) = with {
+            match look(ports, with, locks, member.member_id, None).await? {
+                Look::Gone => {}
+                Look::Noted | Look::GivenBack => continue,
+                Look::Doubtful | Look::Sweep => return Err(Stopped::NotNow("they were not gone for sure".to_owned())),
+            }
+        }
+        let left = Aftermath { member: &stub(member), gone: true, group: None, about: None, is_fresh: false };
+        overlay::note(ports, snapshot.as_ref(), left, ports.now()).await?;
+    }
+    Ok(())
+}
+
+/// What the changes that no generation has yet tell of memberships, and of the others no more than that they were there.
+fn noted_of(sql: &dyn Sql, ids: &[MemberId]) -> Result<Vec<Member>, SqlError> {
+    let noted = overlay::open(sql)?.members;
+    let bare = |id| Member::bare(id, String::new(), MemberStatus::Accepted);
+    let all = ids.iter().filter_map(|id| noted.get(id).map_or_else(|| Some(bare(*id)), |noted| noted.member.clone()));
+    Ok(all.collect())
+}
+
+/// Whose memberships these were, by the last generation, which is given too. It is looked for once for all of them: a person's row stands under the user,
+/// and what is gone tells its membership alone.
+async fn whose<P: KeyValue + Sql>(ports: &P, ids: &[MemberId]) -> Result<(Snapshot, Vec<Member>), Stopped> {
+    let snapshot = newest(ports).await?.last()?.clone();
     let over = overlay::over(ports, &snapshot.manifest().generation, None)?;
     let (mut known, mut unknown): (Vec<Member>, Vec<MemberId>) = (Vec::new(), Vec::new());
     for &id in ids {
@@ -162,19 +197,7 @@ pub async fn note_gone<P: Http + KeyValue + Clock + Sql>(
             break;
         }
     }
-    for member in &known {
-        let _turn = locks.acquire(&member.member_id.to_string(), || ports.now()).await;
-        if let Some(with) = with {
-            match look(ports, with, locks, member.member_id, None).await? {
-                Look::Gone => {}
-                Look::Noted | Look::GivenBack => continue,
-                Look::Doubtful | Look::Sweep => return Err(Stopped::NotNow("they were not gone for sure".to_owned())),
-            }
-        }
-        let left = Aftermath { member: &stub(member), gone: true, group: None, about: None, is_fresh: false };
-        overlay::note(ports, Some(snapshot), left, ports.now()).await?;
-    }
-    Ok(())
+    Ok((snapshot, known))
 }
 
 /// Whoever came into a user group or left it since the newest generation; nothing where that cannot be told, or a sweep tells it for less.

@@ -100,10 +100,11 @@ pub struct Filter {
     pub until: Option<Timestamp>,
     /// Entries older than this one.
     pub before: Option<EntryId>,
-    /// Grants under way of this entitlement alone, and those that may turn out to be of it, as what a renewal brings back may: no list shows them
-    /// yet.
+    /// What is under way alone, and shows on no list yet. Of the account: its revokes that nothing voided, of whoever the second text names, by the id of
+    /// the User and, behind a blank, the address; of everybody where it names none. Of an entitlement: its grants, and those that
+    /// may turn out to be of it, as what a renewal brings back may, where the second text is in it; no text where none is known.
     #[serde(default)]
-    pub awaited: Option<String>,
+    pub awaited: Option<(String, String)>,
 }
 
 /// The table.
@@ -198,10 +199,14 @@ pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
     Ok(sql.number(&statement, &[])?.unwrap_or_default())
 }
 
-/// How old an operation is, as a number of SQL's: its own, and where it ends a grant for a time that of the operation which granted it.
+/// How old an operation is, as a number of SQL's: its own, and where it ends a grant for a time that of the operation which granted it. A SCIM request
+/// of many members is one operation after the other, and each is as old as the request: right behind the one that came last before it.
 fn age(of: &str) -> String {
     let granted_by = expiry::granted_by(&format!("{of}.key"));
-    format!("CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN {granted_by} ELSE {of}.id END")
+    format!(
+        "CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN {granted_by} \
+            WHEN {of}.key LIKE 'scim/%' THEN COALESCE(json_extract({of}.request, '$.origin.after') + 0.5, {of}.id) ELSE {of}.id END"
+    )
 }
 
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
@@ -217,6 +222,8 @@ fn age(of: &str) -> String {
 ///
 /// The end of a grant for a time is as old as that grant, whenever it comes to be asked for: what was granted since goes on. The account ends for all
 /// that once what was granted with it has ended, or its own end was asked for: a last role may go with the account alone.
+///
+/// Of two that are as old as each other, as those of one SCIM request are, the one that came later is the newer one.
 pub fn superseded_by(sql: &dyn Sql, id: EntryId) -> Result<Option<EntryId>, SqlError> {
     contrary_since(sql, id, false)
 }
@@ -242,7 +249,7 @@ fn contrary_since(sql: &dyn Sql, id: EntryId, ends_account: bool) -> Result<Opti
     // None is older than its own id says, so that only the latest rows of the table are looked at.
     let statement = format!(
         "SELECT newer.id FROM operation AS older JOIN operation AS newer \
-            ON newer.id > {older} AND {newer} > {older} \
+            ON newer.id > {older} AND ({newer}, newer.id) > ({older}, older.id) \
                 AND (newer.email = older.email OR (newer.member = older.member AND older.member <> '') \
                     OR (newer.member = '' AND {names})) \
          WHERE older.id = ?1 \
@@ -604,17 +611,46 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, Sq
     );
     narrowed.and("received_at >= ?", filter.since.map(Into::into));
     narrowed.and("received_at < ?", filter.until.map(Into::into));
-    narrowed.and(
-        "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
-            AND json_extract(request, '$.target') <> 'account' \
-            AND (entitlement = ? OR entitlement IS NULL OR json_extract(request, '$.target') = 'renewal')",
-        filter.awaited.as_deref().map(Into::into),
-    );
+    let leaving = filter.awaited.as_ref().filter(|(what, _)| what == Holding::ACCOUNT).map(|(_, whose)| whose.as_str());
+    match &filter.awaited {
+        Some((account, _)) if leaving.is_some() => narrowed.and(LEAVING, Some(account.as_str().into())),
+        Some((what, held)) => narrowed.and_all(COMING, &[what.as_str().into(), held.as_str().into()]),
+        None => {}
+    }
     narrowed.and("id < ?", filter.before.map(|before| before.0.into()));
     let read = |rows: &[Vec<SqlValue>]| rows::readable(sql, TABLE, rows, |row| entry(row).ok());
     let entries = narrowed.newest(sql, &format!("SELECT {COLUMNS} FROM operation"), "id", limit, read)?;
-    entries.into_iter().map(|entry| with_incidents(sql, entry)).collect()
+    let mut told = Vec::with_capacity(entries.len());
+    for entry in entries {
+        // A removal that a newer grant has voided takes nobody away. Whether one has is read of those alone that are asked for: many may wait in line.
+        if let Some(whose) = leaving
+            && (!is_whose(&entry, whose) || superseded_by(sql, entry.id)?.is_some())
+        {
+            continue;
+        }
+        told.push(with_incidents(sql, entry)?);
+    }
+    Ok(told)
 }
+
+/// Whether an operation is about whoever this names ([`Filter::awaited`]).
+fn is_whose(entry: &Entry, whose: &str) -> bool {
+    let Some((id, email)) = whose.split_once(' ') else { return true };
+    let subject = &entry.request.subject;
+    let mut known = subject.emails.iter().chain(&entry.email);
+    subject.principals().any(|it| it.to_string() == id) || known.any(|it| address::same(it, email))
+}
+
+/// That an operation under way revokes the account; of one that was put off before it was looked up what it is about, what was asked tells.
+const LEAVING: &str = "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'revoke' \
+    AND COALESCE(entitlement = ?, json_extract(request, '$.target') = 'account' OR json_extract(request, '$.target.named.builtin'))";
+
+/// That an operation under way grants an entitlement, or may turn out to. Whichever of them is in the middle of a renewal, be it that an account was asked
+/// for, brings back what the invitation held, and nothing else; before that it may be anything that a renewal which was asked for is to bring back.
+const COMING: &str = "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'grant' \
+    AND ((json_extract(request, '$.target') <> 'account' AND (entitlement = ? OR entitlement IS NULL \
+            OR (json_extract(request, '$.target') = 'renewal' AND id NOT IN (SELECT operation FROM renewal)))) \
+        OR id IN (SELECT operation FROM renewal WHERE instr(CASE renewal.version WHEN 1 THEN held END, ?) IS NOT 0))";
 
 /// An operation of ours that may explain what a sync found.
 #[derive(Clone, Debug)]
@@ -1061,6 +1097,67 @@ mod tests {
             carried_out(&desk, extension).unwrap();
             assert_eq!(superseded_by(&desk, end).unwrap(), ends_by_itself.then_some(extension));
         }
+    }
+
+    /// The request was there before what came while its steps were carried out, and these are one after the other.
+    #[test]
+    fn the_steps_of_a_scim_request_are_as_old_as_the_request() {
+        let desk = desk();
+        let before = new(&desk, None, Action::Grant);
+        let meanwhile = new(&desk, None, Action::Grant);
+        let step = |action, after| {
+            let origin = Origin { by: "scim".to_owned(), after: Some(after), ..Origin::default() };
+            let request = Request { origin, ..request(None, action) };
+            let Arrival::New(id) = arrive(&desk, &request, desk.now(), desk.now()).unwrap() else { panic!() };
+            id
+        };
+        let (removed, added) = (step(Action::Revoke, before), step(Action::Grant, before));
+        let later = step(Action::Revoke, meanwhile);
+        for id in [before, meanwhile, removed, added, later] {
+            resolved(&desk, id, "m1", "jane@example.com", role('1')).unwrap();
+        }
+        carried_out(&desk, removed).unwrap();
+        assert_eq!(superseded_by(&desk, before).unwrap(), Some(removed), "what came last before the request is older");
+        assert_eq!(superseded_by(&desk, meanwhile).unwrap(), None, "what came since is newer");
+        assert_eq!(superseded_by(&desk, added).unwrap(), None, "the one before it in the same request");
+        carried_out(&desk, added).unwrap();
+        assert_eq!(superseded_by(&desk, removed).unwrap(), Some(added), "the one behind it in the same request");
+        carried_out(&desk, meanwhile).unwrap();
+        assert_eq!(superseded_by(&desk, added).unwrap(), None, "it asked for the same");
+        carried_out(&desk, later).unwrap();
+        for older in [before, meanwhile, added] {
+            assert_eq!(superseded_by(&desk, older).unwrap(), Some(later), "another request that came later");
+        }
+        assert_eq!(superseded_by(&desk, later).unwrap(), None);
+    }
+
+    #[test]
+    fn of_the_removals_under_way_those_are_listed_that_nothing_voided_of_whom_they_are_asked_for() {
+        let desk = desk();
+        let revoke = |subject: Subject| {
+            let request = Request { subject, ..request(None, Action::Revoke) };
+            let Arrival::New(id) = arrive(&desk, &request, desk.now(), desk.now()).unwrap() else { panic!() };
+            id
+        };
+        let user = "05784afa30c1afe1440e79d9351c7430";
+        let by_address = revoke(Subject::of_email("Jane@example.com"));
+        let by_id = revoke(Subject { user_id: Some(user.parse().unwrap()), ..Subject::default() });
+        let looked_up = revoke(Subject::default());
+        resolved(&desk, looked_up, "m1", "jane@example.com", Holding::Account).unwrap();
+        let of_another = revoke(Subject::of_email("joe@example.com"));
+        let listed = |whose: &str| {
+            let awaited = Some((Holding::ACCOUNT.to_owned(), whose.to_owned()));
+            let listed = list(&desk, &Filter { awaited, ..Filter::default() }, 10).unwrap();
+            listed.iter().map(|entry| entry.id).collect::<Vec<_>>()
+        };
+        let jane = format!("user:{user} jane@example.com");
+        assert_eq!(listed(&jane), [looked_up, by_id, by_address]);
+        assert_eq!(listed(&format!("user:{} joe@example.com", "f".repeat(32))), [of_another]);
+        assert_eq!(listed(""), [of_another, looked_up, by_id, by_address], "whoever it is");
+        let since = new(&desk, None, Action::Grant);
+        resolved(&desk, since, "m1", "jane@example.com", Holding::Account).unwrap();
+        carried_out(&desk, since).unwrap();
+        assert_eq!(listed(&jane), [by_id, by_address], "it is void by what was granted since");
     }
 
     /// Neither what is to end itself, and cannot as the last role, nor what is a user group's alone by now; what the journal forgets changes nothing.

@@ -302,12 +302,14 @@ impl<P: Http + KeyValue + Clock + Sql> Work<'_, P> {
             }
             Ok(Meant::One(found)) => found,
             Ok(Meant::Unclear(why)) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
-            // Nobody, or perhaps somebody whom the list counts and does not show yet.
+            // Nobody, or perhaps somebody whom the list counts and does not show yet. A list that was not read to its end may have others, so our own
+            // operations then tell of no more than a membership that settles it alone.
             nobody @ (Ok(Meant::Nobody) | Err(Stopped::NotNow(_))) => match (self.unlisted().await?, nobody) {
+                (Meant::One(found), Err(not_now)) if !self.is_certain(&found) => return Err(not_now),
                 (Meant::One(found), _) => found,
-                (Meant::Unclear(why), _) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
+                (_, Err(not_now)) => return Err(not_now),
+                (Meant::Unclear(why), Ok(_)) => return Ok(Outcome::refused(Refusal::AmbiguousMember, why)),
                 (Meant::Nobody, Ok(_)) => return self.for_nobody(&known, &subject.emails).await,
-                (Meant::Nobody, Err(not_now)) => return Err(not_now),
             },
             Err(error) => return Err(error),
         };

@@ -5,9 +5,9 @@ use crate::base::tree::{BTreeMap, BTreeSet};
 use super::read::present;
 use super::resolve::each;
 use super::shared::UserGroups;
-use crate::account::{self, Stopped};
+use crate::account::{self, Stopped, inherited};
 use crate::base::ports::{Clock, Http, KeyValue, Sql};
-use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, UserGroup};
+use crate::cloudflare::{ApiError, Client, GROUPS_PER_PAGE, Policies, UserGroup};
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
@@ -89,31 +89,28 @@ async fn listed<P: Http + KeyValue + Clock + Sql>(
     }
 }
 
-/// Asks the groups themselves that are told without policies, since a list may have left them out: but for those that gave nothing at the last sync
-/// either.
-async fn tell_the_silent<P: Http + KeyValue + Clock + Sql>(
+/// Asks the groups themselves that are told without policies, since a list may have left them out: but for those of which the syncs know that they
+/// give nothing. A generation does not tell these: it names few of those that could not be read in full, and its list may be that of before.
+async fn tell_the_silent<P: Http + Clock + Sql>(
     ports: &P,
     client: &Client<'_, P>,
     groups: &mut BTreeMap<UserGroupId, UserGroup>,
 ) -> Result<(), Stopped> {
-    let mut silent: BTreeSet<UserGroupId> =
-        groups.values().filter(|group| group.is_silent).map(|group| group.id).collect();
-    if silent.is_empty() {
-        return Ok(());
-    }
-    if let Some(known) = &account::newest(ports).await?.snapshot {
-        each(ports, known, Kind::Group, &mut |row| {
-            if let Row::Group(group) = row
-                && group.atoms.is_empty()
-            {
-                silent.remove(&group.id);
-            }
-        })
-        .await?;
-    }
-    for &id in &silent {
-        if let Some(told) = present(client.user_group(id).await)? {
-            groups.insert(id, told);
+    let known = inherited::known_to_give_nothing(ports)?;
+    for group in groups.values_mut().filter(|group| group.is_silent) {
+        let key = inherited::silent_key(group);
+        if known.contains(&key) {
+            continue;
+        }
+        let told = present(client.user_group(group.id).await);
+        // Somebody accepted what the list tells: so it is where the group's own record cannot be read for good.
+        if !matches!(told, Ok(Some(_))) && known.contains(&inherited::accepted_key(&key)) {
+            continue;
+        }
+        match told? {
+            Some(told) => *group = told,
+            // The list had it just now: that it is not found says nothing of what it gives.
+            None => group.policies = Policies::default().and_unread("its own record is not found"),
         }
     }
     Ok(())

@@ -140,9 +140,11 @@ impl<'a, P: Http + KeyValue + Clock + Sql> Work<'a, P> {
     }
 }
 
-/// Under which name those take turns who know somebody by the address.
+/// Under which name those take turns who know somebody by the address. It is never a membership's id, as the end of a grant for a time may have in the
+/// place of an address: whoever has this turn waits for that membership's too.
 pub(super) fn turn_of(subject: &Subject) -> String {
-    subject.emails.first().map_or_else(|| subject.shown(), |email| address::folded(email))
+    let address = subject.emails.first().filter(|email| email.contains('@'));
+    address.map_or_else(|| format!("the turn of {}", subject.shown()), |email| address::folded(email))
 }
 
 pub(super) fn done(effect: Effect, message: String) -> Outcome {

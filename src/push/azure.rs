@@ -47,6 +47,17 @@ impl<P: Http + Clock> Blob<'_, P> {
         if exchange::is_done(&answer) { Ok(answer) } else { Err(self.explained(&answer)) }
     }
 
+    /// Sends what makes a blob of what was sent: one has a tag.
+    async fn whole(
+        &self,
+        query: &[(&str, &str)],
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        let answer = self.send(query, headers, body).await?;
+        exchange::tag(&answer, SERVICE, "AZURE_SAS_URL").map(drop)
+    }
+
     /// Says what to do about an error (Azure Storage REST API, "Blob service error codes").
     fn explained(&self, answer: &HttpResponse) -> StoreError {
         let code = exchange::code(answer, Some("x-ms-error-code"));
@@ -111,7 +122,7 @@ impl<P: Http + Clock> Target for Blob<'_, P> {
 
     async fn put(&self, body: Vec<u8>) -> Result<(), StoreError> {
         let headers = vec![("x-ms-blob-type", "BlockBlob".to_owned()), ("content-type", self.content_type.to_owned())];
-        self.send(&[], headers, body).await.map(drop)
+        self.whole(&[], headers, body).await
     }
 
     /// Azure knows no uploads, only blocks by their names: the upload's id is the beginning of its blocks' names, and the same for the
@@ -134,7 +145,7 @@ impl<P: Http + Clock> Target for Blob<'_, P> {
             ("content-type", "application/xml".to_owned()),
             ("x-ms-blob-content-type", self.content_type.to_owned()),
         ];
-        self.send(&[("comp", "blocklist")], headers, body.into_bytes()).await.map(drop)
+        self.whole(&[("comp", "blocklist")], headers, body.into_bytes()).await
     }
 
     /// Blocks that no list names are cleared away with the next list, or after a week.

@@ -25,6 +25,16 @@ pub(super) async fn send<P: Http>(ports: &P, service: &str, sendable: Sendable) 
     ports.send(request).await.map_err(|error| StoreError::Busy(format!("{service} does not answer: {error}.")))
 }
 
+/// The tag of what a store took: each gives one, so what answers without is none, whatever its status. `variable` says where the store is.
+pub(super) fn tag(answer: &HttpResponse, service: &str, variable: &str) -> Result<String, StoreError> {
+    match answer.header("etag") {
+        Some(etag) if !etag.is_empty() && etag.len() <= 200 && !etag.contains(['<', '>', '&']) => Ok(etag.to_owned()),
+        _ => Err(StoreError::Busy(format!(
+            "{service} took it without an ETag, which every store gives: see {variable}."
+        ))),
+    }
+}
+
 /// Whether a store did what it was asked.
 pub(super) fn is_done(answer: &HttpResponse) -> bool {
     (200..300).contains(&answer.status)

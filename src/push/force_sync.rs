@@ -18,7 +18,7 @@ use crate::conductorone::api::{ApiError, Call, Client, Tokens, path};
 /// How it stands with a sync that is to be forced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Forcing {
-    /// Since when; not before.
+    /// Since when it is to be told, not before, or was.
     since: Timestamp,
     /// What the connector showed before it was told to sync; `None` where it was not told yet.
     told: Option<SyncView>,
@@ -30,6 +30,11 @@ impl Forcing {
     /// It is yet to be done, then at the earliest.
     pub(super) const fn begin(at: Timestamp) -> Self {
         Self { since: at, told: None, looks: 0 }
+    }
+
+    /// Whether nobody waits any more.
+    const fn is_over(&self, now: Timestamp) -> bool {
+        now.since(self.since) > PATIENCE_SECS * 1000
     }
 }
 
@@ -78,7 +83,7 @@ const LONGEST_LOOK_SECS: i64 = 60;
 /// A sync of C1's that is under way is waited for, and then a new one begun: it may have read the file before this one.
 const BUSY_SECS: i64 = 30;
 
-/// After this time nobody waits any more. C1 has pulled by itself by then.
+/// After this time nobody waits any more, neither until it can be told nor for its sync. C1 has pulled by itself by then.
 const PATIENCE_SECS: i64 = 2 * 60 * 60;
 
 /// Does the next thing.
@@ -97,20 +102,22 @@ pub(super) async fn step<P: Http + Clock + Sign>(
     let Ok(client) = Client::new(ports, settings, tokens) else {
         return Next::GivenUp("C1_CLIENT_ID and C1_CLIENT_SECRET are not set any more, so ConductorOne was not told; it pulls by itself within the hour.".to_owned());
     };
-    if now.since(forcing.since) > PATIENCE_SECS * 1000 {
-        return Next::GivenUp(
-            "ConductorOne has not ended a sync of it within two hours: look at the connector in ConductorOne."
-                .to_owned(),
-        );
-    }
     let seen = match look(&client, connector).await {
         Ok(seen) => seen,
         Err(error) => return failed(&error, forcing, now),
     };
     match &forcing.told {
+        None if seen.is("RUNNING") && forcing.is_over(now) => Next::GivenUp(
+            "ConductorOne is at another sync, and could not be told to begin one within two hours: it pulls by itself within the hour."
+                .to_owned(),
+        ),
         None if seen.is("RUNNING") => Next::Wait(now.plus_secs(BUSY_SECS), forcing),
         None => match force(&client, connector).await {
-            Ok(()) => Next::Wait(now.plus_secs(LOOK_AFTER_SECS), Forcing { told: Some(seen), looks: 0, ..forcing }),
+            // However long it could not be told.
+            Ok(()) => {
+                let told = Forcing { since: now, told: Some(seen), looks: 0 };
+                Next::Wait(now.plus_secs(LOOK_AFTER_SECS), told)
+            }
             Err(error) => failed(&error, forcing, now),
         },
         Some(before) => judged(&seen, before, forcing.clone(), now),
@@ -133,18 +140,28 @@ fn judged(seen: &SyncView, before: &SyncView, forcing: Forcing, now: Timestamp) 
     if seen.differs(before) && seen.is("DONE") {
         return Next::Done("ConductorOne has synced.".to_owned());
     }
+    // Only now: C1 may have been out of reach since the last look.
+    if forcing.is_over(now) {
+        return Next::GivenUp(
+            "ConductorOne has not ended a sync of it within two hours: look at the connector in ConductorOne."
+                .to_owned(),
+        );
+    }
     let looks = forcing.looks.saturating_add(1);
     let wait = (LOOK_AFTER_SECS << looks.min(10)).min(LONGEST_LOOK_SECS);
     Next::Wait(now.plus_secs(wait), Forcing { looks, ..forcing })
 }
 
 fn failed(error: &ApiError, forcing: Forcing, now: Timestamp) -> Next {
-    if let ApiError::RateLimited(at) = error {
-        return Next::Wait(*at, forcing);
-    }
-    // A sync is under way, or C1 holds one back: what it says by 409 is not documented, and passes.
-    if let ApiError::Refused { status: 409, .. } = error {
-        return Next::Wait(now.plus_secs(BUSY_SECS), forcing);
+    // Neither of these is waited for without end.
+    if !forcing.is_over(now) {
+        if let ApiError::RateLimited(at) = error {
+            return Next::Wait(*at, forcing);
+        }
+        // A sync is under way, or C1 holds one back: what it says by 409 is not documented, and passes.
+        if let ApiError::Refused { status: 409, .. } = error {
+            return Next::Wait(now.plus_secs(BUSY_SECS), forcing);
+        }
     }
     let pulls = "It pulls by itself within the hour";
     if error.retry_at(now).is_some() {
@@ -234,6 +251,17 @@ mod tests {
         let Next::GivenUp(why) = check(seen("ERROR", "t3", "t4")) else { panic!("an error is one") };
         assert!(why.contains("(no such file)"), "{why}");
         assert!(matches!(check(seen("DISABLED", "t1", "t2")), Next::GivenUp(_)));
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_two_hours_for_a_sync_that_has_not_ended() {
+        let now = Timestamp::from_secs(1_800_000_000);
+        let before = seen("DONE", "t1", "t2");
+        let after = |secs: i64, seen: &SyncView| judged(seen, &before, Forcing::begin(now), now.plus_secs(secs));
+        assert!(matches!(after(7_200, &before), Next::Wait(..)));
+        let Next::GivenUp(why) = after(7_201, &before) else { panic!("nobody waits any more") };
+        assert!(why.contains("within two hours"), "{why}");
+        assert!(matches!(after(7_201, &seen("DONE", "t3", "t4")), Next::Done(_)), "whenever that was");
     }
 
     #[test]

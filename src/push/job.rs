@@ -8,11 +8,12 @@ use super::error::StoreError;
 use super::force_sync::{self, Forcing, Next};
 use super::s3::Object;
 use super::settings::{Settings, Store};
-use super::upload::{self, PART, Target, UploadError, UploadProgress, upload};
+use super::upload::{self, PART, Part, Target, UploadError, UploadProgress, upload};
+use crate::account::overlay::SHOWN_AFTER_SECS;
 use crate::base::jobs::{Attempt, Job};
 use crate::base::json;
 use crate::base::json::Deserialize;
-use crate::base::ports::Sql;
+use crate::base::ports::{Clock, Http, Sql};
 use crate::base::time::Timestamp;
 use crate::conductorone;
 use crate::conductorone::api::Tokens;
@@ -22,9 +23,6 @@ use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
 /// How long an attempt begins further parts. With the one that is under way then it stays well under a minute, which the sync's
 /// steps and provisioning may have to wait for.
 const MAX_UPLOADING_SECS: i64 = 20;
-
-/// Without a store C1 reads this Worker's API, to which KV may show the generation before for a minute: so long C1 is not told.
-const SHOWN_AFTER_SECS: i64 = 75;
 
 /// What an attempt leaves for the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +71,7 @@ async fn uploading<P: Ports>(ports: &P, push: &Settings, generation: &str, insig
     if push.connector.is_none() {
         return Attempt::Done(format!("{uploaded} ConductorOne pulls it by itself, within the hour."));
     }
+    // Without a store C1 reads this Worker's API, to which KV may show the generation before.
     let at = ports.now().plus_secs(if push.store.is_none() { SHOWN_AFTER_SECS } else { 0 });
     go_on(at, PushState { v: FORMAT, uploaded, forcing: Forcing::begin(at) })
 }
@@ -92,14 +91,66 @@ async fn into_store<P: Ports>(
     let until = ports.now().plus_secs(MAX_UPLOADING_SECS);
     let file = upload::File { subject: &subject, bytes, part: PART, until };
     let content_type = push.file.content_type();
-    match store {
-        Store::S3(settings) => {
-            let target = Object { ports, settings, content_type };
-            Ok((upload(ports, &target, file).await?, target.name()))
+    let target = match store {
+        Store::S3(settings) => OneOf::S3(Object { ports, settings, content_type }),
+        Store::Azure(settings) => OneOf::Azure(Blob { ports, settings, content_type }),
+    };
+    Ok((upload(ports, &target, file).await?, target.name()))
+}
+
+/// Where a file goes, in a store of either kind: the upload is compiled once for both.
+enum OneOf<'a, P> {
+    S3(Object<'a, P>),
+    Azure(Blob<'a, P>),
+}
+
+impl<P: Http + Clock> Target for OneOf<'_, P> {
+    fn name(&self) -> String {
+        match self {
+            Self::S3(object) => object.name(),
+            Self::Azure(blob) => blob.name(),
         }
-        Store::Azure(settings) => {
-            let target = Blob { ports, settings, content_type };
-            Ok((upload(ports, &target, file).await?, target.name()))
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Self::S3(object) => Target::place(object),
+            Self::Azure(blob) => Target::place(blob),
+        }
+    }
+
+    async fn put(&self, body: Vec<u8>) -> Result<(), StoreError> {
+        match self {
+            Self::S3(object) => object.put(body).await,
+            Self::Azure(blob) => blob.put(body).await,
+        }
+    }
+
+    async fn begin(&self, subject: &str) -> Result<String, StoreError> {
+        match self {
+            Self::S3(object) => object.begin(subject).await,
+            Self::Azure(blob) => blob.begin(subject).await,
+        }
+    }
+
+    async fn part(&self, upload: &str, number: u32, body: Vec<u8>) -> Result<String, StoreError> {
+        match self {
+            Self::S3(object) => object.part(upload, number, body).await,
+            Self::Azure(blob) => blob.part(upload, number, body).await,
+        }
+    }
+
+    async fn complete(&self, upload: &str, parts: &[Part]) -> Result<(), StoreError> {
+        match self {
+            Self::S3(object) => object.complete(upload, parts).await,
+            Self::Azure(blob) => blob.complete(upload, parts).await,
+        }
+    }
+
+    async fn abort(&self, upload: &str) -> Result<(), StoreError> {
+        match self {
+            Self::S3(object) => object.abort(upload).await,
+            Self::Azure(blob) => blob.abort(upload).await,
         }
     }
 }

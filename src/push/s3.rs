@@ -72,6 +72,10 @@ impl<P: Http + Clock> Object<'_, P> {
         format!("S3 at {}", origin.split_once("://").map_or("", |(_, host)| host))
     }
 
+    fn tag(&self, answer: &HttpResponse) -> Result<String, StoreError> {
+        exchange::tag(answer, &self.service(), "S3_ENDPOINT")
+    }
+
     /// Says what to do about an error (S3 API Reference, "Error responses").
     fn explained(&self, answer: &HttpResponse) -> StoreError {
         let code = exchange::code(answer, None);
@@ -141,7 +145,8 @@ impl<P: Http + Clock> Target for Object<'_, P> {
     }
 
     async fn put(&self, body: Vec<u8>) -> Result<(), StoreError> {
-        self.send(Method::Put, &[], Some(self.content_type), body).await.map(drop)
+        let answer = self.send(Method::Put, &[], Some(self.content_type), body).await?;
+        self.tag(&answer).map(drop)
     }
 
     async fn begin(&self, _subject: &str) -> Result<String, StoreError> {
@@ -156,12 +161,7 @@ impl<P: Http + Clock> Target for Object<'_, P> {
     async fn part(&self, upload: &str, number: u32, body: Vec<u8>) -> Result<String, StoreError> {
         let number = number.to_string();
         let answer = self.send(Method::Put, &[("partNumber", &number), ("uploadId", upload)], None, body).await?;
-        match answer.header("etag") {
-            Some(etag) if !etag.is_empty() && etag.len() <= 200 && !etag.contains(['<', '>', '&']) => {
-                Ok(etag.to_owned())
-            }
-            _ => Err(StoreError::Busy(format!("{} took a part without an ETag.", self.service()))),
-        }
+        self.tag(&answer)
     }
 
     async fn complete(&self, upload: &str, parts: &[Part]) -> Result<(), StoreError> {

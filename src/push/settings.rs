@@ -181,9 +181,11 @@ fn s3(reader: &mut Reader<'_>, file: File) -> Option<S3> {
     });
     let key = reader.optional("S3_KEY", key).unwrap_or_else(|| file.name().to_owned());
     let host = Url::parse(&endpoint).map_or_else(|_| String::new(), |url| url.host().to_owned());
-    // A dot in the bucket's name would make a host that no wildcard certificate is for.
-    let virtual_fits =
-        (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn")) && !bucket.contains('.');
+    // A dot in the bucket's name would make a host that no wildcard certificate is for. A host is sent in lower case, which is another bucket then, and not
+    // what was signed; and no label of one is longer.
+    let virtual_fits = (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
+        && bucket.len() <= 63
+        && !bucket.contains(|c: char| c == '.' || c.is_ascii_uppercase());
     let addressing = reader
         .optional("S3_ADDRESSING", |text| match text {
             "virtual" => Ok(Addressing::Virtual),

@@ -7,9 +7,9 @@ use super::error::StoreError;
 use crate::base::hash::sha256_hex;
 use crate::base::json;
 use crate::base::json::Deserialize;
-use crate::base::ports::{Clock, Sql, SqlError, SqlValue};
+use crate::base::ports::{Clock, Sql, SqlError, SqlValue, ZstdFrame};
 use crate::base::time::Timestamp;
-use crate::export::{Export, ExportError, Ports as Exporting};
+use crate::export::{Export, ExportError};
 
 /// The bytes of a part: S3's least (S3 User Guide, "Amazon S3 multipart upload limits": 5 MiB and 10,000 parts, which makes
 /// 50 GiB). A file that is no longer goes up in one request.
@@ -79,12 +79,12 @@ pub(super) fn init(sql: &dyn Sql) -> Result<(), SqlError> {
 }
 
 /// Whether a push has begun that is brought to its end before what was published since. Into a store it has once parts of it are on their way: a file that
-/// takes longer than it is until the next publication would never be whole. One that goes on failing may do so for the generation that it is of. Without a
+/// takes longer than it is until the next publication would never be whole. One that goes on failing makes room for the next generation. Without a
 /// store it has where it waits until KV shows it.
 pub(crate) fn has_begun(sql: &dyn Sql, into_store: bool) -> Result<bool, SqlError> {
     sql.has(
         "SELECT 1 FROM job WHERE kind = 'push' AND state = 'due' AND version = 1 \
-            AND CASE ?1 WHEN 0 THEN left_over <> 'null' ELSE attempts < 3 AND EXISTS (SELECT 1 FROM push_upload WHERE push_upload.version = 1 \
+            AND attempts < 3 AND CASE ?1 WHEN 0 THEN left_over <> 'null' ELSE EXISTS (SELECT 1 FROM push_upload WHERE push_upload.version = 1 \
                 AND job.subject LIKE substr(push_upload.subject, 1, instr(push_upload.subject, ' ')) || '%') END",
         &[i64::from(into_store).into()],
     )
@@ -129,7 +129,7 @@ pub(super) trait Source {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError>;
 }
 
-impl<E: Exporting> Source for Export<E> {
+impl<F: ZstdFrame> Source for Export<'_, F> {
     async fn next(&mut self) -> Result<Option<Vec<u8>>, ExportError> {
         Self::next(self).await
     }

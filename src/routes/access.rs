@@ -3,17 +3,17 @@
 
 use crate::base::tree::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
-
 use super::asking::Ports;
+use super::catalog::Item;
 use super::http::{Answer, Incoming, Problem};
 use super::lists::ListReader;
 use super::paging;
+use crate::base::object::object_of;
 use crate::model::access::{Access, Atom};
 use crate::model::grant::Entitlement;
 use crate::model::id::UserGroupId;
 use crate::model::kind::Kind;
-use crate::model::resource::{Member, Reach, Row, Token, TokenPolicy};
+use crate::model::resource::{Member, Reach, Row, Token};
 use crate::model::scope::{ObjectKind, Scope, covers};
 use crate::snapshot::{Manifest, Snapshot};
 
@@ -103,32 +103,47 @@ pub(super) async fn list<P: Ports>(ports: &P, asked: &str, request: &Incoming) -
         Some(token) => by_token(token, row.kind(), &key, snapshot.manifest()),
         None => items(row, held_by(snapshot.manifest(), row), &reaching, &key),
     };
-    listing.rows(Kind::ACTING, None, see).await
+    listing.rows(Kind::ACTING, None, &see).await
 }
 
 /// What a token can do there: an item for each of its policies that reach it. What another of its policies denies stands beside.
-fn by_token(token: &Token, kind: Kind, key: &str, manifest: &Manifest) -> Vec<Value> {
+fn by_token(token: &Token, kind: Kind, key: &str, manifest: &Manifest) -> Vec<Item> {
     let is_all_known = token.unlisted == 0 && !manifest.is_told_in_part("tokens", &token.id.to_string());
-    let active = token.policies.iter().filter(|_| token.is_active());
-    let item = |policy: &TokenPolicy| {
+    let mut items = Vec::new();
+    for policy in token.policies.iter().filter(|_| token.is_active()) {
         let by = policy.scope.0.keys().find(|held| covers(held, key)).map(String::as_str);
-        let by = by.or_else(|| (!is_all_known).then_some(PERHAPS))?;
+        let Some(by) = by.or_else(|| (!is_all_known).then_some(PERHAPS)) else { continue };
         let names: Vec<&str> = policy.names().take(TOLD).collect();
         let more = if policy.groups.len() > TOLD { ", …" } else { "" };
-        Some(json!({
-            "resource_key": key,
-            "principal_type": kind.as_str(),
-            "principal_id": token.id,
-            "email": "",
-            "display_name": token.name,
-            "entitlement_id": "",
-            "role": policy.access.told(format!("{}{more}", names.join(", "))),
-            "reach": reach(by, key),
-            "group_id": "",
-            "group_name": "",
-        }))
-    };
-    active.filter_map(item).collect()
+        let role = policy.access.told(format!("{}{more}", names.join(", ")));
+        items.push(told(key, (kind, token.id.to_string()), ["", &token.name], "", role, by, ["", ""]));
+    }
+    items
+}
+
+/// What somebody can do there: who by id, and the address and the name of that one; what; how far that reaches; and the id and the name of the user
+/// group that it comes through.
+fn told(
+    key: &str,
+    (kind, id): (Kind, String),
+    [email, name]: [&str; 2],
+    entitlement: &str,
+    role: String,
+    by: &str,
+    [group, group_name]: [&str; 2],
+) -> Item {
+    Item::Other(object_of(vec![
+        ("resource_key", key.into()),
+        ("principal_type", kind.as_str().into()),
+        ("principal_id", id.into()),
+        ("email", email.into()),
+        ("display_name", name.into()),
+        ("entitlement_id", entitlement.into()),
+        ("role", role.into()),
+        ("reach", reach(by, key).into()),
+        ("group_id", group.into()),
+        ("group_name", group_name.into()),
+    ]))
 }
 
 /// At most this many of a token's permission groups are told by name.
@@ -146,7 +161,7 @@ fn reach(by: &str, key: &str) -> &'static str {
 }
 
 /// What one person can do there, is denied, or perhaps can do: each role once for each way to it.
-fn items(row: &Row, held: Vec<Held>, reaching: &Reaching, key: &str) -> Vec<Value> {
+fn items(row: &Row, held: Vec<Held>, reaching: &Reaching, key: &str) -> Vec<Item> {
     let Some(member) = row.as_member() else { return Vec::new() };
     let mut items = Vec::new();
     for held in held {
@@ -166,7 +181,7 @@ fn item(
     through: Option<(UserGroupId, &String)>,
     reaching: &Reaching,
     key: &str,
-) -> Option<Value> {
+) -> Option<Item> {
     // What nobody holds, but is denied or in a policy of an unknown kind, is in no list of roles, and neither is what nobody held when the
     // account was looked through.
     let is_role = !matches!(entitlement, Entitlement::Group(_));
@@ -175,16 +190,14 @@ fn item(
     let by = by?;
     let id = if access == Access::Allow { entitlement.to_string() } else { String::new() };
     let principal = member.principal();
-    Some(json!({
-        "resource_key": key,
-        "principal_type": principal.kind().as_str(),
-        "principal_id": principal.id(),
-        "email": member.email,
-        "display_name": member.display_name(),
-        "entitlement_id": id,
-        "role": access.told(role),
-        "reach": reach(&by, key),
-        "group_id": through.map(|(group, _)| group.to_string()).unwrap_or_default(),
-        "group_name": through.map(|(_, name)| name.as_str()).unwrap_or_default(),
-    }))
+    let (group, group_name) = through.map(|(group, name)| (group.to_string(), name.as_str())).unwrap_or_default();
+    Some(told(
+        key,
+        (principal.kind(), principal.id()),
+        [&member.email, &member.display_name()],
+        &id,
+        access.told(role),
+        &by,
+        [&group, group_name],
+    ))
 }

@@ -38,31 +38,48 @@ pub async fn answer<P: KeyValue + Clock + Ask>(ports: &P, context: &Value) -> Re
     let answered = match read(context) {
         Err(sentence) => json!({ "error": sentence }),
         Ok(Verb::StartSync) => start_sync(ports).await?,
-        Ok(verb) => match snapshot::latest(ports).await? {
-            None => {
-                json!({ "error": "The connector has not read the Cloudflare account yet; ask with the verb start_sync, and again when the sync is over." })
+        Ok(verb) => {
+            let failed = || Unreachable("its storage failed".to_owned());
+            let Reply::Status(status) = ports.ask(Command::Status).await? else { return Err(failed().into()) };
+            match newest(ports, &status.sync.generations).await? {
+                None => {
+                    json!({ "error": "The connector has not read the Cloudflare account yet; ask with the verb start_sync, and again when the sync is over." })
+                }
+                Some(snapshot) => {
+                    // The next step of an automation asks about what the step before it did.
+                    let generation = snapshot.manifest().generation.clone();
+                    let laid_over = ports.ask(Command::Overlay { generation, until: None }).await?;
+                    let Reply::Overlay(overlay) = laid_over else { return Err(failed().into()) };
+                    let snapshot = snapshot.with(overlay);
+                    let mut answer = match verb {
+                        Verb::LookupMember(subject) => lookup(ports, &snapshot, &subject).await?,
+                        Verb::AccountSummary | Verb::StartSync => summary(ports, &snapshot).await?,
+                    };
+                    dated(&mut answer, ports.now(), &snapshot.manifest().generation, &status.sync.runs);
+                    answer
+                }
             }
-            Some(snapshot) => {
-                let failed = || Unreachable("its storage failed".to_owned());
-                let Reply::Status(status) = ports.ask(Command::Status).await? else { return Err(failed().into()) };
-                // The next step of an automation asks about what the step before it did.
-                let generation = snapshot.manifest().generation.clone();
-                let laid_over = ports.ask(Command::Overlay { generation, until: None }).await?;
-                let Reply::Overlay(overlay) = laid_over else { return Err(failed().into()) };
-                let snapshot = snapshot.with(overlay);
-                let mut answer = match verb {
-                    Verb::LookupMember(subject) => lookup(ports, &snapshot, &subject).await?,
-                    Verb::AccountSummary | Verb::StartSync => summary(ports, &snapshot).await?,
-                };
-                dated(&mut answer, ports.now(), &snapshot.manifest().generation, &status.sync.runs);
-                answer
-            }
-        },
+        }
     };
     Ok(match answered {
         Value::Object(fields) => fields,
         _ => Map::new(),
     })
+}
+
+/// The generation that was published last, by its own name where KV shows an older one here, or none: nobody is to be taken for nobody by that. These were
+/// published, the last one first.
+async fn newest<P: KeyValue>(
+    ports: &P,
+    published: &[sync::GenerationSummary],
+) -> Result<Option<Snapshot>, SnapshotError> {
+    let seen = snapshot::latest(ports).await?;
+    let is_older = |last: &&GenerationId| seen.as_ref().is_none_or(|seen| seen.manifest().generation < **last);
+    let Some(last) = published.first().map(|last| &last.generation).filter(is_older) else { return Ok(seen) };
+    match Snapshot::open(ports, last).await {
+        Err(SnapshotError::Gone(gone)) => Err(SnapshotError::NotReplicated(gone)),
+        opened => opened.map(Some),
+    }
 }
 
 /// Whether a question begins something, so that it makes a difference how often it is asked.

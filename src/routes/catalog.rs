@@ -2,24 +2,29 @@
 //! mapping languages that read this trip over `null`.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::base::object::object_of;
+use crate::base::time::Timestamp;
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
 use crate::model::offer::SLUG;
-use crate::model::resource::{Member, MemberStatus, Row, Token, TokenPolicy};
+use crate::model::resource::{Member, MemberStatus, Row, Token};
 use crate::model::scope::{self, ObjectKind, Scope};
 use crate::snapshot::Manifest;
 
-/// A resource of any kind.
+/// An item of any list: one type, so that what reads a list and writes a page is compiled once.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Resource {
+pub(super) enum Item {
     Person(Person),
     Role(Role),
     ScopedRole(ScopedRole),
     Group(Group),
-    /// A token or an OAuth client.
+    Entitlement(EntitlementItem),
+    Grant(Grant),
+    Holder(Holder),
+    /// A token or an OAuth client, or what somebody can do on an object.
     Other(Value),
 }
 
@@ -110,11 +115,12 @@ pub(super) struct Holder {
     display_name: String,
 }
 
-pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
+/// A resource of any kind.
+pub(super) fn resource(row: &Row, manifest: &Manifest) -> Item {
     let held = || manifest.grants_of(row).into_iter().map(|(entitlement, _)| entitlement.to_string()).collect();
     match row {
-        Row::User(member) | Row::Invitation(member) => Resource::Person(person(member, held())),
-        Row::Role(role) => Resource::Role(Role {
+        Row::User(member) | Row::Invitation(member) => Item::Person(person(member, held())),
+        Row::Role(role) => Item::Role(Role {
             id: role.id.to_string(),
             resource_type: row.kind().as_str(),
             name: role.name.clone(),
@@ -126,7 +132,7 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
         }),
         Row::ScopedRole(role) => {
             let entitlement = Entitlement::scoped(role.permission_group, role.resource_group);
-            Resource::ScopedRole(ScopedRole {
+            Item::ScopedRole(ScopedRole {
                 id: format!("{}-{}", role.permission_group, role.resource_group),
                 resource_type: row.kind().as_str(),
                 name: role.display_name(),
@@ -138,24 +144,36 @@ pub(super) fn resource(row: &Row, manifest: &Manifest) -> Resource {
                 reach: role.reach(),
             })
         }
-        Row::Group(group) => Resource::Group(Group {
+        Row::Group(group) => Item::Group(Group {
             id: group.id.to_string(),
             resource_type: row.kind().as_str(),
             name: group.name.clone(),
             entitlement_id: Entitlement::Group(group.id).to_string(),
             entitlements: held(),
         }),
-        Row::ApiToken(token) => Resource::Other(self::token(token, row.kind())),
-        Row::OauthClient(client) => Resource::Other(json!({
-            "id": client.id,
-            "resource_type": row.kind().as_str(),
-            "name": client.name,
-            "visibility": client.visibility,
-            "scopes": client.scopes,
-            "redirect_uris": client.redirect_uris,
-            "created_at": client.created_at,
-        })),
+        Row::ApiToken(token) => Item::Other(self::token(token, row.kind())),
+        Row::OauthClient(client) => Item::Other(object_of(vec![
+            ("id", client.id.to_string().into()),
+            ("resource_type", row.kind().as_str().into()),
+            ("name", client.name.as_str().into()),
+            ("visibility", client.visibility.as_str().into()),
+            ("scopes", texts(&client.scopes)),
+            ("redirect_uris", texts(&client.redirect_uris)),
+            ("created_at", time(client.created_at)),
+        ])),
     }
+}
+
+fn texts(texts: &[impl AsRef<str>]) -> Value {
+    let mut list = Vec::new();
+    for text in texts {
+        list.push(Value::from(text.as_ref()));
+    }
+    Value::Array(list)
+}
+
+fn time(at: Option<Timestamp>) -> Value {
+    at.map_or(Value::Null, |at| at.to_string().into())
 }
 
 fn person(member: &Member, entitlements: Vec<String>) -> Person {
@@ -197,65 +215,87 @@ fn token(token: &Token, kind: Kind) -> Value {
         (Some(_), Some(Principal::Invitation(_))) => "invited",
         (Some(_), Some(_)) => "member",
     };
-    json!({
-        "id": token.id,
-        "resource_type": kind.as_str(),
-        "name": token.name,
-        "status": token.status,
-        "issued_on": token.issued_on,
-        "not_before": token.not_before,
-        "expires_on": token.expires_on,
-        "last_used_on": token.last_used_day,
-        "unreadable": token.untold,
-        "creator_email": token.creator.as_deref().unwrap_or_default(),
-        "creator_id": token.creator_is.as_deref().unwrap_or_default(),
+    let provisioner = token.provisioner.as_ref();
+    let mut access = Vec::new();
+    for policy in &token.policies {
+        access.push(policy.told());
+    }
+    object_of(vec![
+        ("id", token.id.to_string().into()),
+        ("resource_type", kind.as_str().into()),
+        ("name", token.name.as_str().into()),
+        ("status", token.status.as_str().into()),
+        ("issued_on", time(token.issued_on)),
+        ("not_before", time(token.not_before)),
+        ("expires_on", time(token.expires_on)),
+        ("last_used_on", token.last_used_day.clone().into()),
+        ("unreadable", texts(&token.untold)),
+        ("creator_email", token.creator.as_deref().unwrap_or_default().into()),
+        ("creator_id", token.creator_is.as_deref().unwrap_or_default().into()),
         // `left` is somebody who is no member any more, or has another address by now.
-        "creator": creator,
-        "provisioner_type": token.provisioner.as_ref().map(|(kind, _)| kind.as_str()).unwrap_or_default(),
-        "provisioner_id": token.provisioner.as_ref().and_then(|(_, id)| id.as_deref()).unwrap_or_default(),
-        "access": token.policies.iter().map(TokenPolicy::told).collect::<Vec<_>>(),
-        "permission_groups": token.permission_groups(),
-        "allowed_from": token.from,
-        "refused_from": token.not_from,
-        "is_connector": token.is_own,
-    })
+        ("creator", creator.into()),
+        ("provisioner_type", provisioner.map_or("", |(kind, _)| kind.as_str()).into()),
+        ("provisioner_id", provisioner.and_then(|(_, id)| id.as_deref()).unwrap_or_default().into()),
+        ("access", texts(&access)),
+        ("permission_groups", texts(&token.permission_groups())),
+        ("allowed_from", texts(&token.from)),
+        ("refused_from", texts(&token.not_from)),
+        ("is_connector", token.is_own.into()),
+    ])
 }
 
-/// A scoped role or a token with all that it reaches: each object's key, kind, id and name, as far as they are known.
-pub(super) fn reach(row: &Row, manifest: &Manifest) -> Value {
-    let mut told = serde_json::to_value(resource(row, manifest)).unwrap_or_default();
-    let Value::Object(fields) = &mut told else { return told };
+/// A scoped role or a token with all that it reaches: each object's key, kind, id and name, as far as they are known; anything else as it is.
+pub(super) fn reach(row: &Row, manifest: &Manifest) -> Item {
+    let mut told = match resource(row, manifest) {
+        Item::Other(told) => told,
+        Item::ScopedRole(role) => serde_json::to_value(role).unwrap_or_default(),
+        other => return other,
+    };
+    let Value::Object(fields) = &mut told else { return Item::Other(told) };
     let (name, value, unlisted) = match row {
         Row::ScopedRole(role) => ("scope", objects(&role.scope), role.unlisted),
         Row::ApiToken(token) => {
-            let policies = token.policies.iter().map(|policy| {
-                let groups = policy.groups.iter().map(|(id, name)| json!({ "id": id, "name": name }));
-                json!({
-                    "access": policy.access, "told": policy.told(), "permission_groups": groups.collect::<Value>(),
-                    "scope": objects(&policy.scope),
-                })
-            });
-            ("policies", policies.collect(), token.unlisted)
+            let mut policies = Vec::new();
+            for policy in &token.policies {
+                let mut groups = Vec::new();
+                for (id, name) in &policy.groups {
+                    groups.push(object_of(vec![("id", id.as_str().into()), ("name", name.as_str().into())]));
+                }
+                policies.push(object_of(vec![
+                    ("access", serde_json::to_value(policy.access).unwrap_or_default()),
+                    ("told", policy.told().into()),
+                    ("permission_groups", Value::Array(groups)),
+                    ("scope", objects(&policy.scope)),
+                ]));
+            }
+            ("policies", Value::Array(policies), token.unlisted)
         }
-        _ => return told,
+        _ => return Item::Other(told),
     };
     fields.insert(name.to_owned(), value);
     fields.insert("unlisted".to_owned(), unlisted.into());
-    told
+    Item::Other(told)
 }
 
 fn objects(scope: &Scope) -> Value {
-    let object = |(key, name): (&String, &String)| {
+    let mut objects = Vec::new();
+    for (key, name) in &scope.0 {
         let (kind, id) = ObjectKind::of(key);
-        json!({ "key": key, "kind": kind.as_str(), "id": id, "name": name, "told": scope::told(key, name) })
-    };
-    scope.0.iter().map(object).collect()
+        objects.push(object_of(vec![
+            ("key", key.as_str().into()),
+            ("kind", kind.as_str().into()),
+            ("id", id.into()),
+            ("name", name.as_str().into()),
+            ("told", scope::told(key, name).into()),
+        ]));
+    }
+    Value::Array(objects)
 }
 
 /// The entitlement that a role, scoped role or group offers.
-pub(super) fn entitlement(row: &Row) -> Option<EntitlementItem> {
+pub(super) fn entitlement(row: &Row) -> Option<Item> {
     let offer = row.offer()?;
-    Some(EntitlementItem {
+    Some(Item::Entitlement(EntitlementItem {
         id: offer.entitlement.to_string(),
         slug: SLUG,
         display_name: offer.display_name,
@@ -264,15 +304,14 @@ pub(super) fn entitlement(row: &Row) -> Option<EntitlementItem> {
         resource_type: row.kind().as_str(),
         resource_id: offer.entitlement.resource_id(),
         grantable_to: offer.grantable_to.iter().map(|kind| kind.as_str()).collect(),
-    })
+    }))
 }
 
 /// What a person or a group holds.
-pub(super) fn grants(row: &Row, manifest: &Manifest) -> Vec<Grant> {
-    manifest
-        .grants_of(row)
-        .into_iter()
-        .map(|(entitlement, principal)| Grant {
+pub(super) fn grants(row: &Row, manifest: &Manifest) -> Vec<Item> {
+    let mut grants = Vec::new();
+    for (entitlement, principal) in manifest.grants_of(row) {
+        grants.push(Item::Grant(Grant {
             id: entitlement.grant_id(principal),
             entitlement_id: entitlement.to_string(),
             principal_type: principal.kind().as_str(),
@@ -281,19 +320,20 @@ pub(super) fn grants(row: &Row, manifest: &Manifest) -> Vec<Grant> {
                 Principal::Group(id) => Some(Entitlement::Group(id).to_string()),
                 Principal::User(_) | Principal::Invitation(_) => None,
             },
-        })
-        .collect()
+        }));
+    }
+    grants
 }
 
 /// One who holds an entitlement.
-pub(super) fn holder(row: &Row, entitlement: Entitlement) -> Option<Holder> {
+pub(super) fn holder(row: &Row, entitlement: Entitlement) -> Option<Item> {
     let (principal, _, _) = row.holder()?;
     let member = row.as_member();
     let display_name = match row {
         Row::Group(group) => group.name.clone(),
         _ => member.map(Member::display_name).unwrap_or_default(),
     };
-    Some(Holder {
+    Some(Item::Holder(Holder {
         grant_id: entitlement.grant_id(principal),
         principal_type: principal.kind().as_str(),
         principal_id: principal.id(),
@@ -303,5 +343,5 @@ pub(super) fn holder(row: &Row, entitlement: Entitlement) -> Option<Holder> {
         },
         email: member.map(|member| member.email.clone()),
         display_name,
-    })
+    }))
 }

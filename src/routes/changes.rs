@@ -1,16 +1,19 @@
 //! What changed: generation by generation, the newest first, or all in all between two of them.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::asking::Ports;
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first;
 use super::paging::{self, Cursor, PageBody};
 use crate::audit::entries::UNKNOWN;
+use crate::base::object::object_of;
+use crate::base::time::Timestamp;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::coordinator::Command;
 use crate::ledger::past::Authorship;
+use crate::model::resource::{Row, Token};
 use crate::snapshot::{self, Change, ChangeKind, Changes, GenerationId, Manifest, Snapshot, SnapshotError};
 
 /// A page looks at this many generations at most, so that a long quiet time does not make it slow.
@@ -213,6 +216,20 @@ fn has_own_author(change: &Change) -> bool {
     }
 }
 
+/// Whether all that changed may be that a token's end has come, which is nobody's doing unless the log names somebody: a list leaves it out from then on, or
+/// tells it as expired.
+async fn has_ended<P: Ports>(ports: &P, older: &Snapshot, newer: &Manifest, change: &Change) -> Result<bool, Problem> {
+    let is_of_time = |field: &String| field == "status" || NOBODYS.contains(&field.as_str());
+    let is_there_before = change.kind != ChangeKind::Added && Row::is_token_key(&change.key);
+    if !is_there_before || !change.fields.iter().all(is_of_time) {
+        return Ok(false);
+    }
+    let was = older.get(ports, &change.key).await.map_err(paging::unreadable)?;
+    // What had expired before is gone because somebody removed it.
+    let was = was.as_ref().and_then(Row::as_token).filter(|was| was.status != Token::EXPIRED);
+    Ok(was.and_then(|was| was.expires_on).is_some_and(|end| end <= newer.finished_at))
+}
+
 /// Who did these changes, by the resource's id: of each grant, and of what else changed.
 async fn authors<P: Ports>(
     ports: &P,
@@ -226,7 +243,13 @@ async fn authors<P: Ports>(
         let is_logged = change.kind != ChangeKind::Changed || change.fields.iter().any(is_told);
         (change.key.clone(), change.member_id.filter(|_| is_logged).map(|id| id.to_string()))
     };
-    let rows = changes.iter().filter(|change| has_own_author(change)).map(of).collect();
+    let (mut rows, mut ended, before) = (Vec::new(), BTreeSet::new(), Snapshot::of(older.clone()));
+    for change in changes.iter().filter(|change| has_own_author(change)) {
+        if has_ended(ports, &before, newer, change).await? {
+            ended.insert(change.key.clone());
+        }
+        rows.push(of(change));
+    }
     let grants = changes.iter().flat_map(|change| change.grants_added.iter().chain(&change.grants_removed));
     let grants: Vec<(String, String)> =
         grants.map(|grant| (grant.principal.to_string(), grant.entitlement.to_string())).collect();
@@ -244,27 +267,35 @@ async fn authors<P: Ports>(
     for change in super::ledger::told(ports, Command::Authors(Box::new(asked))).await?.changes {
         let of = |name: &str| change.get(name).cloned().unwrap_or_default();
         let text = |name: &str| of(name).as_str().unwrap_or_default().to_owned();
-        let mut told = json!({ "cause": of("cause"), "happened_at": of("happened_at"), "by": of("by") });
+        let mut told = vec![("cause", of("cause")), ("happened_at", of("happened_at")), ("by", of("by"))];
         let mut key = text("key");
+        // Where nobody did anything since the older generation was read, it was the time. Of several people nobody knows when the one did it.
+        let happened_at = Timestamp::parse(&text("happened_at"));
+        let is_nobodys = text("cause") == UNKNOWN || happened_at.is_some_and(|at| at < older.started_at);
+        if ended.contains(&key) && is_nobodys {
+            continue;
+        }
         if key.is_empty() {
             let grant = (text("principal"), text("entitlement"));
-            told = with_grant(told, &grant);
+            told.push(("grant", grant_id(&grant)));
             unknown.remove(&grant);
             key = grant.0;
         }
-        by.entry(key).or_default().push(told);
+        by.entry(key).or_default().push(object_of(told));
     }
     for grant in unknown {
-        let told = json!({ "cause": UNKNOWN, "happened_at": null, "by": { "who": UNKNOWN, "through": UNKNOWN } });
-        let told = with_grant(told, &grant);
+        let nobody = object_of(vec![("who", UNKNOWN.into()), ("through", UNKNOWN.into())]);
+        let told = object_of(vec![
+            ("cause", UNKNOWN.into()),
+            ("happened_at", Value::Null),
+            ("by", nobody),
+            ("grant", grant_id(&grant)),
+        ]);
         by.entry(grant.0).or_default().push(told);
     }
     Ok(by)
 }
 
-fn with_grant(mut told: Value, (principal, entitlement): &(String, String)) -> Value {
-    if let Value::Object(told) = &mut told {
-        told.insert("grant".to_owned(), format!("{entitlement}:{principal}").into());
-    }
-    told
+fn grant_id((principal, entitlement): &(String, String)) -> Value {
+    format!("{entitlement}:{principal}").into()
 }

@@ -5,13 +5,14 @@
 //! is one page of it.
 
 use futures::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::settings::Settings;
 use super::{export, ledger, paging};
 use crate::base::hash::Running;
+use crate::base::object::object_of;
 use crate::base::ports::SignError;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, Reply};
@@ -94,13 +95,12 @@ pub(super) async fn download<P: Ports>(ports: &P, settings: &Settings, request: 
         place = next;
     }
     let [head, grants, findings] = sums.map(Running::hex);
-    let sums = json!({
-        "part": "sums", "generation": generation, "sha256": { "head": head, "grants": grants, "findings": findings },
-    });
+    let sha256 = object_of(vec![("head", head.into()), ("grants", grants.into()), ("findings", findings.into())]);
+    let sums = object_of(vec![("part", "sums".into()), ("generation", generation.as_str().into()), ("sha256", sha256)]);
     line(&mut evidence.end, &sums);
     if let Some(key) = key {
         let jwt = signal::token(ports, key, &sums).await.map_err(failed)?;
-        line(&mut evidence.end, &json!({ "part": "signature", "jwt": jwt }));
+        line(&mut evidence.end, &object_of(vec![("part", "signature".into()), ("jwt", jwt.into())]));
     }
     length += evidence.end.len() as u64;
     let log = ports.clone();
@@ -127,11 +127,18 @@ impl<P: Ports> Evidence<P> {
                 // What a list that could not be read told before is told of this generation too, and must not pass for what was seen with it: hence its lists.
                 line(
                     &mut piece,
-                    &json!({
-                        "part": "head", "format": FORMAT, "account_id": manifest.account_id, "generation": manifest.generation,
-                        "started_at": manifest.started_at, "published_at": manifest.finished_at, "digest": manifest.digest,
-                        "counts": manifest.counts, "capabilities": manifest.capabilities, "findings": self.findings.first(),
-                    }),
+                    &object_of(vec![
+                        ("part", "head".into()),
+                        ("format", FORMAT.into()),
+                        ("account_id", manifest.account_id.to_string().into()),
+                        ("generation", manifest.generation.to_string().into()),
+                        ("started_at", manifest.started_at.to_string().into()),
+                        ("published_at", manifest.finished_at.to_string().into()),
+                        ("digest", manifest.digest.as_str().into()),
+                        ("counts", serde_json::to_value(manifest.counts).unwrap_or_default()),
+                        ("capabilities", serde_json::to_value(&manifest.capabilities).unwrap_or_default()),
+                        ("findings", self.findings.first().cloned().unwrap_or_default()),
+                    ]),
                 );
                 Place::Grants(None)
             }
@@ -145,17 +152,21 @@ impl<P: Ports> Evidence<P> {
                     let name = one.entitlement.parse().map(|it| self.catalogue.name(it)).unwrap_or_default();
                     line(
                         &mut piece,
-                        &json!({
-                            "part": "grant", "principal": one.principal, "person": one.person, "entitlement": one.entitlement,
-                            "name": name, "gained": one.gained,
-                        }),
+                        &object_of(vec![
+                            ("part", "grant".into()),
+                            ("principal", one.principal.into()),
+                            ("person", one.person.into()),
+                            ("entitlement", one.entitlement.into()),
+                            ("name", name.into()),
+                            ("gained", one.gained.unwrap_or_default()),
+                        ]),
                     );
                 }
                 after.map_or(Place::Findings, |after| Place::Grants(Some(after)))
             }
             Place::Findings => {
                 for finding in self.findings.iter().skip(1) {
-                    line(&mut piece, &json!({ "part": "finding", "finding": finding }));
+                    line(&mut piece, &object_of(vec![("part", "finding".into()), ("finding", finding.clone())]));
                 }
                 Place::End
             }

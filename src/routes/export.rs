@@ -5,6 +5,7 @@ use futures::StreamExt as _;
 use super::asking::{self, Ports};
 use super::http::{Answer, Content, Incoming, Problem};
 use super::{Settings, paging};
+use crate::base::object::object_of;
 use crate::base::ports::{Level, Method};
 use crate::coordinator::{Command, Reply};
 use crate::export::{self, ExportError, File, Insights, MAX_INSIGHTS};
@@ -29,7 +30,8 @@ pub(super) fn begun(request: &Incoming, name: &str, kind: &str, tag: String, gen
 
 /// Notes that a file was broken off, and gives back why.
 pub(super) fn broken_off<P: Ports>(ports: &P, file: &str, generation: &str, why: String) -> String {
-    let fields = serde_json::json!({ "file": file, "generation": generation, "why": why });
+    let fields =
+        object_of(vec![("file", file.into()), ("generation", generation.into()), ("why", why.as_str().into())]);
     ports.log(Level::Error, "a file was broken off", fields);
     why
 }

@@ -69,8 +69,16 @@ impl Answer {
 
     /// A JSON answer.
     pub(super) fn json(status: u16, body: &impl Serialize) -> Self {
+        Self::written(status, &|into| body.serialize(&mut serde_json::Serializer::new(into)))
+    }
+
+    /// The same without the body's type, so that it is compiled once.
+    fn written(status: u16, write: &dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>) -> Self {
+        let mut body = Vec::with_capacity(128);
         // Our own types serialise; should one not, the client reads `null` rather than nothing.
-        let body = serde_json::to_vec(body).unwrap_or_else(|_| b"null".to_vec());
+        if write(&mut body).is_err() {
+            body = b"null".to_vec();
+        }
         Self::of(status, "application/json", body)
     }
 

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::asking::{self, Ports};
 use super::http::{Answer, Incoming, Problem};
 use super::newest_first::{is_csv, text, time};
 use super::{newest_first, paging};
+use crate::base::object::object_of;
 use crate::base::tree::{BTreeMap, BTreeSet};
 use crate::coordinator::{Command, LedgerAnswer, Reply};
 use crate::ledger::past::{Filter, PastGrant, Place, Question, Reach, as_of as undone, is_after};
@@ -73,19 +74,25 @@ fn entitlement(request: &Incoming, parameter: &str, catalogue: &Catalogue) -> Re
 /// A page as JSON, or as CSV with the address of the next page in `Link` (RFC 8288).
 fn page(
     request: &Incoming,
-    items: &[Value],
+    items: Vec<Value>,
     next: Option<String>,
     reach: &Reach,
     columns: &[&str],
 ) -> Result<Answer, Problem> {
     if !is_csv(request)? {
-        let mut body = json!({ "items": items, "begins_at": reach.begins_at, "gaps": reach.gaps });
-        if let (Some(next), Value::Object(body)) = (next, &mut body) {
-            body.insert("next_cursor".to_owned(), json!(next));
+        let mut gaps = Vec::new();
+        for gap in &reach.gaps {
+            gaps.push(Value::from(gap.to_string()));
         }
-        return Ok(Answer::json(200, &body));
+        let begins_at = reach.begins_at.map(|at| at.to_string());
+        let mut body =
+            vec![("items", Value::Array(items)), ("begins_at", begins_at.into()), ("gaps", Value::Array(gaps))];
+        if let Some(next) = next {
+            body.push(("next_cursor", next.into()));
+        }
+        return Ok(Answer::json(200, &object_of(body)));
     }
-    let mut answer = newest_first::csv(columns, items);
+    let mut answer = newest_first::csv(columns, &items);
     if let Some(next) = next {
         answer.headers.push(("Link", format!("<{}?{}>; rel=\"next\"", request.path, query_with(request, &next))));
     }
@@ -119,14 +126,14 @@ pub(super) async fn history<P: Ports>(ports: &P, request: &Incoming) -> Result<A
     told.changes.truncate(limit);
     let next = told.changes.last().filter(|_| has_more).and_then(|last| last.get("number")).map(ToString::to_string);
     told.changes.iter_mut().for_each(|change| name(change, &catalogue));
-    page(request, &told.changes, next, &told.reach, &HISTORY)
+    page(request, told.changes, next, &told.reach, &HISTORY)
 }
 
 /// Puts the name of an entitlement beside its id.
 fn name(item: &mut Value, catalogue: &Catalogue) {
     let id = item.get("entitlement").and_then(Value::as_str).and_then(|id| id.parse().ok());
     if let (Some(id), Value::Object(item)) = (id, item) {
-        item.insert("name".to_owned(), json!(catalogue.name(id)));
+        item.insert("name".to_owned(), catalogue.name(id).into());
     }
 }
 
@@ -141,7 +148,11 @@ pub(super) async fn as_of<P: Ports>(ports: &P, request: &Incoming) -> Result<Ans
     if at > ports.now().plus_secs(60) {
         return Err(Problem::invalid("at is a time that is still to come: nobody knows yet who will hold what"));
     }
-    let snapshot = paging::open_published(ports, asked.cursor.as_ref()).await?;
+    let mut snapshot = paging::open_published(ports, asked.cursor.as_ref()).await?;
+    // KV may show what is a minute older than what the ledger has already: from that, nothing is known of the time since.
+    if asked.cursor.is_none() && at >= snapshot.manifest().finished_at {
+        snapshot = paging::newest(ports, snapshot).await?;
+    }
     let catalogue = Catalogue::load(ports, &snapshot).await.map_err(paging::unreadable)?;
     let role = entitlement(request, "role", &catalogue)?;
     let person = text(request, "person");
@@ -196,14 +207,19 @@ pub(super) async fn as_of<P: Ports>(ports: &P, request: &Incoming) -> Result<Ans
         }
     }
     let next = next.map(|next| paging::Cursor::of(&snapshot, Some(text_of(next)), None).encode());
-    page(request, &items, next, &reach, &AS_OF)
+    page(request, items, next, &reach, &AS_OF)
 }
 
 /// The first text after those of groups.
 const AFTER_GROUPS: &str = "group;";
 
 fn shown(held: &PastGrant, catalogue: &Catalogue) -> Value {
-    let mut item = json!(held);
+    let mut item = object_of(vec![
+        ("principal", held.principal.as_str().into()),
+        ("person", held.person.as_str().into()),
+        ("entitlement", held.entitlement.as_str().into()),
+        ("gained", held.gained.clone().unwrap_or_default()),
+    ]);
     name(&mut item, catalogue);
     item
 }

@@ -1,11 +1,11 @@
 //! The lists of a snapshot, page by page.
 
 use super::asking::Ports;
-use super::catalog;
+use super::catalog::{self, Item};
 use super::http::{Answer, Incoming, Problem};
 use super::paging::{self, Cursor, ListQuery};
 use super::route::List;
-use crate::model::grant::{Entitlement, Principal};
+use crate::model::grant::Entitlement;
 use crate::model::kind::Kind;
 use crate::model::resource::Row;
 use crate::snapshot::{Scan, Snapshot};
@@ -13,17 +13,17 @@ use crate::snapshot::{Scan, Snapshot};
 /// Lists resources, entitlements or grants.
 pub(super) async fn list<P: Ports>(ports: &P, list: List, request: &Incoming) -> Result<Answer, Problem> {
     let listing = ListReader::begin(ports, request).await?;
-    match list {
-        List::Resources(kind) => {
-            listing.rows(&[kind], None, |row, snapshot| vec![catalog::resource(row, snapshot.manifest())]).await
-        }
-        List::Entitlements => {
-            listing.rows(Kind::OFFERING, None, |row, _| catalog::entitlement(row).into_iter().collect()).await
-        }
-        List::Grants => {
-            listing.rows(Kind::HOLDERS, None, |row, snapshot| catalog::grants(row, snapshot.manifest())).await
-        }
-    }
+    let kinds: &[Kind] = match &list {
+        List::Resources(kind) => std::slice::from_ref(kind),
+        List::Entitlements => Kind::OFFERING,
+        List::Grants => Kind::HOLDERS,
+    };
+    let items_of = |row: &Row, snapshot: &Snapshot| match list {
+        List::Resources(_) => vec![catalog::resource(row, snapshot.manifest())],
+        List::Entitlements => catalog::entitlement(row).into_iter().collect(),
+        List::Grants => catalog::grants(row, snapshot.manifest()),
+    };
+    listing.rows(kinds, None, &items_of).await
 }
 
 /// Lists who holds an entitlement; `principal_type=user` leaves out invitations and groups. With `missing=empty` nobody
@@ -54,12 +54,12 @@ pub(super) async fn holders<P: Ports>(
         is_known = has(ports, &listing.snapshot, entitlement).await?;
     }
     if !is_known && missing_is_empty {
-        return Ok(paging::page(request, &listing.snapshot, Vec::<()>::new(), None));
+        return Ok(paging::page(request, &listing.snapshot, Vec::<Item>::new(), None));
     }
     if !is_known {
         return Err(Problem::new(404, "not_found", format!("the snapshot has no {}", entitlement.resource())));
     }
-    listing.rows(&kinds, Some(entitlement), |row, _| catalog::holder(row, entitlement).into_iter().collect()).await
+    listing.rows(&kinds, Some(entitlement), &|row, _| catalog::holder(row, entitlement).into_iter().collect()).await
 }
 
 /// Whether a snapshot has what somebody may hold. What nobody held when the account was looked through may be held since.
@@ -68,23 +68,17 @@ async fn has<P: Ports>(ports: &P, snapshot: &Snapshot, entitlement: Entitlement)
     Ok(resource.is_some() || snapshot.is_held_since(entitlement))
 }
 
-/// Shows one person.
-pub(super) async fn member<P: Ports>(ports: &P, principal: Principal, request: &Incoming) -> Result<Answer, Problem> {
-    let snapshot = paging::open(ports, None).await?;
-    match snapshot.get(ports, &principal.to_string()).await.map_err(paging::unreadable)? {
-        Some(row) => Ok(paging::tagged(request, &snapshot, &catalog::resource(&row, snapshot.manifest()))),
-        None => Err(Problem::new(404, "not_found", format!("the snapshot has no {principal}"))),
-    }
-}
-
-/// Shows one scoped role or token, with all that it reaches.
-pub(super) async fn whole<P: Ports>(ports: &P, key: &str, request: &Incoming) -> Result<Answer, Problem> {
+/// Shows one person by the row's key, or one scoped role or token with all that it reaches.
+pub(super) async fn one<P: Ports>(ports: &P, key: &str, request: &Incoming) -> Result<Answer, Problem> {
     let snapshot = paging::open(ports, None).await?;
     match snapshot.get(ports, key).await.map_err(paging::unreadable)? {
         Some(row) => Ok(paging::tagged(request, &snapshot, &catalog::reach(&row, snapshot.manifest()))),
         None => Err(Problem::new(404, "not_found", format!("the snapshot has no {key}"))),
     }
 }
+
+/// The items that a row of a list stands for.
+pub(super) type ItemsOf<'a> = &'a dyn Fn(&Row, &Snapshot) -> Vec<Item>;
 
 /// A list that is being read.
 pub(super) struct ListReader<'a, P> {
@@ -102,31 +96,25 @@ impl<'a, P: Ports> ListReader<'a, P> {
     }
 
     /// One page of the items that rows stand for. A row may stand for many (a person's grants), so a page may end within one.
-    pub(super) async fn rows<T: serde::Serialize>(
+    pub(super) async fn rows(
         self,
         kinds: &[Kind],
         holding: Option<Entitlement>,
-        items_of: impl Fn(&Row, &Snapshot) -> Vec<T>,
+        items_of: ItemsOf<'_>,
     ) -> Result<Answer, Problem> {
         let mut items = Vec::new();
-        let next = self
-            .walk(kinds, holding, &mut |row, skip, room| {
-                let of_row = items_of(row, &self.snapshot);
-                let count = of_row.len();
-                items.extend(of_row.into_iter().skip(skip).take(room));
-                count
-            })
-            .await?;
+        let next = self.walk(kinds, holding, items_of, &mut items).await?;
         Ok(paging::page(self.request, &self.snapshot, items, next.as_ref()))
     }
 
-    /// Goes through the rows of a page: `take` takes of each what there is room for, past what was given already, and tells how many items it stands for.
-    /// Gives where the next page begins. It knows no item, so that it is compiled once.
+    /// Goes through the rows of a page, and takes of the items of each what there is room for, past what was given already. Gives where the next page
+    /// begins.
     async fn walk(
         &self,
         kinds: &[Kind],
         holding: Option<Entitlement>,
-        take: &mut dyn FnMut(&Row, usize, usize) -> usize,
+        items_of: ItemsOf<'_>,
+        items: &mut Vec<Item>,
     ) -> Result<Option<Cursor>, Problem> {
         let (mut after, mut within) =
             self.asked.cursor.clone().map(|cursor| (cursor.after, cursor.within)).unwrap_or_default();
@@ -138,7 +126,9 @@ impl<'a, P: Ports> ListReader<'a, P> {
             for row in &page.rows {
                 let key = row.key();
                 let skip = within.take().filter(|(within, _)| *within == key).map_or(0, |(_, given)| given);
-                let left = take(row, skip, room).saturating_sub(skip);
+                let of_row = items_of(row, &self.snapshot);
+                let left = of_row.len().saturating_sub(skip);
+                items.extend(of_row.into_iter().skip(skip).take(room));
                 if left > room {
                     return Ok(Some(Cursor::of(&self.snapshot, before, Some((key, skip + room)))));
                 }

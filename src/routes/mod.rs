@@ -43,6 +43,7 @@ pub(crate) use route::SIGN_IN;
 pub use settings::{NotConfigured, Settings};
 pub use tally::Tally;
 
+use crate::base::object::object_of;
 use crate::base::ports::{Level, Method};
 use crate::conductorone::verify;
 use http::Problem;
@@ -99,7 +100,11 @@ pub async fn answer<P: Ports>(ports: &P, settings: &Result<Settings, NotConfigur
         ports.log(
             Level::Error,
             "request failed",
-            serde_json::json!({ "path": request.path, "status": answer.status, "why": why }),
+            object_of(vec![
+                ("path", request.path.as_str().into()),
+                ("status", answer.status.into()),
+                ("why", why.into()),
+            ]),
         );
     }
     if head {
@@ -113,7 +118,7 @@ pub async fn answer<P: Ports>(ports: &P, settings: &Result<Settings, NotConfigur
 
 /// That the Worker runs.
 fn health() -> Answer {
-    Answer::json(200, &serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+    Answer::json(200, &object_of(vec![("status", "ok".into()), ("version", env!("CARGO_PKG_VERSION").into())]))
 }
 
 async fn dispatch<P: Ports>(
@@ -132,7 +137,7 @@ async fn dispatch<P: Ports>(
             if let (true, Some(token)) = (is_examined, &error.token) {
                 auth::check_alone(token, request)?;
             }
-            ports.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+            ports.log(Level::Error, "not configured", object_of(vec![("problems", error.to_string().into())]));
             return if is_examined { Ok(doctor::unconfigured(error)) } else { Err(error.problem()) };
         }
     };
@@ -159,8 +164,7 @@ async fn dispatch<P: Ports>(
         Route::Connect => connect::begin(ports, settings, request).await,
         Route::Connection => connect::show(ports, request).await,
         Route::List(list) => lists::list(ports, list, request).await,
-        Route::Member(member) => lists::member(ports, member, request).await,
-        Route::Whole(key) => lists::whole(ports, &key, request).await,
+        Route::One(key) => lists::one(ports, &key, request).await,
         Route::Access(object) => access::list(ports, &object, request).await,
         Route::Holders(entitlement) => lists::holders(ports, entitlement, request).await,
         Route::Export(file) => export::download(ports, settings, file, request).await,

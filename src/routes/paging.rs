@@ -92,11 +92,19 @@ pub(super) async fn open<P: Ports>(ports: &P, cursor: Option<&Cursor>) -> Result
 /// Opens the newest generation, by its own name where KV shows an older one here: what is changed by it must not be what it has no more.
 pub(super) async fn open_newest<P: Ports>(ports: &P) -> Result<Snapshot, Problem> {
     let seen = open_published(ports, None).await?;
-    let snapshot = match newer(ports, &seen).await? {
-        Some(newest) => named(ports, &newest.to_string()).await?.map_err(unreadable)?,
-        None => seen,
-    };
+    let snapshot = newest(ports, seen).await?;
     with_changes(ports, snapshot, None).await
+}
+
+/// The generation that was published last, as it was published, where this one that KV shows is older. No cursor began with it, and where it is not there it is
+/// to come, or a sync publishes it again.
+pub(super) async fn newest<P: Ports>(ports: &P, seen: Snapshot) -> Result<Snapshot, Problem> {
+    let Some(newest) = newer(ports, &seen).await? else { return Ok(seen) };
+    let opened = match Snapshot::open(ports, &newest).await {
+        Err(SnapshotError::Gone(gone)) => Err(SnapshotError::NotReplicated(gone)),
+        opened => opened,
+    };
+    opened.map_err(unreadable)
 }
 
 async fn with_changes<P: Ports>(ports: &P, snapshot: Snapshot, until: Option<i64>) -> Result<Snapshot, Problem> {
@@ -118,10 +126,21 @@ async fn published<P: Ports>(ports: &P) -> Result<Vec<GenerationSummary>, Proble
     }
 }
 
-/// Whether a generation that is not there was published a moment ago.
+/// The sync of a generation that was published and is not remembered yet began no longer ago.
+const UNREMEMBERED_MILLIS: i64 = 24 * 60 * 60 * 1_000;
+
+/// Whether a generation that is not there was published a moment ago: it is among those that are remembered, or behind all of them, since `current` names a
+/// generation before it is remembered.
 async fn is_late<P: Ports>(ports: &P, generation: &str) -> Result<bool, Problem> {
-    let known = published(ports).await?.into_iter().find(|known| known.generation.to_string() == generation);
-    Ok(known.is_some_and(|known| ports.now().since(known.published_at) < LATE_MILLIS))
+    let (known, now) = (published(ports).await?, ports.now());
+    let newest = known.first().map(|newest| newest.generation.clone());
+    Ok(match known.into_iter().find(|known| known.generation.to_string() == generation) {
+        Some(known) => now.since(known.published_at) < LATE_MILLIS,
+        None => GenerationId::parse(generation)
+            .filter(|generation| newest.is_none_or(|newest| newest < *generation))
+            .and_then(|generation| generation.began_at())
+            .is_some_and(|began| now.since(began).abs() < UNREMEMBERED_MILLIS),
+    })
 }
 
 /// The newest generation that was published, where this is an older one: KV may show what is a minute old here.

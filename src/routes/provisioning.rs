@@ -13,7 +13,7 @@ use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Entitlement, InvalidEntitlement, Principal};
 use crate::model::id::MemberId;
-use crate::model::operation::{Account, Effect, Origin, Outcome, Refusal, Request, Target};
+use crate::model::operation::{Account, Effect, EntryId, Origin, Outcome, Refusal, Request, Target};
 
 /// What a successful call answers.
 #[derive(Serialize)]
@@ -106,7 +106,8 @@ async fn operate<P: Ports>(
     subject: Subject,
     grant: Option<(Entitlement, Principal)>,
 ) -> Result<Answer, Problem> {
-    let (status, message, account) = perform(ports, request, session::by(request), action, target, subject).await?;
+    let way = (session::by(request), None);
+    let (status, message, account) = perform(ports, request, way, action, target, subject).await?;
     // Who was found may be known by another id than the one that was sent.
     let found = account.as_ref().and_then(|it| format!("{}:{}", it.resource_type, it.id).parse().ok());
     let grant = grant.map(|(entitlement, asked)| entitlement.grant_id(found.unwrap_or(asked)));
@@ -114,18 +115,18 @@ async fn operate<P: Ports>(
 }
 
 /// Carries out an operation through the Coordinator; a refusal is a problem. `by` is the way it came, for the journal, which has who asked as well, where
-/// the session says so.
+/// the session says so; `after` is the operation that came last before the request, where this is one of several that the request is.
 pub(super) async fn perform<P: Ports>(
     ports: &P,
     asked: &Incoming,
-    by: &str,
+    (by, after): (&str, Option<EntryId>),
     action: Action,
     target: Target,
     subject: Subject,
 ) -> Result<(Effect, String, Option<Account>), Problem> {
     // A token that only reads does not get here (`Route::needs`).
     let right = Some(Right::Full.as_str().to_owned());
-    let origin = Origin { by: by.to_owned(), right, requester: session::who(asked), ..Origin::default() };
+    let origin = Origin { by: by.to_owned(), right, requester: session::who(asked), after, ..Origin::default() };
     let request = Box::new(Request { key: None, action, target, subject, origin });
     match asking::ask(ports, Command::Provision { request, callback_url: None }).await? {
         Reply::Outcome(Outcome::Done { effect, message, account }) => Ok((effect, message, account)),

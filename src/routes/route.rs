@@ -34,8 +34,7 @@ pub(super) enum Route {
     Connect,
     Connection,
     List(List),
-    Member(Principal),
-    Whole(String),
+    One(String),
     Access(String),
     Holders(Entitlement),
     Changes,
@@ -90,7 +89,7 @@ impl Route {
             Self::Sync => "sync",
             Self::Push => "push",
             Self::Connect | Self::Connection => "connect",
-            Self::List(_) | Self::Member(_) | Self::Whole(_) | Self::Access(_) | Self::Holders(_) => "lists",
+            Self::List(_) | Self::One(_) | Self::Access(_) | Self::Holders(_) => "lists",
             Self::Changes | Self::History | Self::AsOf => "history",
             Self::Decisions => "decisions",
             Self::Findings | Self::Finding(_) | Self::AcceptFinding(_) => "findings",
@@ -122,8 +121,7 @@ impl Route {
             | Self::Connect
             | Self::Connection
             | Self::List(_)
-            | Self::Member(_)
-            | Self::Whole(_)
+            | Self::One(_)
             | Self::Access(_)
             | Self::Holders(_)
             | Self::Changes
@@ -147,14 +145,14 @@ type Methods = Vec<(Method, Route)>;
 
 /// Finds the route: 404 where there is nothing at the path, 405 with `Allow` where there is for other methods.
 pub(super) fn find(request: &Incoming) -> Result<Route, Problem> {
-    let methods = at(&request.path).map_err(|error| Problem::invalid(error.to_string()))?;
+    let mut methods = at(&request.path).map_err(|error| Problem::invalid(error.to_string()))?;
     if methods.is_empty() {
         return Err(Problem::not_found());
     }
     // HEAD is GET without the body.
     let wanted = if request.method == Method::Head { Method::Get } else { request.method };
-    if let Some((_, route)) = methods.iter().find(|(method, _)| *method == wanted) {
-        return Ok(route.clone());
+    if let Some(place) = methods.iter().position(|(method, _)| *method == wanted) {
+        return Ok(methods.swap_remove(place).1);
     }
     let mut allow: Vec<&str> = methods.iter().map(|(method, _)| method.as_str()).collect();
     if allow.contains(&"GET") {
@@ -212,12 +210,12 @@ fn at(path: &str) -> Result<Methods, InvalidId> {
             Some(kind) => get(Route::List(List::Resources(kind))),
             None => Vec::new(),
         },
-        ["v1", "users", id] => get(Route::Member(Principal::User(id.parse::<UserId>()?))),
-        ["v1", "invitations", id] => get(Route::Member(Principal::Invitation(id.parse::<MemberId>()?))),
+        ["v1", "users", id] => get(Route::One(Principal::User(id.parse::<UserId>()?).to_string())),
+        ["v1", "invitations", id] => get(Route::One(Principal::Invitation(id.parse::<MemberId>()?).to_string())),
         ["v1", "scoped-roles", id] => {
-            entitlement("scoped-roles", id)?.map(|it| get(Route::Whole(it.resource()))).unwrap_or_default()
+            entitlement("scoped-roles", id)?.map(|it| get(Route::One(it.resource()))).unwrap_or_default()
         }
-        ["v1", "tokens", id] => get(Route::Whole(Row::token_key(id.parse()?))),
+        ["v1", "tokens", id] => get(Route::One(Row::token_key(id.parse()?))),
         ["v1", "resources", object, "access"] if !object.is_empty() => get(Route::Access((*object).to_owned())),
         ["v1", collection, id, "members"] => match entitlement(collection, id)? {
             Some(entitlement) => get(Route::Holders(entitlement)),

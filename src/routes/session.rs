@@ -13,6 +13,7 @@ use crate::base::base64;
 use crate::base::hash::{hex, hmac_sha256};
 use crate::base::json;
 use crate::base::json::Deserialize;
+use crate::base::object::object_of;
 use crate::base::ports::{Level, Method, Secret};
 use crate::base::time::Timestamp;
 
@@ -173,14 +174,16 @@ pub(super) async fn enter<P: Ports>(ports: &P, settings: &Settings, request: &In
 /// Notes a sign-in that failed, and takes its time. It is counted as any request is: nothing is asked of the Coordinator for anybody who only claims
 /// to be somebody.
 async fn failed<P: Ports>(ports: &P, request: &Incoming, why: &str) {
-    let fields = serde_json::json!({ "from": request.header("cf-connecting-ip"), "why": why });
+    let fields = object_of(vec![("from", request.header("cf-connecting-ip").into()), ("why", why.into())]);
     ports.log(Level::Warn, "a sign-in failed", fields);
     ports.sleep(SLOWED_MILLIS).await;
 }
 
 fn told(claim: &Claim) -> Answer {
-    let ends = Timestamp::from_secs(claim.ends);
-    Answer::json(200, &serde_json::json!({ "right": claim.right.as_str(), "ends_at": ends, "who": claim.who }))
+    let ends = Timestamp::from_secs(claim.ends).to_string();
+    let told =
+        vec![("right", claim.right.as_str().into()), ("ends_at", ends.into()), ("who", claim.who.as_deref().into())];
+    Answer::json(200, &object_of(told))
 }
 
 fn no_content() -> Answer {

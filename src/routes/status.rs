@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::{newest_first, paging, session};
 use crate::base::json;
 use crate::base::json::Deserialize;
+use crate::base::object::object_of;
 use crate::base::time::Timestamp;
 use crate::coordinator::{Command, LearnedUrl, Reply, Status};
 use crate::sync::Day;
@@ -92,7 +93,7 @@ pub(super) async fn begin_sync<P: Ports>(ports: &P, request: &Incoming) -> Resul
     };
     let who = session::who(request);
     match asking::ask(ports, Command::begin_sync(who.as_deref().unwrap_or("api"), options.accept_removals)).await? {
-        Reply::SyncBegun { run } => Ok(Answer::json(202, &serde_json::json!({ "run": run, "status": "/v1/status" }))),
+        Reply::SyncBegun { run } => Ok(begun("run", run)),
         Reply::SyncRunning { run } => Err(Problem::new(
             409,
             "sync_running",
@@ -102,12 +103,15 @@ pub(super) async fn begin_sync<P: Ports>(ports: &P, request: &Incoming) -> Resul
     }
 }
 
+/// That something was begun, and where to look how far it is.
+fn begun(what: &str, id: String) -> Answer {
+    Answer::json(202, &object_of(vec![(what, id.into()), ("status", "/v1/status".into())]))
+}
+
 /// Pushes the current generation once more.
 pub(super) async fn push<P: Ports>(ports: &P) -> Result<Answer, Problem> {
     match asking::ask(ports, Command::Push).await? {
-        Reply::Pushing { generation } => {
-            Ok(Answer::json(202, &serde_json::json!({ "generation": generation, "status": "/v1/status" })))
-        }
+        Reply::Pushing { generation } => Ok(begun("generation", generation.to_string())),
         Reply::PushNotConfigured => Err(Problem::new(
             409,
             "push_not_configured",

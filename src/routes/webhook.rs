@@ -1,5 +1,7 @@
 //! C1's webhook: verified, read, answered with the document C1 expects.
 
+use std::fmt;
+
 use super::asking::{self, Ports};
 use super::automation;
 use super::http::{Answer, Incoming, Problem};
@@ -7,13 +9,14 @@ use super::public_url;
 use super::settings::Settings;
 use crate::account::apps::WEBHOOK;
 use crate::base::hash::sha256_hex;
+use crate::base::object::object_of;
 use crate::base::ports::Level;
 use crate::conductorone::jwt::Claims;
-use crate::conductorone::payload::{Event, TaskStep, Webhook, WorkflowStep};
+use crate::conductorone::payload::{Event, REVIEW, TaskStep, Webhook, WorkflowStep};
 use crate::conductorone::response::Document;
 use crate::conductorone::verify::{self, Rejection, SignedRequest};
 use crate::coordinator::{Command, Reply};
-use crate::decide::Question;
+use crate::decide::{Question, Verdict, can_reassign};
 use crate::model::operation::{Origin, Outcome, Request, Target};
 
 /// Receives a webhook.
@@ -28,12 +31,12 @@ pub(super) async fn receive<P: Ports>(ports: &P, settings: &Settings, request: &
     let claims = match verify::verify(ports, &settings.coordinator.conductorone, reached, signed).await {
         Ok(claims) => claims,
         Err(rejected) => {
-            ports.log(Level::Warn, "webhook rejected", serde_json::json!({ "why": rejected.to_string() }));
+            ports.log(Level::Warn, "webhook rejected", why(&rejected));
             return Err(refuse(&rejected));
         }
     };
     let webhook = Webhook::parse(body).map_err(|error| {
-        ports.log(Level::Warn, "webhook not understood", serde_json::json!({ "why": error.to_string() }));
+        ports.log(Level::Warn, "webhook not understood", why(&error));
         Problem::new(400, "invalid_webhook", error.to_string())
     })?;
     let delivery = webhook.callback_url.clone();
@@ -46,23 +49,21 @@ pub(super) async fn receive<P: Ports>(ports: &P, settings: &Settings, request: &
     });
     if is_used(ports, &claims).await? {
         ports.log(Level::Warn, "webhook token used again", serde_json::json!({}));
-        return answer_again(ports, webhook.event, delivery.as_deref()).await;
+        return answer_again(ports, settings, webhook.event, delivery.as_deref()).await;
     }
     match webhook.event {
         Event::Test => {
             // Whoever connects waits for it. That it could not be noted is no reason to let C1 try again.
             if let Err(error) = ports.ask(Command::TestArrived).await {
-                let why = error.to_string();
-                ports.log(Level::Warn, "could not note the test event", serde_json::json!({ "why": why }));
+                ports.log(Level::Warn, "could not note the test event", why(&error));
             }
             Ok(document(&Document::Noted))
         }
         Event::Provision(step) => provision(ports, *step, delivery.as_deref(), callback_url).await,
-        Event::Approval(step) => approve(ports, *step, delivery.as_deref()).await,
+        Event::Approval(step) => approve(ports, settings, *step, delivery.as_deref()).await,
         Event::Workflow(step) => {
             if let Err(error) = ports.ask(Command::AutomationArrived).await {
-                let why = error.to_string();
-                ports.log(Level::Warn, "could not note the automation", serde_json::json!({ "why": why }));
+                ports.log(Level::Warn, "could not note the automation", why(&error));
             }
             automate(ports, &step).await
         }
@@ -71,11 +72,16 @@ pub(super) async fn receive<P: Ports>(ports: &P, settings: &Settings, request: &
             ports.log(
                 Level::Info,
                 "webhook event ignored",
-                serde_json::json!({ "event": name.chars().take(100).collect::<String>() }),
+                object_of(vec![("event", name.chars().take(100).collect::<String>().into())]),
             );
             Ok(document(&Document::Noted))
         }
     }
+}
+
+/// What the log is told of an error.
+fn why(error: &dyn fmt::Display) -> serde_json::Value {
+    object_of(vec![("why", error.to_string().into())])
 }
 
 /// Whether the token started something before. C1 signs one for each attempt.
@@ -92,7 +98,12 @@ async fn is_used<P: Ports>(ports: &P, claims: &Claims) -> Result<bool, Problem> 
 
 /// The answer that there is to a delivery whose token came before; nothing is begun, and no callback is touched. Where there is none yet,
 /// C1 is told to try again, which it does with another token.
-async fn answer_again<P: Ports>(ports: &P, event: Event, delivery: Option<&str>) -> Result<Answer, Problem> {
+async fn answer_again<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    event: Event,
+    delivery: Option<&str>,
+) -> Result<Answer, Problem> {
     let not_yet = || Problem::unavailable("token_used", "this token was used before, and there is no answer yet", 5);
     match event {
         Event::Provision(step) => {
@@ -108,8 +119,8 @@ async fn answer_again<P: Ports>(ports: &P, event: Event, delivery: Option<&str>)
                 Some(outcome) => Ok(document(&Document::of(outcome))),
             }
         }
-        // It is decided once, and the same whenever it is asked.
-        Event::Approval(step) => approve(ports, *step, delivery).await,
+        // It is decided once, and the same whenever it is asked, but for a review once nobody can be asked any more.
+        Event::Approval(step) => approve(ports, settings, *step, delivery).await,
         Event::Workflow(step) if automation::begins_something(&step.context) => Err(not_yet()),
         Event::Workflow(step) => automate(ports, &step).await,
         Event::Test | Event::Other(_) => Ok(document(&Document::Noted)),
@@ -128,15 +139,24 @@ async fn provision<P: Ports>(
     };
     match asking::ask(ports, Command::Provision { request: Box::new(request), callback_url }).await? {
         // It goes on, and C1 hears of its end at the callback URL.
-        Reply::Accepted => Ok(Answer::json(202, &serde_json::json!({ "status": "accepted" }))),
+        Reply::Accepted => Ok(Answer::json(202, &object_of(vec![("status", "accepted".into())]))),
         Reply::Outcome(Outcome::NotNow { message, retry_at }) => Err(Problem::not_now(message, retry_at, ports.now())),
         Reply::Outcome(outcome) => Ok(document(&Document::of(outcome))),
         _ => Err(asking::failed()),
     }
 }
 
-/// Whether to approve, by the connector's rules.
-async fn approve<P: Ports>(ports: &P, step: TaskStep, delivery: Option<&str>) -> Result<Answer, Problem> {
+/// Whether to approve, by the connector's rules. A review is left to people, or not answered: see [`not_decided`].
+async fn approve<P: Ports>(
+    ports: &P,
+    settings: &Settings,
+    step: TaskStep,
+    delivery: Option<&str>,
+) -> Result<Answer, Problem> {
+    let is_review = step.action.as_ref().is_err_and(|kind| kind == REVIEW);
+    if is_review && !can_reassign(&settings.coordinator.rules, &step.parties) {
+        return Err(not_decided());
+    }
     let question = Question {
         key: key(&step, delivery),
         origin: origin(&step),
@@ -148,9 +168,23 @@ async fn approve<P: Ports>(ports: &P, step: TaskStep, delivery: Option<&str>) ->
         parties: step.parties,
     };
     match asking::ask(ports, Command::Decide(Box::new(question))).await? {
+        // Earlier versions denied reviews, and a decision stays what it is.
+        Reply::Decided(record) if is_review && record.verdict != Verdict::Reassign => Err(not_decided()),
         Reply::Decided(record) => Ok(document(&record.document())),
         _ => Err(asking::failed()),
     }
+}
+
+/// What is answered to a review for which nobody can be asked. What is denied in one is taken away, and what is approved is kept: neither may come of it
+/// that nobody is set who decides. C1 takes no abstention, but it takes a 410 for the end of a webhook, records that, and goes on with the policy, as it
+/// does after fifty tries at any other error, which would help nobody here (`reference/conductorone.md` 1.4). Of provisioning it would make a task for
+/// somebody's hands, so there it is never answered.
+fn not_decided() -> Problem {
+    Problem::new(
+        410,
+        "not_decided",
+        "this is a review, in which a denial takes the access away, so this connector does not decide it: nobody is there who could be asked instead, APPROVAL_RULES cannot be read, or an earlier version has denied it; name people who are not concerned themselves in reassign_to of APPROVAL_RULES, or take the webhook step out of the review's policy",
+    )
 }
 
 /// What an automation asked for.
@@ -199,6 +233,7 @@ fn origin(step: &TaskStep) -> Origin {
     Origin {
         by: WEBHOOK.to_owned(),
         right: None,
+        after: None,
         task: Some(step.task_id.clone()),
         task_number: step.task_number.clone(),
         app_id: step.app_id.clone(),

@@ -11,6 +11,10 @@ pub mod query;
 pub mod resource;
 pub mod schema;
 
+use serde_json::Value;
+
+use crate::base::object::object_of;
+
 /// The path under which everything is.
 pub const PATH: &str = "/scim/v2";
 
@@ -31,6 +35,16 @@ pub const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
 /// The schema of a PATCH (RFC 7644 section 3.5.2).
 pub const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+
+/// The `schemas` of what has one.
+pub(crate) fn schemas(schema: &str) -> Value {
+    Value::Array(vec![schema.into()])
+}
+
+/// The `meta` of what has no version.
+fn meta(kind: &str, location: String) -> Value {
+    object_of(vec![("resourceType", kind.into()), ("location", location.into())])
+}
 
 /// Why a request cannot be carried out as it stands: status 400, with the detail error keyword of RFC 7644 table 9.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

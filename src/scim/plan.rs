@@ -1,11 +1,11 @@
 //! From what a PATCH or PUT wants of a Group's members to single grants and revokes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::base::tree::BTreeSet;
 
 use super::patch::MembersEdit;
-use super::{ScimError, id};
+use super::{ScimError, id, object_of};
 use crate::model::ask::Action;
 use crate::model::grant::Principal;
 
@@ -62,7 +62,7 @@ pub fn plan(
                 for named in filter.iter().flat_map(|filter| filter.named("value")) {
                     let Some(member) = id::member(named).filter(|member| !removed.contains(member)) else { continue };
                     let known = members.iter().find(|item| principal(item) == Some(member)).cloned();
-                    let mut item = known.unwrap_or_else(|| json!({ "type": "User" }));
+                    let mut item = known.unwrap_or_else(|| object_of(vec![("type", "User".into())]));
                     if let Some(fields) = item.as_object_mut() {
                         fields.insert("value".to_owned(), named.into());
                     }
@@ -98,7 +98,7 @@ pub fn plan(
                 return Err(PlanError::TooManyRemovals { removals: removed.len(), most });
             }
             if is_new {
-                members.push(json!({ "value": id::of_principal(member) }));
+                members.push(object_of(vec![("value", id::of_principal(member).into())]));
             }
             // What a user group has is nothing that an operation could ask for.
             let is_named = matches!(change, MembersEdit::Add(_)) && !matches!(member, Principal::Group(_));

@@ -23,7 +23,7 @@ pub struct Query {
 }
 
 /// Reads a list's parameters. Names are compared without regard to case. `known` and `schema` as [`filter::parse`] has them.
-pub fn read<'a>(params: impl Fn(&str) -> Option<&'a Value>, known: &[&str], schema: &str) -> Result<Query, ScimError> {
+pub fn read<'a>(params: &dyn Fn(&str) -> Option<&'a Value>, known: &[&str], schema: &str) -> Result<Query, ScimError> {
     let number = |name: &str, default: usize| -> Result<usize, ScimError> {
         match params(name) {
             None | Some(Value::Null) => Ok(default),
@@ -48,7 +48,7 @@ pub fn read<'a>(params: impl Fn(&str) -> Option<&'a Value>, known: &[&str], sche
 }
 
 /// Reads `attributes` and `excludedAttributes`: a text with commas, or a list.
-pub fn projection<'a>(params: impl Fn(&str) -> Option<&'a Value>) -> Result<Projection, ScimError> {
+pub fn projection<'a>(params: &dyn Fn(&str) -> Option<&'a Value>) -> Result<Projection, ScimError> {
     let names = |name: &str| -> Result<Vec<&'a str>, ScimError> {
         let wrong = || ScimError::value(format!("{name} must be names of attributes"));
         match params(name) {
@@ -83,7 +83,7 @@ mod tests {
     use crate::scim::{ScimError, USER};
 
     fn check(params: &Value) -> Result<Query, ScimError> {
-        read(|name| params.get(name), &["username"], USER)
+        read(&|name| params.get(name), &["username"], USER)
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The schemas that `/Schemas` publishes (RFC 7643 sections 7 and 8.7): of Users and Groups as they are here, and of the documents
 //! of discovery.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::meta;
 use crate::base::json::read_str;
 
 /// The schema of a schema.
@@ -27,9 +28,9 @@ pub fn all(base: &str) -> Vec<Value> {
         let Value::Object(fields) = schema else { continue };
         fill(fields.get_mut("attributes"));
         let id = fields.get("id").and_then(Value::as_str).unwrap_or_default();
-        let meta = json!({ "resourceType": "Schema", "location": format!("{base}/Schemas/{id}") });
+        let meta = meta("Schema", format!("{base}/Schemas/{id}"));
         fields.insert("meta".to_owned(), meta);
-        fields.insert("schemas".to_owned(), json!([SCHEMA]));
+        fields.insert("schemas".to_owned(), super::schemas(SCHEMA));
     }
     schemas
 }

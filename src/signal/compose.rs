@@ -1,9 +1,9 @@
 //! The texts of signals. C1 takes 64 KB at most: what does not fit is left out, and how much that is, is said.
 
+use crate::base::object::{object, put};
 use crate::base::order;
-use crate::base::tree::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::cap::CapReached;
 use super::foreign::ForeignGrant;
@@ -69,7 +69,7 @@ impl Changes {
 
 /// A sync failed, or was held back.
 pub(super) fn sync_failed(account: &str, event_id: &str, run: &RunRecord) -> String {
-    json!({
+    object!({
         "event": SignalKind::SyncFailed.as_str(), "version": 1, "event_id": event_id, "account_id": account,
         "run": run.run, "outcome": run.outcome, "message": cut(&run.message, MAX_MESSAGE),
         "started_at": run.started_at, "finished_at": run.finished_at, "generation": run.generation,
@@ -79,7 +79,7 @@ pub(super) fn sync_failed(account: &str, event_id: &str, run: &RunRecord) -> Str
 
 /// Revokes or removals wait, or are refused, since as many as are allowed were carried out.
 pub(super) fn removal_cap_reached(account: &str, event_id: &str, cap: &CapReached<'_>) -> String {
-    json!({
+    object!({
         "event": SignalKind::RemovalCapReached.as_str(), "version": 1, "event_id": event_id, "account_id": account, "at": cap.at,
         "message": cut(cap.message, MAX_MESSAGE), "operation": cap.operation, "email": cut(cap.email, MAX_NAME),
     })
@@ -88,7 +88,7 @@ pub(super) fn removal_cap_reached(account: &str, event_id: &str, cap: &CapReache
 
 /// What is common to the signals about a generation.
 fn about(kind: SignalKind, account: &str, event_id: &str, run: &RunRecord, new: Option<&Manifest>) -> Value {
-    json!({
+    object!({
         "event": kind.as_str(), "version": 1, "event_id": event_id, "account_id": account, "run": run.run,
         "generation": run.generation, "previous": new.and_then(|new| new.previous.as_ref()), "at": run.finished_at,
     })
@@ -107,13 +107,13 @@ pub(super) fn access_changed(
     let mut body = about(SignalKind::AccessChanged, account, event_id, run, Some(new));
     extend(
         &mut body,
-        json!({
-            "summary": {
+        object!({
+            "summary": object!({
                 "added": count(ChangeKind::Added), "removed": count(ChangeKind::Removed), "changed": count(ChangeKind::Changed),
                 "grants_added": changes.items.iter().map(|change| change.grants_added.len()).sum::<usize>(),
                 "grants_removed": changes.items.iter().map(|change| change.grants_removed.len()).sum::<usize>(),
                 "more": changes.more,
-            },
+            }),
             "posture_changed": changes.posture,
             "all": new.previous.as_ref().map(|previous| format!("/v1/changes?since={previous}")),
         }),
@@ -126,7 +126,7 @@ pub(super) fn access_changed(
     let fitting = fitting(&body, &items);
     extend(
         &mut body,
-        json!({
+        object!({
             "left_out": items.len() - fitting,
             "changes": items.into_iter().take(fitting).collect::<Vec<_>>(),
         }),
@@ -138,7 +138,7 @@ pub(super) fn access_changed(
 pub(super) fn unknown(kind: SignalKind, account: &str, event_id: &str, run: &RunRecord, why: &SnapshotError) -> String {
     let mut body = about(kind, account, event_id, run, None);
     let message = format!("What changed cannot be told one by one, since {why}: look at the account.");
-    extend(&mut body, json!({ "summary": run.changes, "message": message }));
+    extend(&mut body, object!({ "summary": run.changes, "message": message }));
     body.to_string()
 }
 
@@ -165,9 +165,9 @@ pub(super) fn foreign_change(
         let mut body = about(SignalKind::ForeignChange, account, &event_id(bodies.len()), run, Some(new));
         extend(
             &mut body,
-            json!({
+            object!({
                 "part": bodies.len() + 1,
-                "summary": { "grants": whole, "super_administrators": administrators, "more": more },
+                "summary": object!({ "grants": whole, "super_administrators": administrators, "more": more }),
                 "message": format!(
                     "{at_least}{whole} grants appeared in Cloudflare that nobody asked this connector for; {administrators} of them make Super Administrators."
                 ),
@@ -177,7 +177,7 @@ pub(super) fn foreign_change(
         let fitting = fitting(&body, &rest).clamp(1, rest.len());
         let later = rest.split_off(fitting);
         told += fitting;
-        extend(&mut body, json!({ "left_out": later.len(), "grants": rest }));
+        extend(&mut body, object!({ "left_out": later.len(), "grants": rest }));
         bodies.push(body.to_string());
         rest = later;
     }
@@ -209,14 +209,14 @@ pub(super) fn findings(
         let mut body = about(SignalKind::Finding, account, &event_id(bodies.len()), run, None);
         extend(
             &mut body,
-            json!({
-                "part": bodies.len() + 1, "summary": { "opened": opened, "closed": closed }, "all": "/v1/findings",
+            object!({
+                "part": bodies.len() + 1, "summary": object!({ "opened": opened, "closed": closed }), "all": "/v1/findings",
                 "message": format!("Findings about the Cloudflare account: {opened} new, {closed} over."),
             }),
         );
         let fitting = fitting(&body, &items).clamp(1, items.len());
         let later = items.split_off(fitting);
-        extend(&mut body, json!({ "left_out": later.len() + beyond, "findings": items }));
+        extend(&mut body, object!({ "left_out": later.len() + beyond, "findings": items }));
         bodies.push(body.to_string());
         items = later;
     }
@@ -224,7 +224,7 @@ pub(super) fn findings(
 }
 
 fn foreign(grant: &ForeignGrant) -> Value {
-    json!({
+    object!({
         "to": cut(&grant.to, MAX_NAME), "principal": grant.principal.to_string(), "entitlement": grant.entitlement.to_string(),
         "name": cut(&grant.name, MAX_NAME), "super_administrator": grant.super_administrator,
         "by": grant.by,
@@ -244,28 +244,27 @@ fn reaches_otherwise(change: &Change) -> bool {
 /// A change with the names of what was granted or taken away.
 fn shown(change: &Change, catalogue: &Catalogue) -> Value {
     let names = |grants: &[Grant]| -> Vec<Value> {
-        let of = |it| json!({ "entitlement": it, "name": cut(&catalogue.name(it), MAX_NAME) });
+        let of = |it| object!({ "entitlement": it, "name": cut(&catalogue.name(it), MAX_NAME) });
         grants.iter().take(MAX_GRANTS).map(|grant| of(grant.entitlement)).collect()
     };
-    let mut fields = BTreeMap::from([
-        ("kind", json!(change.kind)),
-        ("key", json!(change.key)),
-        ("name", json!(cut(&change.name, MAX_NAME))),
-    ]);
+    let mut fields = Map::new();
+    put(&mut fields, "kind", &change.kind);
+    put(&mut fields, "key", &change.key);
+    put(&mut fields, "name", &cut(&change.name, MAX_NAME));
     for (field, grants) in [("granted", &change.grants_added), ("taken_away", &change.grants_removed)] {
         if !grants.is_empty() {
-            fields.insert(field, json!(names(grants)));
+            put(&mut fields, field, &names(grants));
         }
     }
     let cut_off =
         change.grants_added.len().saturating_sub(MAX_GRANTS) + change.grants_removed.len().saturating_sub(MAX_GRANTS);
     if cut_off > 0 {
-        fields.insert("grants_left_out", json!(cut_off));
+        put(&mut fields, "grants_left_out", &cut_off);
     }
     if !change.fields.is_empty() {
-        fields.insert("fields", json!(change.fields));
+        put(&mut fields, "fields", &change.fields);
     }
-    json!(fields)
+    Value::Object(fields)
 }
 
 /// How many of the items, in their order, fit into a body beside what it has already.

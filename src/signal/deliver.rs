@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::settings::{Auth, Settings};
 use crate::base::base64;
 use crate::base::hash::{hmac_sha256, sha256};
+use crate::base::object::object;
 use crate::base::ports::{Clock, Http, HttpRequest, Method, Secret};
 use crate::base::ports::{Sign, SignError};
 use crate::base::signing::{SigningKey, jwt};
@@ -48,7 +49,7 @@ pub(super) async fn send<P: Http + Clock + Sign>(
         Auth::Capability => {}
         Auth::Hmac(secret) => headers.push(("Webhook-Signature", signature(secret, &timestamp, event_id, body))),
         Auth::Jwt(key) => {
-            let claims = json!({
+            let claims = object!({
                 "sub": c1_url,
                 "aud": settings.url.expose(),
                 "iat": now.secs(),

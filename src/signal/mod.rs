@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use crate::audit::feed;
 use crate::base::jobs::Attempt;
+use crate::base::object::object;
 use crate::base::ports::Sign;
 use crate::base::ports::{Clock, Http, KeyValue, Level, Log, Sql, SqlError};
 use crate::ledger::record;
@@ -102,9 +103,10 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
     by: ToldBy<'_>,
     settings: &Settings,
 ) -> Result<Attempt, SqlError> {
+    outbox::leave_out(ports, &settings.kinds, ports.now())?;
     let given_up = outbox::give_up(ports, ports.now())?;
     if given_up > 0 {
-        ports.log(Level::Error, "signals given up", serde_json::json!({ "count": given_up }));
+        ports.log(Level::Error, "signals given up", object!({ "count": given_up }));
     }
     // It is told for as long as it is kept: what goes out afterwards would hide that something is missing.
     let lost = outbox::count(ports, "given_up")?;
@@ -125,7 +127,7 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
                 outbox::made(ports, waiting.id, &bodies, ports.now())?;
                 if let Some(why) = why {
                     let why = format!("What changed with the run {} cannot be told, since {why}.", waiting.key);
-                    ports.log(Level::Error, "a signal does not tell what changed", serde_json::json!({ "why": why }));
+                    ports.log(Level::Error, "a signal does not tell what changed", object!({ "why": why }));
                     untold = Some(why);
                 }
             }
@@ -150,15 +152,14 @@ async fn send<P: Http + KeyValue + Clock + Sql + Log + Sign>(
             match deliver::send(ports, by.c1_url, settings, &id, body).await {
                 DeliveryOutcome::Yes => {
                     outbox::part_sent(ports, waiting.id, part + 1)?;
-                    let fields =
-                        serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "about": waiting.key });
+                    let fields = object!({ "event": waiting.kind.as_str(), "event_id": id, "about": waiting.key });
                     ports.log(Level::Info, "signal sent", fields);
                     sent += 1;
                 }
                 DeliveryOutcome::Again(why) => return Ok(Attempt::Again(why)),
                 DeliveryOutcome::Misconfigured(why) => return Ok(Attempt::GivenUp(why)),
                 DeliveryOutcome::Refused(why) => {
-                    let fields = serde_json::json!({ "event": waiting.kind.as_str(), "event_id": id, "why": why });
+                    let fields = object!({ "event": waiting.kind.as_str(), "event_id": id, "why": why });
                     ports.log(Level::Error, "signal refused", fields);
                     refused = Some(format!("{why} It was {} of {}.", waiting.kind.as_str(), waiting.key));
                     state = "refused";

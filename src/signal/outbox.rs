@@ -76,7 +76,7 @@ pub(super) fn queue(sql: &dyn Sql, kinds: &[SignalKind], runs: &[RunRecord], now
     let new: Vec<&RunRecord> = runs.iter().take_while(|run| Some(&run.run) != seen.run.as_ref()).collect();
     let Some(latest) = new.first() else { return Ok(()) };
     for run in new.iter().rev() {
-        for kind in called_for(&mut seen, run, now).into_iter().filter(|kind| kinds.contains(kind)) {
+        for kind in called_for(&mut seen, run, kinds, now).into_iter().filter(|kind| kinds.contains(kind)) {
             let body = serde_json::to_string(run)?;
             sql.run(
                 "INSERT INTO signal (kind, run, queued_at) VALUES (?, ?, ?)",
@@ -105,14 +105,15 @@ pub(super) fn queue_made(
     )
 }
 
-/// Queues that a cap of removals was reached, once for each that was noted; it has its text from the beginning.
+/// Queues that a cap of removals was reached, once for each that was noted; it has its text from the beginning. One that was left out while it
+/// waited was told to nobody.
 pub(super) fn queue_cap(sql: &dyn Sql, account: &str, cap: &CapReached<'_>, now: Timestamp) -> Result<(), SqlError> {
     let kind = SignalKind::RemovalCapReached;
     let key = format!("{}/{}", cap.operation, cap.at.millis());
     let body = compose::removal_cap_reached(account, &event_id(kind, &key, 0), cap);
     sql.run(
         "INSERT INTO signal (kind, run, bodies, queued_at) SELECT ?1, ?2, ?3, ?4 \
-         WHERE NOT EXISTS (SELECT 1 FROM signal WHERE kind = ?1 AND run = ?2)",
+         WHERE NOT EXISTS (SELECT 1 FROM signal WHERE kind = ?1 AND run = ?2 AND state <> 'nothing')",
         &[kind.as_str().into(), key.into(), serde_json::to_string(&[body])?.into(), now.into()],
     )
 }
@@ -131,8 +132,9 @@ pub(super) fn beside_runs(sql: &dyn Sql) -> Result<Option<String>, SqlError> {
     )
 }
 
-/// What a run calls for. Whether access changed by somebody else's hand comes first: it may matter most.
-fn called_for(seen: &mut OutboxState, run: &RunRecord, now: Timestamp) -> Vec<SignalKind> {
+/// What a run calls for, be it among the `kinds` that are sent or not. Whether access changed by somebody else's hand comes first: it may matter
+/// most.
+fn called_for(seen: &mut OutboxState, run: &RunRecord, kinds: &[SignalKind], now: Timestamp) -> Vec<SignalKind> {
     match run.outcome {
         RunOutcome::Published => {
             // After a small publication syncs may go on failing.
@@ -142,6 +144,11 @@ fn called_for(seen: &mut OutboxState, run: &RunRecord, now: Timestamp) -> Vec<Si
             vec![SignalKind::ForeignChange, SignalKind::AccessChanged]
         }
         RunOutcome::Unchanged => {
+            seen.failing = None;
+            Vec::new()
+        }
+        // Nobody is told, so that it is news to whoever is told later.
+        RunOutcome::Failed | RunOutcome::Held if !kinds.contains(&SignalKind::SyncFailed) => {
             seen.failing = None;
             Vec::new()
         }
@@ -169,6 +176,20 @@ pub(super) fn waiting(sql: &dyn Sql) -> Result<i64, SqlError> {
 pub(super) fn count(sql: &dyn Sql, state: &str) -> Result<i64, SqlError> {
     let count = sql.number(&format!("SELECT COUNT(*) FROM signal WHERE state = '{state}' AND {READABLE}"), &[])?;
     Ok(count.unwrap_or_default())
+}
+
+/// Leaves out what waits of kinds that are not sent any more: there is nothing to tell of it.
+pub(super) fn leave_out(sql: &dyn Sql, kinds: &[SignalKind], now: Timestamp) -> Result<(), SqlError> {
+    for kind in SignalKind::ALL {
+        if !kinds.contains(&kind) {
+            sql.run(
+                "UPDATE signal SET state = 'nothing', settled_at = ?, bodies = NULL \
+                 WHERE state = 'waiting' AND version = 1 AND kind = ?",
+                &[now.into(), kind.as_str().into()],
+            )?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives up what has waited too long, and the oldest of too many; how many that were.

@@ -136,6 +136,11 @@ fn a_cap_that_was_reached_is_queued_once_with_its_text_and_asks_for_a_job_of_its
     }
     assert_eq!(operations, [7, 8]);
     assert_eq!(queue(Some(&settings), &[cap(8), cap(7)]), None, "what was taken is not told again");
+    // Of one that was left out while it waited nobody was told.
+    assert!(queue(Some(&settings), &[cap(9)]).is_some());
+    outbox::leave_out(&desk, &others.kinds, desk.now()).unwrap();
+    assert_eq!(queue(Some(&others), &[cap(9)]), None);
+    assert!(queue(Some(&settings), &[cap(9)]).is_some());
 }
 
 #[test]
@@ -229,6 +234,23 @@ fn the_same_failure_again_is_told_once_a_day() {
     desk.advance(1);
     end(&desk, RunOutcome::Held);
     assert_eq!(told, [1, 0, 1, 0, 1, 0, 1]);
+}
+
+#[test]
+fn a_failure_of_which_nobody_was_to_be_told_is_news_once_somebody_is() {
+    let (named, others) = ([SignalKind::SyncFailed], [SignalKind::AccessChanged]);
+    let sent: [&[SignalKind]; 9] = [&[], &others, &named, &named, &others, &named, &[], &named, &named];
+    let desk = desk();
+    let mut n = 0;
+    for outcome in [RunOutcome::Failed, RunOutcome::Held] {
+        let mut told = Vec::new();
+        for kinds in sent {
+            n += 1;
+            outbox::queue(&desk, kinds, &[run(n, outcome, desk.now())], desk.now()).unwrap();
+            told.push(taken(&desk).len());
+        }
+        assert_eq!(told, [0, 0, 1, 0, 0, 1, 0, 1, 0], "{outcome:?}");
+    }
 }
 
 #[test]

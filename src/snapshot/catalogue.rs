@@ -3,10 +3,10 @@
 
 use crate::base::tree::BTreeMap;
 
+use super::keys::Values;
 use super::manifest::Naming;
 use super::read::{Snapshot, SnapshotError};
 use crate::base::order;
-use crate::base::ports::KeyValue;
 use crate::model::access::Access;
 use crate::model::grant::Entitlement;
 use crate::model::id::PermissionGroupId;
@@ -49,7 +49,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Reads what a generation offers.
-    pub async fn load<P: KeyValue>(kv: &P, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
+    pub async fn load(kv: &dyn Values, snapshot: &Snapshot) -> Result<Self, SnapshotError> {
         let mut all = Vec::new();
         snapshot.each(kv, Kind::OFFERING, |row| all.extend(offered(&row, &snapshot.manifest().naming))).await?;
         Ok(Self::of(all))

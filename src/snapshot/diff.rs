@@ -5,10 +5,10 @@ use std::vec::IntoIter;
 
 use serde::Serialize;
 
+use super::keys::Values;
 use super::manifest::{ChunkRef, Manifest};
 use super::read::{self, SnapshotError};
 use crate::base::json::Deserialize;
-use crate::base::ports::KeyValue;
 use crate::base::tree::BTreeSet;
 use crate::model::access::{Access, Atom};
 use crate::model::grant::Grant;
@@ -76,8 +76,8 @@ pub struct Changes {
 }
 
 /// The changes from `old` to `new` that come after a key, `limit` at most.
-pub async fn diff<P: KeyValue>(
-    kv: &P,
+pub async fn diff(
+    kv: &dyn Values,
     old: &Manifest,
     new: &Manifest,
     after: Option<&str>,
@@ -133,7 +133,7 @@ impl<'a> Side<'a> {
         Self { chunks, rows: IntoIter::default(), after }
     }
 
-    async fn fill<P: KeyValue>(&mut self, kv: &P) -> Result<(), SnapshotError> {
+    async fn fill(&mut self, kv: &dyn Values) -> Result<(), SnapshotError> {
         while self.rows.as_slice().is_empty() {
             let Some(chunk) = self.chunks.next() else { return Ok(()) };
             let rows = read::rows(kv, chunk).await?.into_iter().map(|row| (row.key(), row));

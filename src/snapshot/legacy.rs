@@ -1,7 +1,7 @@
 //! What stands at the root of the key-value namespace from before each account and Worker had a space of its own: it is read until
 //! a day after this account has enough generations of its own, and then deleted.
 
-use super::keys::{CURRENT, Pointer, chunk_key, manifest_key};
+use super::keys::{CURRENT, Pointer, Values, chunk_key, manifest_key};
 use super::manifest::GenerationId;
 use super::read::{SnapshotError, manifest};
 use crate::base::json;
@@ -23,7 +23,7 @@ pub(crate) fn leave_at_the_root(sql: &dyn Sql) -> Result<(), SqlError> {
 }
 
 /// The account whose generation it is; `None` where it cannot be found.
-pub(crate) async fn account_of<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<Option<AccountId>, SnapshotError> {
+pub(crate) async fn account_of(kv: &dyn Values, id: &GenerationId) -> Result<Option<AccountId>, SnapshotError> {
     Ok(manifest(kv, id).await?.map(|manifest| manifest.account_id))
 }
 

@@ -27,6 +27,7 @@ mod tests;
 pub use amend::{AmendError, amend};
 pub use catalogue::{Catalogue, CatalogueEntry};
 pub use diff::{Change, ChangeKind, Changes, diff};
+pub use keys::Values;
 pub(crate) use legacy::{account_of, leave_at_the_root};
 pub use manifest::{
     ABSENT, Capability, ChunkRef, Counts, FAILED, GenerationId, Manifest, Naming, Posture, TAKEN_LATER, TELLS_MORE,

@@ -231,9 +231,15 @@ impl<P: KeyValue + Sql + Clock> Writing<'_, P> {
         let now = self.ports.now();
         let now = previous.map_or(now, |previous| now.max(previous.finished_at.plus_millis(1)));
         let previous = draft.previous.map(|previous| previous.generation);
+        let id = GenerationId::after(previous.as_ref(), draft.started_at, &digest);
+        // Readers may have seen what an attempt before this one wrote and could not note: by the order of the ids it is told what a reader's generation lacks.
+        let generation = match &last {
+            Some(last) if id < *last => GenerationId::after(Some(last), draft.started_at, &digest),
+            _ => id,
+        };
         let manifest = Manifest {
             v: FORMAT,
-            generation: GenerationId::after(previous.as_ref(), draft.started_at, &digest),
+            generation,
             account_id: draft.account_id,
             previous,
             started_at: draft.started_at,

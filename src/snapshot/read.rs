@@ -3,14 +3,14 @@
 use std::ops::Bound;
 use std::rc::Rc;
 
-use super::keys::{CURRENT, FORMAT, Pointer, chunk_key, get, manifest_key};
+use super::keys::{CURRENT, FORMAT, Pointer, Values, chunk_key, get, manifest_key};
 use super::manifest::{ChunkRef, GenerationId, Manifest};
 use super::overlay::{OrderedOverlay, Overlay};
 use super::scan::{RowPage, Scan};
 use crate::base::hash::hex;
 use crate::base::json;
 use crate::base::json::Deserialize;
-use crate::base::ports::{KeyValue, KvError};
+use crate::base::ports::KvError;
 use crate::model::access::Atom;
 use crate::model::grant::Entitlement;
 use crate::model::id::{MemberId, UserGroupId, UserId};
@@ -75,14 +75,13 @@ pub struct Snapshot {
 }
 
 /// Opens the current generation, or `None` where nothing was published yet.
-pub async fn latest<P: KeyValue>(kv: &P) -> Result<Option<Snapshot>, SnapshotError> {
+pub async fn latest(kv: &dyn Values) -> Result<Option<Snapshot>, SnapshotError> {
     let Some(value) = get(kv, CURRENT).await? else { return Ok(None) };
     let pointer: Pointer = read(&value, CURRENT)?;
     if pointer.v != FORMAT {
         return Err(SnapshotError::Corrupt(format!("`current` has format {}, not {FORMAT}", pointer.v)));
     }
-    let key = kv.space().key(&manifest_key(&pointer.generation));
-    let kept = kv.shelf(|shelf| shelf.get(&key)).flatten();
+    let kept = kv.kept(&kv.own_space().key(&manifest_key(&pointer.generation)));
     let found = match &kept {
         Some(value) => Some(checked(value, &pointer.generation)?),
         None => manifest(kv, &pointer.generation).await?,
@@ -91,17 +90,17 @@ pub async fn latest<P: KeyValue>(kv: &P) -> Result<Option<Snapshot>, SnapshotErr
         // `current` names it, so it was written: it is on its way.
         None => Err(SnapshotError::NotReplicated(manifest_key(&pointer.generation))),
         // Only at the root can there be another account's: this one has nothing yet.
-        Some(manifest) => Ok(kv.space().is_of(manifest.account_id).then(|| Snapshot::of(manifest))),
+        Some(manifest) => Ok(kv.own_space().is_of(manifest.account_id).then(|| Snapshot::of(manifest))),
     }
 }
 
 /// The manifest of a generation, whosever it is.
-pub(super) async fn manifest<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<Option<Manifest>, SnapshotError> {
+pub(super) async fn manifest(kv: &dyn Values, id: &GenerationId) -> Result<Option<Manifest>, SnapshotError> {
     let key = manifest_key(id);
     // Asked for even where it is in memory: a generation that was swept is gone for everybody at once.
     let Some(value) = get(kv, &key).await? else { return Ok(None) };
     let manifest = checked(&value, id)?;
-    kv.shelf(|shelf| shelf.keep(&kv.space().key(&key), &Rc::from(value)));
+    kv.keep(&kv.own_space().key(&key), &Rc::from(value));
     Ok(Some(manifest))
 }
 
@@ -120,13 +119,13 @@ fn checked(value: &[u8], id: &GenerationId) -> Result<Manifest, SnapshotError> {
 
 impl Snapshot {
     /// Opens a generation by its id.
-    pub async fn open<P: KeyValue>(kv: &P, id: &GenerationId) -> Result<Self, SnapshotError> {
-        let manifest = manifest(kv, id).await?.filter(|manifest| kv.space().is_of(manifest.account_id));
+    pub async fn open(kv: &dyn Values, id: &GenerationId) -> Result<Self, SnapshotError> {
+        let manifest = manifest(kv, id).await?.filter(|manifest| kv.own_space().is_of(manifest.account_id));
         manifest.map(Self::of).ok_or_else(|| SnapshotError::Gone(id.to_string()))
     }
 
     /// Opens the generation that a text names, be it from outside. What cannot be an id is one that is gone.
-    pub async fn named<P: KeyValue>(kv: &P, text: &str) -> Result<Self, SnapshotError> {
+    pub async fn named(kv: &dyn Values, text: &str) -> Result<Self, SnapshotError> {
         match GenerationId::parse(text) {
             Some(id) => Self::open(kv, &id).await,
             None => Err(SnapshotError::Gone(text.chars().take(40).collect())),
@@ -167,9 +166,9 @@ impl Snapshot {
     /// Where the row is that comes after a number of rows of some kinds: the key after which to scan, and how many of those rows a
     /// scan from there still meets. Reads only chunks that have rows of other kinds as well, and only where no change of our own
     /// shows: what the overlay hides is not counted by the manifest.
-    pub async fn seek<P: KeyValue>(
+    pub async fn seek(
         &self,
-        kv: &P,
+        kv: &dyn Values,
         kinds: &[Kind],
         before: usize,
     ) -> Result<(Option<String>, usize), SnapshotError> {
@@ -203,14 +202,14 @@ impl Snapshot {
     }
 
     /// The row with a key.
-    pub async fn get<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
+    pub async fn get(&self, kv: &dyn Values, key: &str) -> Result<Option<Row>, SnapshotError> {
         if let Some(row) = self.overlay.row(key) {
             return Ok(Some(row.clone()));
         }
         Ok(self.published(kv, key).await?.filter(|row| !self.overlay.hides(row)))
     }
 
-    async fn published<P: KeyValue>(&self, kv: &P, key: &str) -> Result<Option<Row>, SnapshotError> {
+    async fn published(&self, kv: &dyn Values, key: &str) -> Result<Option<Row>, SnapshotError> {
         let Some(chunk) = self.manifest.chunks.iter().find(|chunk| chunk.last_key.as_str() >= key) else {
             return Ok(None);
         };
@@ -224,17 +223,12 @@ impl Snapshot {
     }
 
     /// Shows every row of some kinds, in the order of their keys. A few chunks are in memory at a time.
-    pub async fn each<P: KeyValue>(
-        &self,
-        kv: &P,
-        kinds: &[Kind],
-        mut see: impl FnMut(Row),
-    ) -> Result<(), SnapshotError> {
+    pub async fn each(&self, kv: &dyn Values, kinds: &[Kind], mut see: impl FnMut(Row)) -> Result<(), SnapshotError> {
         self.all(kv, kinds, &mut see).await
     }
 
     /// The same for whatever looks at the rows: it is compiled once.
-    async fn all<P: KeyValue>(&self, kv: &P, kinds: &[Kind], see: &mut dyn FnMut(Row)) -> Result<(), SnapshotError> {
+    async fn all(&self, kv: &dyn Values, kinds: &[Kind], see: &mut dyn FnMut(Row)) -> Result<(), SnapshotError> {
         // A limit within a chunk would have that chunk read twice.
         let mut scan = Scan { kinds: kinds.to_vec(), holding: None, after: None, limit: usize::MAX };
         loop {
@@ -249,7 +243,7 @@ impl Snapshot {
 
     /// Shows every row of the generation as it was published; of people, which nearly all are, only who they are, what they hold and the user
     /// groups they are in is read. One chunk is in memory at a time.
-    pub async fn each_in_brief<P: KeyValue>(&self, kv: &P, mut see: impl FnMut(Brief)) -> Result<(), SnapshotError> {
+    pub async fn each_in_brief(&self, kv: &dyn Values, mut see: impl FnMut(Brief)) -> Result<(), SnapshotError> {
         for chunk in &self.manifest.chunks {
             let body = chunk.read(kv).await?;
             let lines = Lines::of(&body, chunk);
@@ -267,7 +261,7 @@ impl Snapshot {
     }
 
     /// Looks whether every chunk of the generation is there and is what its name says.
-    pub async fn is_whole<P: KeyValue>(&self, kv: &P) -> Result<(), SnapshotError> {
+    pub async fn is_whole(&self, kv: &dyn Values) -> Result<(), SnapshotError> {
         for chunk in &self.manifest.chunks {
             chunk.read(kv).await?;
         }
@@ -275,12 +269,12 @@ impl Snapshot {
     }
 
     /// Rows of some kinds, in the order of their keys, from one key on.
-    pub async fn scan<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<RowPage, SnapshotError> {
+    pub async fn scan(&self, kv: &dyn Values, scan: &Scan) -> Result<RowPage, SnapshotError> {
         let page = self.scan_published(kv, scan).await?;
         Ok(self.overlay.over(page, scan, &self.manifest))
     }
 
-    async fn scan_published<P: KeyValue>(&self, kv: &P, scan: &Scan) -> Result<RowPage, SnapshotError> {
+    async fn scan_published(&self, kv: &dyn Values, scan: &Scan) -> Result<RowPage, SnapshotError> {
         let mut page = RowPage::default();
         let place = match scan.holding {
             None => None,
@@ -339,29 +333,29 @@ impl Snapshot {
 }
 
 /// The rows of a chunk.
-pub(super) async fn rows<P: KeyValue>(kv: &P, chunk: &ChunkRef) -> Result<Vec<Row>, SnapshotError> {
+pub(super) async fn rows(kv: &dyn Values, chunk: &ChunkRef) -> Result<Vec<Row>, SnapshotError> {
     chunk.parse(&chunk.read(kv).await?)
 }
 
 impl ChunkRef {
     /// The chunk's bytes, which must have the hash that is its name.
-    pub async fn read<P: KeyValue>(&self, kv: &P) -> Result<Vec<u8>, SnapshotError> {
+    pub async fn read(&self, kv: &dyn Values) -> Result<Vec<u8>, SnapshotError> {
         let key = chunk_key(&self.hash);
         let body = get(kv, &key).await?.ok_or_else(|| SnapshotError::NotReplicated(key.clone()))?;
-        if hex(&kv.sha256(&body).await) != self.hash {
+        if hex(&kv.hash(&body).await) != self.hash {
             return Err(SnapshotError::Corrupt(format!("{key} does not have the content its name says")));
         }
         Ok(body)
     }
 
     /// The chunk's bytes, from memory where they were read before.
-    async fn at_hand<P: KeyValue>(&self, kv: &P) -> Result<Rc<[u8]>, SnapshotError> {
-        let key = kv.space().key(&chunk_key(&self.hash));
-        if let Some(body) = kv.shelf(|shelf| shelf.get(&key)).flatten() {
+    async fn at_hand(&self, kv: &dyn Values) -> Result<Rc<[u8]>, SnapshotError> {
+        let key = kv.own_space().key(&chunk_key(&self.hash));
+        if let Some(body) = kv.kept(&key) {
             return Ok(body);
         }
         let body = Rc::from(self.read(kv).await?);
-        kv.shelf(|shelf| shelf.keep(&key, &body));
+        kv.keep(&key, &body);
         Ok(body)
     }
 

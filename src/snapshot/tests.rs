@@ -187,6 +187,25 @@ fn generations_of_one_second_and_of_a_clock_that_went_back_have_ids_that_ascend(
     assert!(known.windows(2).all(|pair| pair[0].finished_at < pair[1].finished_at), "what was so when is asked by it");
 }
 
+/// One whose flip nobody noted may be what readers have.
+#[test]
+fn what_is_published_again_after_the_same_generation_has_an_id_after_all_that_were_written() {
+    let desk = desk();
+    let rows = account(10);
+    let first = publish_on(&desk, &rows, None).unwrap().manifest;
+    let mut last = first.generation.clone();
+    desk.advance(900);
+    for n in 1..8 {
+        let mut fewer = rows.clone();
+        fewer.remove(&member(n, &[1]).key());
+        // All in the same second.
+        desk.advance(-900);
+        let id = publish_on(&desk, &fewer, Some(&first)).unwrap().manifest.generation;
+        assert!(id > last, "{id:?} after {last:?}");
+        last = id;
+    }
+}
+
 #[test]
 fn one_change_among_5000_rewrites_at_most_two_chunks_and_is_the_whole_difference() {
     let rows = account(5000);

@@ -69,7 +69,7 @@ impl List {
 
     /// Whether there is nothing after the first page, whatever that says: resource groups are answered whole and ignore
     /// `page` (`reference/cloudflare.md` 3.6), and so are Workers, OAuth clients and the domains of identity providers.
-    const fn is_one_page(self) -> bool {
+    pub(super) const fn is_one_page(self) -> bool {
         matches!(
             self,
             Self::ResourceGroups
@@ -315,6 +315,8 @@ pub(super) const MAX_MEMBERSHIPS: u32 = 500_000;
 pub(super) struct Crawl {
     lists: BTreeMap<List, Pages>,
     further: Further,
+    /// What is read of a list of which nothing is.
+    none: Pages,
 }
 
 /// The pages of one list. What follows from them is kept up with each page: there may be a thousand.
@@ -334,7 +336,7 @@ struct Pages {
 impl Crawl {
     /// A crawl that has read these pages already.
     pub(super) fn resume(staged: impl IntoIterator<Item = (Fetch, PageFacts)>, further: Further) -> Self {
-        let mut crawl = Self { lists: BTreeMap::new(), further };
+        let mut crawl = Self { further, ..Self::default() };
         for (fetch, facts) in staged {
             crawl.on_page(fetch, facts);
         }
@@ -472,12 +474,16 @@ impl Crawl {
 
     /// Why a list cannot be read, where it cannot.
     pub(super) fn off(&self, list: List) -> Option<&Off> {
-        self.lists.get(&list)?.read.values().find_map(|facts| facts.off.as_ref())
+        self.facts(list).find_map(|facts| facts.off.as_ref())
     }
 
     /// What each page of a list said of itself, in the order of the pages.
     pub(super) fn facts(&self, list: List) -> impl Iterator<Item = &PageFacts> {
-        self.lists.get(&list).into_iter().flat_map(|pages| pages.read.values())
+        self.read(list).values()
+    }
+
+    fn read(&self, list: List) -> &BTreeMap<u32, PageFacts> {
+        &self.lists.get(&list).unwrap_or(&self.none).read
     }
 
     /// All pages that are read, of one list after the other.
@@ -487,8 +493,7 @@ impl Crawl {
 
     /// The pages of a list that are read, in their order.
     pub(super) fn pages(&self, list: List) -> impl Iterator<Item = (Fetch, &PageFacts)> {
-        let pages = self.lists.get(&list).into_iter().flat_map(|pages| &pages.read);
-        pages.map(move |(&page, facts)| (Fetch { list, page }, facts))
+        self.read(list).iter().map(move |(&page, facts)| (Fetch { list, page }, facts))
     }
 
     /// The records of a list that cannot be read, each once.
@@ -498,8 +503,8 @@ impl Crawl {
 
     /// The user groups whose members are read.
     pub(super) fn groups(&self) -> impl Iterator<Item = UserGroupId> + '_ {
-        let pages = self.lists.get(&List::UserGroups).filter(|_| self.off(List::UserGroups).is_none());
-        pages.into_iter().flat_map(|pages| pages.read.values().flat_map(|facts| facts.groups.iter().copied()))
+        let is_on = self.off(List::UserGroups).is_none();
+        self.facts(List::UserGroups).filter(move |_| is_on).flat_map(|facts| facts.groups.iter().copied())
     }
 
     /// Whether the user groups have more members in all, as far as they are read, than a sync takes in.

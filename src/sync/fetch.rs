@@ -1,5 +1,7 @@
 //! Fetches one page: a call of the client, and what is kept of the answer.
 
+use std::fmt::Display;
+
 use futures::future::Either;
 use serde::Serialize;
 
@@ -93,21 +95,14 @@ async fn call<P: Http + KeyValue + Clock + Sql>(
     repeated: &Repeated,
     Fetch { list, page }: Fetch,
 ) -> Result<(PageFacts, Rows), ApiError> {
-    let account = account_resource_group_name(settings.account_id);
-    Ok(match list {
-        List::ResourceGroups => {
-            // This list ignores `page`, and so has nothing to say of pages.
-            let found = ListPage { info: None, ..client.resource_groups().await? };
-            (facts(&found, |group| group.id), rows(&found.items)?)
-        }
-        List::PermissionGroups => {
-            let found = client.permission_groups_page(page).await?;
-            (facts(&found, |group| group.id), rows(&found.items)?)
-        }
+    let account = || account_resource_group_name(settings.account_id);
+    let (mut facts, rows) = match list {
+        List::ResourceGroups => whole(&client.resource_groups().await?, |group| group.id)?,
+        List::PermissionGroups => whole(&client.permission_groups_page(page).await?, |group| group.id)?,
         List::Roles => {
-            let found = client.roles_page(page).await?;
+            let (facts, rows) = whole(&client.roles_page(page).await?, |role| role.id)?;
             // Two roles have been seen under one id (`reference/cloudflare.md` 6, no. 4), and neither stands for another.
-            (PageFacts { each: Vec::new(), ..facts(&found, |role| role.id) }, rows(&found.items)?)
+            (PageFacts { each: Vec::new(), ..facts }, rows)
         }
         List::UserGroups => {
             let mut found = client.user_groups_page(page).await?;
@@ -116,29 +111,24 @@ async fn call<P: Http + KeyValue + Clock + Sql>(
             }
             let odd = found.odd.iter().filter_map(Odd::parsed);
             let groups = found.items.iter().map(|group| group.id).chain(odd).collect();
-            (PageFacts { groups, ..facts(&found, |group| group.id) }, rows(&found.items)?)
+            let (facts, rows) = whole(&found, |group| group.id)?;
+            (PageFacts { groups, ..facts }, rows)
         }
         List::GroupMembers(group) => {
             let found = client.user_group_members_page(group, page).await?;
-            let facts = facts(&found, |member| member.id);
-            (facts, rows(&found.items.iter().map(|member| member.id).collect::<Vec<_>>())?)
+            let ids: Vec<MemberId> = found.items.iter().map(|member| member.id).collect();
+            with_rows(facts(&found, |member| member.id), serde_json::to_vec(&ids))?
         }
-        List::Tokens => {
-            let found = client.tokens_page(page).await?;
-            (facts(&found, |token| token.id), rows(&found.items)?)
-        }
-        List::OauthClients => {
-            let found = ListPage { info: None, ..client.oauth_clients().await? };
-            (facts(&found, |client| client.id.clone()), rows(&found.items)?)
-        }
+        List::Tokens => whole(&client.tokens_page(page).await?, |token| token.id)?,
+        List::OauthClients => whole(&client.oauth_clients().await?, |client| client.id.clone())?,
         List::Account => {
             let account = client.account().await?;
-            let facts = PageFacts { count: 1, ..PageFacts::default() };
-            (facts, rows(&[(account.enforce_two_factor, account.organization)])?)
+            let told = serde_json::to_vec(&[(account.enforce_two_factor, account.organization)]);
+            with_rows(PageFacts { count: 1, ..PageFacts::default() }, told)?
         }
-        List::SsoDomains => named(&ListPage { info: None, ..client.sso_domains().await? })?,
+        List::SsoDomains => named(&client.sso_domains().await?)?,
         List::Zones => named(&client.zones_page(page).await?)?,
-        List::Workers => named(&ListPage { info: None, ..client.workers().await? })?,
+        List::Workers => named(&client.workers().await?)?,
         List::AccessApps => named(&client.access_apps_page(page).await?)?,
         List::Members { .. } => {
             let mut print = String::new();
@@ -162,7 +152,7 @@ async fn call<P: Http + KeyValue + Clock + Sql>(
                 each: Vec::new(),
                 ..facts(&found, |member| member.id)
             };
-            (facts, packed(&found.items, &account))
+            (facts, packed(&found.items, &account()))
         }
         List::Member(member) => {
             let found = match client.member(member).await {
@@ -173,9 +163,14 @@ async fn call<P: Http + KeyValue + Clock + Sql>(
                 Err(ApiError::Unreadable { what, .. }) => return Ok((odd_member(member, what), packed(&[], ""))),
                 Err(error) => return Err(error),
             };
-            (of_member(member, &found), packed(&found.items, &account))
+            (of_member(member, &found), packed(&found.items, &account()))
         }
-    })
+    };
+    if list.is_one_page() {
+        // It ignores `page`, and so has nothing to say of pages.
+        (facts.total_count, facts.total_pages, facts.per_page) = (None, None, None);
+    }
+    Ok((facts, rows))
 }
 
 fn bounded(page: ListPage<MemberRecord>) -> ListPage<MemberRecord> {
@@ -201,14 +196,17 @@ pub(super) fn given_up(list: List, off: &Off) -> (PageFacts, Vec<u8>) {
     }
 }
 
-/// The rows of a list that is short.
-fn rows<T: Serialize>(items: &[T]) -> Result<Rows, ApiError> {
-    serde_json::to_vec(items).map(Rows::New).map_err(unwritten)
+/// A page of a list that is short: its records are staged as they are.
+fn whole<T: Serialize, I: Display>(found: &ListPage<T>, id: fn(&T) -> I) -> Result<(PageFacts, Rows), ApiError> {
+    with_rows(facts(found, id), serde_json::to_vec(&found.items))
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "as `map_err` hands it over")]
-fn unwritten(error: serde_json::Error) -> ApiError {
-    ApiError::Malformed { what: error.to_string(), failure: Failure::default() }
+/// What is kept of a page of whatever type, with its rows as they were written.
+fn with_rows(facts: PageFacts, rows: Result<Vec<u8>, serde_json::Error>) -> Result<(PageFacts, Rows), ApiError> {
+    match rows {
+        Ok(rows) => Ok((facts, Rows::New(rows))),
+        Err(error) => Err(ApiError::Malformed { what: error.to_string(), failure: Failure::default() }),
+    }
 }
 
 fn packed(members: &[MemberRecord], account: &str) -> Rows {
@@ -218,7 +216,7 @@ fn packed(members: &[MemberRecord], account: &str) -> Rows {
 /// A page of names: of each object its id and its name.
 fn named(found: &ListPage<NamedObject>) -> Result<(PageFacts, Rows), ApiError> {
     let pairs: Vec<[&str; 2]> = found.items.iter().map(|object| [object.id.as_str(), object.name.as_str()]).collect();
-    Ok((facts(found, |object| object.id.clone()), rows(&pairs)?))
+    with_rows(facts(found, |object| object.id.clone()), serde_json::to_vec(&pairs))
 }
 
 /// Of whom something is not told.
@@ -227,9 +225,16 @@ fn unclear(page: &ListPage<MemberRecord>) -> Vec<MemberId> {
     partly.chain(page.odd.iter().filter_map(Odd::parsed)).collect()
 }
 
-fn facts<T, I: std::fmt::Display>(page: &ListPage<T>, id: impl Fn(&T) -> I) -> PageFacts {
-    let each = page.items.iter().map(|item| id_hash(&id(item).to_string())).collect();
+fn facts<T, I: Display>(page: &ListPage<T>, id: fn(&T) -> I) -> PageFacts {
+    let mut each = Vec::with_capacity(page.items.len());
+    for item in &page.items {
+        each.push(hash_of(&id(item)));
+    }
     facts_of(each, &page.odd, page.info.as_ref())
+}
+
+fn hash_of(id: &dyn Display) -> u64 {
+    id_hash(&id.to_string())
 }
 
 /// The facts of a page of whatever type, by the hashes of its records' ids.

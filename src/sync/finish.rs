@@ -230,6 +230,10 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         Ok(known) => known,
         Err(error) => return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}"))),
     };
+    // Whatever becomes of this run, which may be held until somebody accepts what it found.
+    if let Err(error) = point_at(kv, previous.as_ref()).await {
+        return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}")));
+    }
     let is_accepted = cursor.trigger.accept_removals;
     // One acceptance accepts one thing, which was told before: what the last sync was held for, or else what is known of lists that the newest
     // generation tells to be off.
@@ -251,7 +255,9 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
     {
         return Ok(Finish::Trouble(format!("the current generation cannot be read: {error}")));
     }
-    let doubted = learn(kv, client, cursor, &mut harvest, previous.as_ref()).await?;
+    let until = kv.now().plus_secs(super::inherited::ASKED_FOR_SECS);
+    let (doubted, is_unsure) =
+        learn(kv, client, cursor, &mut harvest, previous.as_ref(), (limits.requests / 4, until)).await?;
     let (account, names, shown) = (client.settings().account_id, Names::load(kv)?, Shown::load(kv, cursor.started_at)?);
     let mut assembled = assemble(account, harvest, names, previous.as_ref(), own_token, shown);
     assembled.warnings.extend((is_accepted && !accept).then(|| NO_LIST.to_owned()));
@@ -273,9 +279,6 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         return publish_nothing(kv, cursor, previous.as_ref(), ending).await;
     }
 
-    if let Err(error) = point_at(kv, previous.as_ref()).await {
-        return Ok(Finish::Trouble(format!("the snapshot could not be written: {error}")));
-    }
     let previous = previous.map(|previous| previous.manifest);
     let draft = Draft {
         account_id: client.settings().account_id,
@@ -306,9 +309,10 @@ pub(super) async fn finish<P: Http + KeyValue + Clock + Sql>(
         return Ok(Finish::Apart);
     }
     let ending = remember(kv, cursor, previous, published).await?;
-    // Only where all of it would be the same the next time: nothing was learned, and nothing waits to be believed.
+    // Only where all of it would be the same the next time: nothing was learned, nothing waits to be believed, and no user group's own record told what is
+    // on no page.
     if let (RunOutcome::Unchanged, Some(generation)) = (ending.outcome, ending.generation.clone())
-        && let Some(made_of) = made_of.filter(|_| doubted.is_empty())
+        && let Some(made_of) = made_of.filter(|_| doubted.is_empty() && !is_unsure)
         && unchanged::made_of(kv, client.settings(), crawl, cursor, &changes)?.as_ref() == Some(&made_of)
     {
         unchanged::note(kv, generation, made_of, assembled.warnings.clone())?;
@@ -391,26 +395,28 @@ async fn point_at<P: KeyValue + Clock>(kv: &P, newest: Option<&Previous>) -> Res
 }
 
 /// Learns, once in a run, what members' records tell of user groups; of lists that are empty all of a sudden against `previous` nothing is learned,
-/// and they are returned, each with when it was first found so.
+/// and they are returned, each with when it was first found so. Also whether any user group's policies are not as the list tells them: `room` of those
+/// that no sync was told of are asked for, until then.
 async fn learn<P: Http + Clock + Sql>(
     sql: &dyn Sql,
     client: &Client<'_, P>,
     cursor: &mut Cursor,
     harvest: &mut Harvest,
     previous: Option<&Previous>,
-) -> Result<Vec<(String, Timestamp)>, SqlError> {
+    (room, until): (u32, Timestamp),
+) -> Result<(Vec<(String, Timestamp)>, bool), SqlError> {
     let before: Vec<(String, Timestamp)> = state::load(sql, state::DOUBTED)?.unwrap_or_default();
     let (mut doubted, asked) = (Vec::new(), client.sent());
     if let Some(previous) = previous {
         doubted = previous.doubt_the_empty(harvest, &before, cursor);
-        super::inherited::ask_the_silent(client, harvest, previous).await?;
     }
+    let is_unsure = super::inherited::ask_the_silent(sql, client, harvest, previous, room, until).await?;
     if !std::mem::replace(&mut cursor.learned, true) {
         super::inherited::learn(sql, client, harvest, cursor.started_at).await?;
     }
     cursor.failed_requests += client.sent() - asked;
     harvest.group_policies = inherited::group_policies(sql)?;
-    Ok(doubted)
+    Ok((doubted, is_unsure))
 }
 
 /// Whether what is known stays as it is when a member's own record is looked at as well, which each sync does where user groups give something.
@@ -426,7 +432,9 @@ async fn teaches_nothing<P: Http + Clock + Sql>(
         return Ok(true);
     }
     let mut harvest = Harvest::load(sql, &cursor.run, crawl, &cursor.further.confirm, changes)?;
-    learn(sql, client, cursor, &mut harvest, None).await?;
+    // None that would be asked for: what is known to be unchanged is as the lists tell it.
+    let none = (0, cursor.started_at);
+    learn(sql, client, cursor, &mut harvest, None, none).await?;
     Ok(unchanged::made_of(sql, client.settings(), crawl, cursor, changes)?.as_deref() == Some(made_of))
 }
 
@@ -458,6 +466,8 @@ async fn previous<P: KeyValue + Clock + Sql>(
     }
     if let Some(known) = &known {
         state::store(kv, state::LOST, &known.counts.people())?;
+        // One of them may have been told to give something since, which that generation alone had.
+        inherited::note_giving_nothing(kv, &BTreeSet::default())?;
     }
     let mut older = None;
     // The one that is known may be there: `current` names what was published by a run that did not come to its end.

@@ -3,7 +3,7 @@
 use crate::base::json;
 use crate::base::tree::{BTreeMap, BTreeSet};
 
-use super::crawl::{Crawl, Fetch, List, Off};
+use super::crawl::{Crawl, List, Off, PageFacts};
 use super::staging::{self, Members};
 use crate::account::hints::Hints;
 use crate::account::overlay::Changes;
@@ -72,17 +72,18 @@ impl Sightings {
 
 /// Which members were seen: the pages' own facts say it.
 pub(super) fn sightings(crawl: &Crawl, confirm: &[MemberId]) -> Sightings {
-    let ids = |list| crawl.facts(list).flat_map(|facts| facts.members.iter().copied()).collect::<BTreeSet<MemberId>>();
-    let unclear = |list| crawl.facts(list).flat_map(|facts| facts.unclear.iter().copied());
-    let passes = [List::Members { pass: 1 }, List::Members { pass: 2 }];
-    let unnamed = |list: List| crawl.odd(list).into_iter().filter(|odd| odd.parsed::<MemberId>().is_none()).count();
-    Sightings {
-        first: ids(List::Members { pass: 1 }),
-        second: ids(List::Members { pass: 2 }),
-        confirmed: confirm.iter().flat_map(|&member| ids(List::Member(member))).collect(),
-        unclear: passes.into_iter().flat_map(unclear).collect(),
-        unnamed: unnamed(MEMBERS),
+    let mut seen = Sightings::default();
+    for (pass, of_pass) in [(1, &mut seen.first), (2, &mut seen.second)] {
+        for facts in crawl.facts(List::Members { pass }) {
+            of_pass.extend(&facts.members);
+            seen.unclear.extend(&facts.unclear);
+        }
     }
+    for facts in confirm.iter().flat_map(|&member| crawl.facts(List::Member(member))) {
+        seen.confirmed.extend(&facts.members);
+    }
+    seen.unnamed = crawl.odd(MEMBERS).into_iter().filter(|odd| odd.parsed::<MemberId>().is_none()).count();
+    seen
 }
 
 impl Harvest {
@@ -211,19 +212,31 @@ fn list<T: serde::de::DeserializeOwned>(
     crawl: &Crawl,
     list: List,
 ) -> Result<Result<Vec<T>, Off>, SqlError> {
+    let mut items: Vec<T> = Vec::new();
+    let mut take = |rows: &[u8], _: &PageFacts| json::read::<Vec<T>>(rows).map(|mut page| items.append(&mut page));
+    let read = each_page(sql, run, crawl, list, &mut take)?;
+    Ok(read.map(|()| items))
+}
+
+/// What is done with each page of a list: its rows as they were staged, and what was told of it.
+type Take<'a> = &'a mut dyn FnMut(&[u8], &PageFacts) -> Result<(), serde_json::Error>;
+
+/// Hands out the rows of each page of a list that is staged as JSON, with what the page said of itself; or tells why there are none. What the rows are
+/// is `take`'s to know: this is compiled once for all lists.
+fn each_page(
+    sql: &dyn Sql,
+    run: &RunId,
+    crawl: &Crawl,
+    list: List,
+    take: Take<'_>,
+) -> Result<Result<(), Off>, SqlError> {
     if let Some(off) = crawl.off(list) {
         return Ok(Err(off.clone()));
     }
-    let mut items = Vec::new();
-    for (page, _) in crawl.pages(list) {
-        items.append(&mut read_list(sql, run, page)?);
+    for (page, facts) in crawl.pages(list) {
+        take(&staging::rows(sql, run, page)?, facts).map_err(|_| staging::unreadable(list))?;
     }
-    Ok(Ok(items))
-}
-
-/// The rows of a page of a list that is staged as JSON.
-fn read_list<T: serde::de::DeserializeOwned>(sql: &dyn Sql, run: &RunId, page: Fetch) -> Result<Vec<T>, SqlError> {
-    json::read(&staging::rows(sql, run, page)?).map_err(|_| staging::unreadable(page.list))
+    Ok(Ok(()))
 }
 
 /// The members of a user group, with what our own operations changed since the list was read.
@@ -234,15 +247,14 @@ fn members_of(
     group: UserGroupId,
     changes: &Changes,
 ) -> Result<Result<BTreeSet<MemberId>, Off>, SqlError> {
-    let list = List::GroupMembers(group);
-    if let Some(off) = crawl.off(list) {
-        return Ok(Err(off.clone()));
-    }
     let mut members = BTreeSet::new();
     let mut asked_at: Option<Timestamp> = None;
-    for (page, facts) in crawl.pages(list) {
+    let mut take = |rows: &[u8], facts: &PageFacts| {
         asked_at = Some(asked_at.map_or(facts.at, |earliest| earliest.min(facts.at)));
-        members.extend(read_list::<MemberId>(sql, run, page)?);
+        json::read::<Vec<MemberId>>(rows).map(|page| members.extend(page))
+    };
+    if let Err(off) = each_page(sql, run, crawl, List::GroupMembers(group), &mut take)? {
+        return Ok(Err(off));
     }
     for (id, change) in &changes.members {
         let Some((is_in, changed_at)) = change.groups.get(&group) else { continue };

@@ -24,7 +24,7 @@ use crate::snapshot::{Snapshot, SnapshotError};
 pub enum Reread {
     /// The row with this key is this one now, or none.
     Row(String, Option<Box<Row>>),
-    /// It is in no generation.
+    /// It is in no generation, or need not be.
     Nothing,
     /// A sweep is to tell.
     Sweep,
@@ -89,6 +89,11 @@ pub async fn token<P: Http + KeyValue + Clock + Sql>(
     };
     let was = snapshot.get(ports, &Row::token_key(id)).await?;
     let was = was.as_ref().and_then(Row::as_token);
+    // The list may leave out what has expired, and its own record tells that of none: where no sweep was shown it, nothing is missing, and where one was
+    // shown it before its end, the next one tells whether it still is.
+    if token.status == Token::EXPIRED && was.is_none_or(|was| was.status != Token::EXPIRED) {
+        return Ok(if was.is_some() { Reread::Sweep } else { Reread::Nothing });
+    }
     token.is_own = own.is_some_and(|own| own.token == id);
     token.creator_is = match (&token.creator, was) {
         (None, _) => None,

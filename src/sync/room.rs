@@ -63,11 +63,15 @@ pub(super) fn take<P: Sql + Clock>(ports: &P, plan: Plan) -> Result<Option<Room>
 
 /// Notes how many values were written, a sweep's among them: whoever writes next waits for as long as they take to be earned.
 pub(super) fn charge<P: Sql + Clock>(ports: &P, writes: i64) -> Result<(), SqlError> {
-    let (now, before) = (ports.now(), state::load::<Room>(ports, state::ROOM)?);
+    charge_at(ports, ports.now(), writes)
+}
+
+fn charge_at(sql: &dyn Sql, now: Timestamp, writes: i64) -> Result<(), SqlError> {
+    let before = state::load::<Room>(sql, state::ROOM)?;
     let last = before.map_or(now, |room| room.last);
     let saved = (saved(before, now) - writes.min(MOST_OWED) * WRITE_SECS).max(-MOST_OWED);
     // By now that is what it comes to: what is earned counts from the last publication on.
-    state::store(ports, state::ROOM, &Room { last, saved: saved - now.since(last) / 1_000 })
+    state::store(sql, state::ROOM, &Room { last, saved: saved - now.since(last) / 1_000 })
 }
 
 /// Gives the room back that nothing was written for. The next try is [`APART_SECS`] away all the same: what calls for a sweep calls for it

@@ -104,10 +104,10 @@ pub(super) fn assemble(
     for (list, read) in &told {
         let name = list.name();
         let kept = builder.kept(name, read.as_ref().err()).filter(|_| read.is_err());
-        builder.note(name, read, kept.and_then(|kept| kept.keeps(name)));
+        builder.note(name, read.as_ref().err(), kept.and_then(|kept| kept.keeps(name)));
     }
-    builder.note("resource_groups", &harvest.resource_groups, None);
-    builder.note("permission_groups", &harvest.permission_groups, None);
+    builder.note("resource_groups", harvest.resource_groups.as_ref().err(), None);
+    builder.note("permission_groups", harvest.permission_groups.as_ref().err(), None);
     builder.capabilities.insert("members".to_owned(), ON);
     builder.name_unreadable(&harvest);
     let roles = [
@@ -361,10 +361,10 @@ impl<'a> Builder<'a> {
     }
 
     /// Says whether a list could be read.
-    fn note<T>(&mut self, list: &str, read: &Result<Vec<T>, Off>, kept_from: Option<GenerationId>) {
-        let capability = match read {
-            Ok(_) => ON,
-            Err(off) => {
+    fn note(&mut self, list: &str, off: Option<&Off>, kept_from: Option<GenerationId>) {
+        let capability = match off {
+            None => ON,
+            Some(off) => {
                 let message = Some(explain(list, off, kept_from.as_ref()));
                 Capability { on: false, message, kept_from, unreadable: None }
             }
@@ -442,7 +442,7 @@ impl<'a> Builder<'a> {
             }
             self.insert(Row::ApiToken(token));
         }
-        self.note("tokens", &harvest.tokens, kept_from.clone());
+        self.note("tokens", off, kept_from.clone());
         if is_short {
             let kept = kept_since(kept_from.as_ref());
             let message = if lacks_others {
@@ -484,13 +484,14 @@ impl<'a> Builder<'a> {
         for client in clients.into_values() {
             self.insert(Row::OauthClient(client.clone()));
         }
-        self.note("oauth_clients", &harvest.oauth_clients, kept_from);
+        self.note("oauth_clients", off, kept_from);
     }
 
     /// How the account is set; what cannot be read now is as it was, also where that is one of several domains.
     fn posture(&mut self, harvest: &Harvest) -> Posture {
-        let account = self.kept("account", harvest.account.as_ref().err());
-        let domains = self.kept("sso_domains", harvest.sso_domains.as_ref().err());
+        let (account_off, domains_off) = (harvest.account.as_ref().err(), harvest.sso_domains.as_ref().err());
+        let account = self.kept("account", account_off);
+        let domains = self.kept("sso_domains", domains_off);
         let before = |kept: Option<&Previous>| kept.map(|kept| kept.manifest.posture.clone()).unwrap_or_default();
         let mut posture = before(account.filter(|_| harvest.account.is_err()));
         let is_odd = harvest.odd(List::SsoDomains).next().is_some();
@@ -503,15 +504,16 @@ impl<'a> Builder<'a> {
         }
         let told = harvest.sso_domains.iter().flatten();
         posture.sso_domains.extend(told.map(|[domain, state]| (domain.clone(), state.clone())));
-        self.note("account", &harvest.account, account.and_then(|kept| kept.keeps("account")));
-        self.note("sso_domains", &harvest.sso_domains, domains.and_then(|kept| kept.keeps("sso_domains")));
+        self.note("account", account_off, account.and_then(|kept| kept.keeps("account")));
+        self.note("sso_domains", domains_off, domains.and_then(|kept| kept.keeps("sso_domains")));
         posture
     }
 
     fn groups(&mut self, harvest: &Harvest) -> Memberships {
         let mut memberships = Memberships::default();
         let Ok(groups) = &harvest.user_groups else {
-            let kept = self.kept("user_groups", harvest.user_groups.as_ref().err());
+            let off = harvest.user_groups.as_ref().err();
+            let kept = self.kept("user_groups", off);
             let kept = kept.and_then(|kept| Some((kept, kept.keeps("user_groups")?)));
             if let Some((kept, _)) = &kept {
                 for group in &kept.groups {
@@ -522,7 +524,7 @@ impl<'a> Builder<'a> {
                     memberships.entry(member).or_default().extend(groups);
                 }
             }
-            self.note("user_groups", &harvest.user_groups, kept.map(|(_, from)| from));
+            self.note("user_groups", off, kept.map(|(_, from)| from));
             return memberships;
         };
         // A list that moved while it was read may have one of them twice.
@@ -564,7 +566,7 @@ impl<'a> Builder<'a> {
             let name = known().filter(|_| group.name == id).map_or(&group.name, |known| &known.name).clone();
             self.insert(Row::Group(Group { id: group.id, name, atoms }));
         }
-        self.note("user_groups", &harvest.user_groups, None);
+        self.note("user_groups", None, None);
         self.group_members(harvest, &mut memberships);
         memberships
     }
@@ -776,8 +778,9 @@ impl<'a> Builder<'a> {
         for role in roles.into_values() {
             self.insert(Row::Role(role));
         }
-        let kept_from = self.kept("roles", harvest.roles.as_ref().err()).and_then(|kept| kept.keeps("roles"));
-        self.note("roles", &harvest.roles, kept_from);
+        let off = harvest.roles.as_ref().err();
+        let kept_from = self.kept("roles", off).and_then(|kept| kept.keeps("roles"));
+        self.note("roles", off, kept_from);
     }
 
     /// Roles that the current generation has and that come from a list that cannot be read now.
@@ -933,16 +936,27 @@ struct Objects<'a>(BTreeMap<(ObjectKind, &'a str), &'a str>);
 impl<'a> Objects<'a> {
     fn of(told: &'a BTreeMap<List, Result<Vec<[String; 2]>, Off>>, previous: Option<&'a Previous>) -> Self {
         let mut names: BTreeMap<(ObjectKind, &str), &str> = BTreeMap::new();
-        let of_roles = previous.into_iter().flat_map(|previous| previous.scopes.values().map(|(scope, _)| scope));
-        let of_tokens = previous.into_iter().flat_map(|previous| &previous.tokens);
-        let of_tokens = of_tokens.flat_map(|token| token.policies.iter().map(|policy| &policy.scope));
-        let known = of_roles.chain(of_tokens).flat_map(|scope| scope.0.iter()).filter(|(_, name)| !name.is_empty());
-        names.extend(known.map(|(key, name)| (ObjectKind::of(key), name.as_str())));
+        let mut learn = |object: (ObjectKind, &'a str), name: &'a String| {
+            if !name.is_empty() {
+                names.insert(object, name.as_str());
+            }
+        };
+        if let Some(previous) = previous {
+            for (key, name) in previous.scopes.values().flat_map(|(scope, _)| &scope.0) {
+                learn(ObjectKind::of(key), name);
+            }
+            for policy in previous.tokens.iter().flat_map(|token| &token.policies) {
+                for (key, name) in &policy.scope.0 {
+                    learn(ObjectKind::of(key), name);
+                }
+            }
+        }
         for (kind, list) in ObjectKind::NAMED.into_iter().zip(List::NAMES) {
-            let told = told.get(&list).and_then(|told| told.as_ref().ok()).into_iter().flatten();
-            names.extend(
-                told.filter(|[_, name]| !name.is_empty()).map(|[id, name]| ((kind, id.as_str()), name.as_str())),
-            );
+            if let Some(Ok(told)) = told.get(&list) {
+                for [id, name] in told {
+                    learn((kind, id.as_str()), name);
+                }
+            }
         }
         Self(names)
     }

@@ -13,6 +13,7 @@ use super::env::{config, log, now, shelf};
 use super::kv::Namespace;
 use super::object::{self, Object};
 use super::{crypto, fetch, io, zstd};
+use crate::base::object::object_of;
 use crate::base::ports::{
     Clock, Http, HttpError, HttpRequest, HttpResponse, KeyValue, KvError, Level, Log, Method, Zstd, ZstdError,
 };
@@ -59,7 +60,7 @@ pub struct Request<'a> {
 pub async fn respond(request: Request<'_>, env: &Env, context: &Context) -> Result<JsValue, String> {
     match answer(request, env, context).await {
         Err(why) => {
-            log(Level::Error, "a request could not be answered", &serde_json::json!({ "why": why }));
+            log(Level::Error, "a request could not be answered", &object_of(vec![("why", why.into())]));
             io::response(500, "", "INTERNAL SERVER ERROR".into(), None)
         }
         response => response,
@@ -123,12 +124,12 @@ pub async fn cron(env: &Env) -> Result<(), String> {
     match &*settings {
         Ok(settings) => {
             for Problem { name, message, .. } in &settings.problems {
-                let fields = serde_json::json!({ "variable": name, "why": message });
+                let fields = object_of(vec![("variable", (*name).into()), ("why", message.as_str().into())]);
                 edge.log(Level::Warn, "a variable is wrong", fields);
             }
         }
         Err(error) => {
-            edge.log(Level::Error, "not configured", serde_json::json!({ "problems": error.to_string() }));
+            edge.log(Level::Error, "not configured", object_of(vec![("problems", error.to_string().into())]));
             return Err(error.to_string());
         }
     }

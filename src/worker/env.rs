@@ -7,6 +7,7 @@ use worker::Env;
 
 use super::config::Known;
 use super::io;
+use crate::base::object::object_of;
 use crate::base::ports::Level;
 use crate::base::shelf::Shelf;
 use crate::base::time::Timestamp;
@@ -39,7 +40,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 pub(super) fn log(level: Level, message: &str, fields: &serde_json::Value) {
-    let line = serde_json::json!({ "message": message, "fields": fields }).to_string();
+    let line = object_of(vec![("message", message.into()), ("fields", fields.clone())]).to_string();
     match level {
         Level::Info => worker::console_log!("{line}"),
         Level::Warn => worker::console_warn!("{line}"),

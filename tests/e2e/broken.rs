@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use sim::cloudflare::{Latency, Spec};
+use sim::cloudflare::{Latency, Route, Spec};
 use sim::harness::Options;
 use sim::stage::Stage;
 
@@ -97,9 +97,19 @@ async fn what_breaks_the_webassembly_fails_at_once_and_the_next_call_and_a_sync_
         assert_eq!(stage.world.get(path).await.unwrap().status, answered, "{path}");
     }
 
-    stage.cloudflare.set_latency(Latency::of(Duration::from_millis(150)));
+    // However slow the machine is, the sync waits for members while it is broken.
+    stage.cloudflare.set_route_latency(Route::ListMembers, Latency::of(Duration::from_mins(1)));
+    let asked = stage.cloudflare.requests(Route::ListMembers);
     assert_eq!(stage.world.worker.trigger_cron().await.unwrap(), "ok");
-    let busy = break_at_each_look(&stage, "", &["syncing", "connected"]).await;
+    let waits = async {
+        while stage.cloudflare.requests(Route::ListMembers) == asked {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::deployment::PATIENCE, waits).await.unwrap();
+    let busy = break_at_each_look(&stage, "", &["syncing"]).await;
+    assert!(busy >= 3, "{busy}");
+    stage.cloudflare.set_route_latency(Route::ListMembers, Latency::default());
     stage
         .world
         .wait_for("/v1/status", crate::deployment::PATIENCE, |status| status["runs"][0]["outcome"] == "unchanged")

@@ -10,7 +10,7 @@ use sim::harness::kv::{Fault, Keys, Kv, KvCall};
 use sim::harness::{Options, World};
 use sim::snapshot;
 
-use crate::deployment::{Deployment, assert_is_problem, small};
+use crate::deployment::{Deployment, PATIENCE, assert_is_problem, small};
 
 const FILES: [&str; 3] = ["/v1/export/sync.c1z", "/v1/export/users.csv", "/v1/export/grants.csv"];
 
@@ -171,8 +171,7 @@ async fn a_file_that_cannot_be_finished_is_broken_off() {
     deployment.kv.fail(fault);
     let broken = deployment.world.get(&path).await;
     assert!(broken.is_err(), "{} of {} bytes passed for the whole", broken.unwrap().body.len(), complete.body.len());
-    let told = deployment.world.worker.logs().iter().any(|line| line.contains("a file was broken off"));
-    assert!(told, "the log says why");
+    assert!(deployment.world.worker.until_logged("a file was broken off", PATIENCE).await, "the log says why");
 
     // What cannot be read for a moment only is waited for.
     deployment.kv.heal();

@@ -47,7 +47,7 @@ async fn cron_and_api_start_a_sync_and_a_second_one_waits_its_turn() {
     assert_eq!((&status["state"], &status["running"]), (&json!("not_connected"), &Value::Null));
 
     // However slow the machine is, it goes on until somebody else has asked.
-    deployment.cloudflare.set_route_latency(Route::ListMembers, Latency::of(Duration::from_secs(10)));
+    deployment.cloudflare.set_route_latency(Route::ListMembers, Latency::of(Duration::from_mins(1)));
     let begun = deployment.request("POST", "/v1/sync", &[], None).await;
     assert_eq!(begun.status, 202, "{}", begun.text());
     let id = begun.json()["run"].as_str().unwrap().to_owned();
@@ -59,10 +59,10 @@ async fn cron_and_api_start_a_sync_and_a_second_one_waits_its_turn() {
     assert_eq!((&running["state"], &running["running"]["run"]), (&json!("syncing"), &json!(id)));
     assert_eq!(running["running"]["by"], "api");
 
+    deployment.cloudflare.set_route_latency(Route::ListMembers, Latency::default());
     let done = deployment.wait_for_sync(PATIENCE).await.unwrap();
     assert_eq!(done["state"], "connected", "{done}");
     assert_eq!(done["runs"].as_array().unwrap().len(), 1, "one run, whoever asked meanwhile");
-    deployment.cloudflare.set_route_latency(Route::ListMembers, Latency::default());
     assert_eq!(deployment.world.sync().await.unwrap()["state"], "connected");
     deployment.wait_for("/v1/status", PATIENCE, |status| status["runs"][0]["by"] == "cron").await.unwrap();
 }

@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,14 @@ pub(crate) struct World {
     pub(crate) kv_takes: Cell<Duration>,
     /// The requests that are under way, and the most there ever were at once.
     pub(crate) under_way: Cell<(usize, usize)>,
+    /// How many requests the alarm may send in one ring, callbacks among them; no bound where there is none. What is more is refused, as the runtime does it.
+    pub(crate) most: Cell<Option<usize>>,
+    /// How many it has sent in this ring.
+    pub(crate) sent_in_ring: Cell<usize>,
+    /// How many were refused in all of them.
+    pub(crate) refused: Cell<usize>,
+    /// Whether it is the alarm that goes on right now, and not the edge beside it: that is another invocation.
+    is_ringing: Cell<bool>,
 }
 
 impl World {
@@ -63,6 +73,10 @@ impl World {
             hanging: RefCell::default(),
             kv_takes: Cell::default(),
             under_way: Cell::default(),
+            most: Cell::default(),
+            sent_in_ring: Cell::default(),
+            refused: Cell::default(),
+            is_ringing: Cell::default(),
         }
     }
 
@@ -91,6 +105,33 @@ impl World {
         if self.alarm.get().is_none() {
             self.alarm.set(Some(self.now().plus_secs(1)));
         }
+    }
+
+    /// Does what the alarm does when it rings: what is sent by this is counted.
+    pub(crate) async fn ring(&self, alarm: impl Future<Output = ()>) {
+        self.sent_in_ring.set(0);
+        let mut alarm = pin!(alarm);
+        poll_fn(|context| {
+            self.is_ringing.set(true);
+            let polled = alarm.as_mut().poll(context);
+            self.is_ringing.set(false);
+            polled
+        })
+        .await;
+    }
+
+    /// Counts a request of the alarm's, unless it has sent as many as it may.
+    fn count(&self) -> Result<(), HttpError> {
+        if !self.is_ringing.get() {
+            return Ok(());
+        }
+        let sent = self.sent_in_ring.get();
+        if self.most.get().is_some_and(|most| sent >= most) {
+            self.refused.set(self.refused.get() + 1);
+            return Err(HttpError::Connection("Too many subrequests by single Worker invocation.".to_owned()));
+        }
+        self.sent_in_ring.set(sent + 1);
+        Ok(())
     }
 
     async fn takes_its_time(&self) {
@@ -129,6 +170,7 @@ impl Drop for Connection<'_> {
 
 impl Http for World {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        self.count()?;
         if request.url.starts_with(CALLBACKS) {
             return Ok(self.take_callback(&request));
         }

@@ -114,8 +114,8 @@ struct Stage {
     people: Vec<Person>,
     roles: Vec<KnownPermissionGroup>,
     group: String,
-    /// When somebody last changed what the group gives.
-    group_changed_at: Cell<Option<Timestamp>>,
+    /// When somebody changed what the group gives, and which of the first roles it gave from then on.
+    group_gave: RefCell<Vec<(Timestamp, usize)>>,
     ended: RefCell<Vec<Ended>>,
     losses: RefCell<Vec<(Timestamp, String, Atom)>>,
     broken: RefCell<Vec<String>>,
@@ -234,7 +234,7 @@ impl Stage {
             people,
             roles,
             group,
-            group_changed_at: Cell::default(),
+            group_gave: RefCell::default(),
             ended: RefCell::default(),
             losses: RefCell::default(),
             broken: RefCell::default(),
@@ -350,7 +350,7 @@ impl Stage {
                 }
                 Part::Grouped => {
                     account.set_group_policies(&self.group, gives(&[place % 3, 3]));
-                    self.group_changed_at.set(Some(self.lives.world.now()));
+                    self.group_gave.borrow_mut().push((self.lives.world.now(), place % 3));
                 }
                 Part::Moved if account.membership(&person.member).is_some() => {
                     let held: Vec<_> = account
@@ -399,11 +399,12 @@ impl Stage {
     /// What must be true at the moment in which C1 is told.
     fn check_now(&self, ended: &Ended) {
         let part = self.people[ended.person].part;
+        let group_changed_at = self.group_gave.borrow().last().map(|(at, _)| *at);
         // Only what nobody asks for meanwhile can be looked at now: each role has one task at a time.
         if let (Action::Revoke, Some(role), Outcome::Done { .. }) = (ended.action, ended.role, &ended.told.outcome)
             && part != Part::Leaver
             // What somebody gives after the revoke was asked for may be given after it was carried out, too.
-            && self.group_changed_at.get().is_none_or(|at| part != Part::Grouped || at < ended.asked_at)
+            && group_changed_at.is_none_or(|at| part != Part::Grouped || at < ended.asked_at)
             && self.has(ended.person, role)
         {
             self.broken(format!("C1 was told that access is gone, and it is there: {ended:?} of a {part:?}"));
@@ -417,6 +418,9 @@ impl Stage {
         for (place, person) in self.people.iter().enumerate() {
             let theirs: Vec<&Ended> = ended.iter().filter(|ended| ended.person == place).collect();
             self.check_answers(person, &theirs);
+            if self.plan.faults <= 0.0 {
+                self.check_all_is_done(person, &theirs);
+            }
             match person.part {
                 Part::Protected => {
                     if account.member_atoms(&person.member) != before[&person.member] {
@@ -437,6 +441,11 @@ impl Stage {
             }
         }
         self.check_cap();
+        // Of five who are all to lose it, as many do as may.
+        let left = administrators(account, &atom_of(account, &self.role(usize::MAX)));
+        if self.plan.faults <= 0.0 && left != LEAST {
+            self.broken(format!("{left} Super Administrators are left, and {LEAST} had to stay"));
+        }
         let bystanders = account
             .memberships()
             .into_iter()
@@ -577,6 +586,42 @@ impl Stage {
             |ended: &&&Ended| matches!(&ended.told.outcome, Outcome::Done { effect, .. } if *effect == Effect::Granted);
         if self.plan.faults <= 0.0 && person.part == Part::Ordinary && !theirs.iter().any(|ended| granted(&ended)) {
             self.broken(format!("nothing was granted: {theirs:?}"));
+        }
+    }
+
+    /// Whether somebody had the group give a role at any time from when a task was asked for until it ended.
+    fn gave_meanwhile(&self, role: usize, ended: &Ended) -> bool {
+        let gave = self.group_gave.borrow();
+        let until = |place: usize| gave.get(place + 1).map(|(until, _)| *until);
+        gave.iter().enumerate().any(|(place, (from, given))| {
+            *given == role && *from <= ended.at && until(place).is_none_or(|until| until >= ended.asked_at)
+        })
+    }
+
+    /// Where nothing fails, whoever leaves is refused only what another of their own tasks makes void, and whoever is in a user group only what that gives.
+    fn check_all_is_done(&self, person: &Person, theirs: &[&Ended]) {
+        let is_done = |ended: &Ended| matches!(ended.told.outcome, Outcome::Done { .. });
+        for ended in theirs.iter().copied().filter(|ended| !is_done(ended)) {
+            let mut others = theirs.iter().copied().filter(|other| is_done(other));
+            let Outcome::Refused { code, .. } = &ended.told.outcome else {
+                self.broken(format!("a task came to no end: {ended:?}"));
+                continue;
+            };
+            let is_right = match (person.part, ended.role) {
+                // A newer grant was carried out before the removal.
+                (Part::Leaver, None) => {
+                    *code == Refusal::Superseded && others.any(|other| other.told.id > ended.told.id)
+                }
+                // Whom the removal took away nothing is given.
+                (Part::Leaver, Some(_)) => others.any(|other| other.role.is_none()),
+                (Part::Grouped, Some(role)) => {
+                    *code == Refusal::HeldThroughGroup && ended.action == Revoke && self.gave_meanwhile(role, ended)
+                }
+                _ => true,
+            };
+            if !is_right {
+                self.broken(format!("what could be done was refused: {ended:?} of {theirs:?}"));
+            }
         }
     }
 }

@@ -110,7 +110,13 @@ async function confirm(act, done) {
 async function open(email) {
   await go("People");
   await page.getByRole("searchbox").fill(email);
-  await page.getByRole("link", { name: email, exact: true }).click();
+  // A row that is drawn anew between the press and the release of a button takes no click, and whoever clicked does so again; what has led on has to come.
+  for (let times = 0; !/#\/people\/./.test(page.url()); times += 1) {
+    assert.ok(times < 3, `${email} leads nowhere`);
+    if (times > 0) console.log(`again, at ${new Date().toISOString()}: ${email}`);
+    await page.getByRole("link", { name: email, exact: true }).click();
+    await page.waitForURL(/#\/people\/./, { timeout: 5_000 }).catch(() => undefined);
+  }
   await page.getByText("What was asked of the connector").waitFor();
 }
 
@@ -276,13 +282,20 @@ const scenarios = {
     await page.getByRole("searchbox").fill("");
     await all.waitFor();
     await toTheEnd();
-    await page.getByRole("columnheader", { name: "Holds" }).getByRole("button").click();
-    await page.getByRole("columnheader", { name: "Holds" }).getByRole("button").click();
+    const byHeld = page.getByRole("columnheader", { name: "Holds" });
+    await byHeld.getByRole("button").click();
+    const fewest = Number(await page.locator('.rows [aria-rowindex="2"] .numeric').textContent());
+    await byHeld.getByRole("button").click();
+    await byHeld.and(page.locator("[aria-sort=descending]")).waitFor();
     await page.locator(".rows").evaluate((rows) => rows.scrollTo(0, 0));
-    const held = await page.locator(".rows [aria-rowindex] .numeric").allTextContents();
-    assert.deepEqual(held, held.toSorted((one, other) => Number(other) - Number(one)));
+    const held = (await page.locator(".rows [aria-rowindex]:not(.head *) .numeric").allTextContents()).map(Number);
+    assert.deepEqual(held, held.toSorted((one, other) => other - one));
+    // Those in sight may all hold as many.
+    assert.ok(held[0] > fewest, `the first holds ${held[0]}, the last ${fewest}`);
     await page.getByRole("combobox").selectOption("Without a second factor");
-    assert.ok((await page.locator(".rows [aria-rowindex]").allTextContents()).slice(1).every((row) => /no/.test(row)));
+    await page.getByRole("status").filter({ hasText: /^[\d,]+ of [\d,]+$/ }).waitFor();
+    const factors = await page.locator(".rows [aria-rowindex]:not(.head *) > :nth-child(4)").allTextContents();
+    assert.deepEqual([...new Set(factors)], ["no"]);
     await accessible("People");
     await shot("people");
     await picture("people");
@@ -493,14 +506,18 @@ const scenarios = {
 
     // A Worker that says nothing is given up, told, and asked again.
     await page.evaluate(() => {
-      const within = AbortSignal.timeout;
-      AbortSignal.timeout = (millis) => within.call(AbortSignal, millis / 100);
+      window.patience = AbortSignal.timeout;
+      AbortSignal.timeout = (millis) => window.patience.call(AbortSignal, millis / 100);
     });
     let asked = 0;
     await page.route("**/v1/status", (route) => ((asked += 1) === 1 ? undefined : route.continue()));
     await go("Now");
-    await page.getByRole("alert").filter({ hasText: "has not answered within 30 seconds" }).waitFor();
-    await reload();
+    const silent = page.getByRole("alert").filter({ hasText: "has not answered within 30 seconds" });
+    await silent.waitFor();
+    await page.evaluate(() => void (AbortSignal.timeout = window.patience));
+    // The page asks again by itself.
+    await page.clock.fastForward(15_500);
+    await silent.waitFor({ state: "detached" });
     await page.getByRole("heading", { name: "Connected" }).waitFor();
     assert.ok(asked > 1);
     await page.unroute("**/v1/status");

@@ -12,10 +12,10 @@ use std::vec::IntoIter;
 
 use super::chunks::{Chunks, Cursor};
 use super::directory::Directory;
-use super::file::{ExportError, PIECE, Ports};
+use super::file::{ExportError, PIECE};
 use super::insight::Insights;
 use super::sqlite::{Layout, Writer};
-use crate::base::ports::{Clock, KeyValue, Zstd, ZstdFrame};
+use crate::base::ports::ZstdFrame;
 use crate::model::kind::Kind;
 use rows::{Rows, TABLES};
 
@@ -44,8 +44,8 @@ enum Stage {
 impl<F: ZstdFrame> C1z<F> {
     /// Finds the layout of the database, and then the length of the file. A file of at most `held` bytes is in memory
     /// then; a longer one is made a second time, while it is sent.
-    pub(super) async fn open<P: Ports + Zstd<Frame = F>>(
-        chunks: &Chunks<P>,
+    pub(super) async fn open(
+        chunks: &Chunks<'_, F>,
         insights: Insights,
         held: usize,
     ) -> Result<(Self, u64), ExportError> {
@@ -63,7 +63,7 @@ impl<F: ZstdFrame> C1z<F> {
             rows,
             cursor: Cursor::default(),
             writer: Writer::writing(&TABLES, layout.clone())?,
-            frame: chunks.ports().frame(layout.bytes())?,
+            frame: chunks.frame(layout.bytes())?,
             layout,
             stage: Stage::Begin,
             held: IntoIter::default(),
@@ -81,24 +81,21 @@ impl<F: ZstdFrame> C1z<F> {
         if length > held {
             c1z.cursor = Cursor::default();
             c1z.writer = Writer::writing(&TABLES, c1z.layout.clone())?;
-            c1z.frame = chunks.ports().frame(c1z.layout.bytes())?;
+            c1z.frame = chunks.frame(c1z.layout.bytes())?;
             c1z.stage = Stage::Begin;
         }
         Ok((c1z, length as u64))
     }
 
     /// The next piece of the file.
-    pub(super) async fn next<P: KeyValue + Clock>(
-        &mut self,
-        chunks: &Chunks<P>,
-    ) -> Result<Option<Vec<u8>>, ExportError> {
+    pub(super) async fn next(&mut self, chunks: &Chunks<'_, F>) -> Result<Option<Vec<u8>>, ExportError> {
         match self.held.next() {
             Some(piece) => Ok(Some(piece)),
             None => self.make(chunks).await,
         }
     }
 
-    async fn make<P: KeyValue + Clock>(&mut self, chunks: &Chunks<P>) -> Result<Option<Vec<u8>>, ExportError> {
+    async fn make(&mut self, chunks: &Chunks<'_, F>) -> Result<Option<Vec<u8>>, ExportError> {
         let mut piece = Vec::new();
         if self.stage == Stage::Begin {
             piece.extend_from_slice(MAGIC);
@@ -116,7 +113,7 @@ impl<F: ZstdFrame> C1z<F> {
     }
 
     /// Appends rows until some pages are ready, or the last row is in.
-    async fn fill<P: KeyValue + Clock>(&mut self, chunks: &Chunks<P>) -> Result<(), ExportError> {
+    async fn fill(&mut self, chunks: &Chunks<'_, F>) -> Result<(), ExportError> {
         while self.writer.ready() < PIECE {
             let Some(row) = self.cursor.next(chunks, Kind::ALL).await? else {
                 self.rows.end(chunks.manifest(), &mut self.writer)?;

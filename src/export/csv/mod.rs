@@ -9,7 +9,6 @@ use cell::Line;
 use super::chunks::{Chunks, Cursor};
 use super::directory::{Directory, PersonGrant};
 use super::file::{ExportError, PIECE};
-use crate::base::ports::{Clock, KeyValue};
 use crate::model::grant::Principal;
 use crate::model::kind::Kind;
 use crate::model::offer::SLUG;
@@ -51,10 +50,7 @@ pub(super) struct Csv {
 
 impl Csv {
     /// Makes all lines once, to know how long the file is.
-    pub(super) async fn open<P: KeyValue + Clock>(
-        chunks: &Chunks<P>,
-        table: Table,
-    ) -> Result<(Self, u64), ExportError> {
+    pub(super) async fn open<F>(chunks: &Chunks<'_, F>, table: Table) -> Result<(Self, u64), ExportError> {
         let directory = Directory::read(chunks).await?;
         let mut csv = Self { table, directory, begun: false, cursor: Cursor::default() };
         let mut length = 0;
@@ -66,10 +62,7 @@ impl Csv {
     }
 
     /// The next lines, with the head before the first ones.
-    pub(super) async fn next<P: KeyValue + Clock>(
-        &mut self,
-        chunks: &Chunks<P>,
-    ) -> Result<Option<Vec<u8>>, ExportError> {
+    pub(super) async fn next<F>(&mut self, chunks: &Chunks<'_, F>) -> Result<Option<Vec<u8>>, ExportError> {
         let mut lines = Vec::new();
         // A user group's own grants are told as those of its members.
         while let Some(row) = self.cursor.next(chunks, Kind::PEOPLE).await? {

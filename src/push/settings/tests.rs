@@ -88,7 +88,16 @@ fn s3_is_where_aws_has_it_unless_said_otherwise() {
     };
     let aws = "https://s3.eu-central-1.amazonaws.com".to_owned();
     assert_eq!(s3(&[]), (aws.clone(), Addressing::Virtual, "sync.c1z".to_owned()));
-    assert_eq!(s3(&[("S3_BUCKET", "my.bucket")]), (aws, Addressing::Path, "sync.c1z".to_owned()));
+    // What makes no host name of its own, as buckets from before 2018 may not.
+    let (longest, longer) = ("b".repeat(63), "b".repeat(64));
+    for (bucket, addressing) in [
+        ("my.bucket", Addressing::Path),
+        ("Governance", Addressing::Path),
+        (longer.as_str(), Addressing::Path),
+        (longest.as_str(), Addressing::Virtual),
+    ] {
+        assert_eq!(s3(&[("S3_BUCKET", bucket)]), (aws.clone(), addressing, "sync.c1z".to_owned()), "{bucket}");
+    }
     let other = [("S3_ENDPOINT", "https://minio.example.com:9000/"), ("PUSH_FILE", "grants.csv")];
     assert_eq!(s3(&other), ("https://minio.example.com:9000".to_owned(), Addressing::Path, "grants.csv".to_owned()));
     assert_eq!(s3(&[("S3_REGION", "cn-north-1")]).0, "https://s3.cn-north-1.amazonaws.com.cn");

@@ -250,4 +250,8 @@ fn a_push_has_begun_once_parts_of_its_generation_are_there_until_it_is_whole_or_
     // What waits for ConductorOne holds nothing up that has a store to go to.
     ends(Attempt::GoOn(desk.now(), serde_json::json!({ "v": 1 })));
     assert_eq!((has_begun(true), has_begun(false)), (false, true));
+    for failures in 1..=3 {
+        ends(Attempt::Again("ConductorOne does not answer.".to_owned()));
+        assert_eq!(has_begun(false), failures < 3, "{failures}");
+    }
 }

@@ -3,10 +3,13 @@
 use crate::base::json;
 use crate::base::tree::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::base::object::object_of;
 use crate::base::ports::Method;
-use crate::routes::asking::Ports;
+use crate::coordinator::{Command, Reply};
+use crate::provision::journal::{Entry, Filter};
+use crate::routes::asking::{self, Ports};
 use crate::routes::http::{Answer, Content, Incoming, Problem, names};
 use crate::routes::settings::Settings;
 use crate::scim::plan::PlanError;
@@ -16,15 +19,20 @@ use crate::scim::{self, KEYWORDS, MEDIA_TYPE, ScimError, query, resource};
 /// The body of a request, in bytes at most: a list of 1,000 members with their names and URLs is 300 KB.
 pub(in crate::routes) const MAX_BODY: usize = 1024 * 1024;
 
+/// More operations than this are not under way at once.
+const MOST_AWAITED: i64 = 10_000;
+
 /// A problem as SCIM tells it (RFC 7644 section 3.12).
 pub(in crate::routes) fn error(problem: Problem) -> Answer {
-    let mut body = json!({
-        "schemas": [scim::ERROR], "status": problem.status.to_string(), "detail": problem.detail,
-    });
-    if let (Some(fields), true) = (body.as_object_mut(), KEYWORDS.contains(&problem.code)) {
-        fields.insert("scimType".to_owned(), problem.code.into());
+    let mut body = vec![
+        ("schemas", scim::schemas(scim::ERROR)),
+        ("status", problem.status.to_string().into()),
+        ("detail", problem.detail.into()),
+    ];
+    if KEYWORDS.contains(&problem.code) {
+        body.push(("scimType", problem.code.into()));
     }
-    let mut answer = json_answer(problem.status, &body);
+    let mut answer = json_answer(problem.status, &object_of(body));
     answer.headers.extend(problem.headers);
     answer
 }
@@ -61,16 +69,30 @@ impl<P: Ports> Call<'_, P> {
         if body.is_object() { Ok(body) } else { Err(wrong("it is something else".to_owned()).into()) }
     }
 
+    /// Operations of the journal, the newest first.
+    pub(super) async fn operations(&self, filter: Filter, limit: i64) -> Result<Vec<Entry>, Problem> {
+        match asking::ask(self.ports, Command::Operations { filter: Box::new(filter), limit }).await? {
+            Reply::Operations(entries) => Ok(entries),
+            _ => Err(asking::failed()),
+        }
+    }
+
+    /// Those under way that no list shows yet ([`Filter::awaited`]).
+    pub(super) async fn awaited(&self, what: &str, which: &str) -> Result<Vec<Entry>, Problem> {
+        let awaited = Some((what.to_owned(), which.to_owned()));
+        self.operations(Filter { awaited, ..Filter::default() }, MOST_AWAITED).await
+    }
+
     /// What of a resource is returned.
     pub(super) fn projection(&self) -> Result<Projection, Problem> {
         let params = Params::of_query(self.request);
-        Ok(query::projection(|name| params.get(name))?)
+        Ok(query::projection(&|name| params.get(name))?)
     }
 
     /// A list of discovery documents, or one of them.
     pub(super) fn discover(&self, all: Vec<Value>, id: Option<String>) -> Result<Answer, Problem> {
         self.unfiltered()?;
-        let Some(id) = id else { return Ok(json_answer(200, &resource::list(all.len(), 1, &all))) };
+        let Some(id) = id else { return Ok(json_answer(200, &resource::list(all.len(), 1, all))) };
         match all.into_iter().find(|one| one.get("id").and_then(Value::as_str) == Some(id.as_str())) {
             Some(one) => Ok(json_answer(200, &one)),
             None => Err(Problem::not_found()),

@@ -7,15 +7,14 @@ use super::lists;
 use super::users::BY;
 use crate::base::ports::Method;
 use crate::base::tree::BTreeSet;
-use crate::coordinator::{Command, Reply};
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
 use crate::model::grant::{Entitlement, Principal};
 use crate::model::kind::Kind;
-use crate::model::operation::{Effect, Refusal, Target};
+use crate::model::operation::{Effect, EntryId, Refusal, Target};
 use crate::model::resource::Row;
 use crate::provision::journal::{Entry, Filter};
-use crate::routes::asking::{self, Ports};
+use crate::routes::asking::Ports;
 use crate::routes::http::{Answer, Problem};
 use crate::routes::{paging, principal, provisioning};
 use crate::scim::patch::{self, MembersEdit};
@@ -47,7 +46,7 @@ pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answ
 }
 
 /// A Group that is on no list may have come since the last sync, as one does that somebody holds on a part of the account. A client takes
-/// "there is no such Group" for nobody being in it, so Cloudflare is asked before that is said of whom it takes out.
+/// "there is no such Group" for nobody being in it, so Cloudflare is asked before that is said of whom it takes out. Nobody is put in.
 async fn take_out_of_unlisted<P: Ports>(
     call: &Call<'_, P>,
     id: &str,
@@ -55,11 +54,14 @@ async fn take_out_of_unlisted<P: Ports>(
     body: &Value,
 ) -> Result<Answer, Problem> {
     call.unchanged(&Value::Null)?;
-    let changes = patch::group(body, &Value::Null)?;
-    let steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals, true)?;
-    if steps.iter().any(|step| step.action == Action::Grant)
-        || carry_out(call, found, &changes, &steps, true).await? == 0
-    {
+    let mut changes = patch::group(body, &Value::Null)?;
+    let mut steps = plan(Vec::new(), &changes, call.settings.scim_replace_max_removals, true)?;
+    let planned = steps.len();
+    steps.retain(|step| step.action == Action::Revoke);
+    // Nor does a list take anybody out by that it has others: whether it is about this account shows only where one of them is put in.
+    changes.retain(|change| !matches!(change, MembersEdit::Replace(ids) if !ids.is_empty()));
+    let taken = carry_out(call, found, &changes, &steps, true).await?;
+    if taken == 0 || steps.len() < planned {
         return Err(missing(id));
     }
     Ok(Answer::no_content())
@@ -115,9 +117,6 @@ async fn as_known<P: Ports>(
     Ok(ids.iter().map(|text| known(text).unwrap_or_else(|| text.clone())).collect())
 }
 
-/// More operations than this are not under way at once.
-const MOST_AWAITED: i64 = 10_000;
-
 /// Who is to be in no Group whose members are replaced, or all taken out, and would come to be in it by a grant that is under way: no list shows
 /// them, so that no step is about them.
 async fn coming<P: Ports>(
@@ -130,11 +129,7 @@ async fn coming<P: Ports>(
     let is_whole = |change: &MembersEdit| matches!(change, MembersEdit::Replace(_) | MembersEdit::RemoveWhere(None));
     let Some(last) = changes.iter().rposition(is_whole) else { return Ok(Vec::new()) };
     let asked = found.entitlement.to_string();
-    let filter = Box::new(Filter { awaited: Some(asked.clone()), ..Filter::default() });
-    let command = Command::Operations { filter, limit: MOST_AWAITED };
-    let Reply::Operations(mut awaited) = asking::ask(call.ports, command).await? else {
-        return Err(asking::failed());
-    };
+    let mut awaited = call.awaited(&asked, &found.held_as).await?;
     if awaited.is_empty() {
         return Ok(Vec::new());
     }
@@ -180,21 +175,31 @@ async fn carry_out<P: Ports>(
     steps: &[Step],
     may_swap: bool,
 ) -> Result<usize, Problem> {
+    if changes.is_empty() && steps.is_empty() {
+        return Ok(0);
+    }
     let (mut done, mut effective, mut given) = (Vec::new(), 0, Vec::new());
     let (mut refused, mut untried, mut names_nobody, mut stays) = (None::<Problem>, Vec::new(), false, false);
-    // Whoever is on a list that replaces the members, and is no member yet, is to be put in by a step.
-    let names_no_member = || {
-        changes.iter().any(|change| {
+    // Whoever is on a list that replaces the members, and is no member yet, is to be put in by a step. A list without anybody names nobody who is not known.
+    let names_no_member = steps.iter().any(|step| step.action == Action::Grant)
+        && changes.iter().any(|change| {
             let MembersEdit::Replace(ids) = change else { return false };
             let mut named = ids.iter().filter_map(|text| id::member(text));
             named.all(|member| steps.contains(&Step { action: Action::Grant, member }))
-        })
-    };
+        });
     let target = Target::Entitlement(found.entitlement);
+    // What comes while the steps are carried out was asked for later than the last of them.
+    let after = call.operations(Filter::default(), 1).await?.first().map_or(EntryId(0), |latest| latest.id);
     let mut coming = coming(call, found, changes, steps, may_swap).await?.into_iter();
     let mut left = steps;
     loop {
-        let (action, subject) = if let Some(subject) = coming.next() {
+        // Whether such a list has anybody who is known shows once it was tried to put them in.
+        let next = if names_no_member && !left.is_empty() { None } else { coming.next() };
+        let (action, subject) = if let Some(subject) = next {
+            if names_nobody && given.is_empty() && names_no_member {
+                untried.push(taken_out(&subject));
+                continue;
+            }
             (Action::Revoke, subject)
         } else if let Some((step, rest)) = left.split_first() {
             left = rest;
@@ -206,10 +211,10 @@ async fn carry_out<P: Ports>(
                     names_nobody || !untried.is_empty()
                 }
                 // Role ids are the same in every account, so that a list of which nobody is known may be about another one.
-                Action::Revoke => names_nobody && given.is_empty() && names_no_member(),
+                Action::Revoke => names_nobody && given.is_empty() && names_no_member,
             };
             if waits {
-                untried.push(step.clone());
+                untried.push(shown(step));
                 continue;
             }
             if step.action == Action::Revoke && has_accepted(call, &found.snapshot, step.member, &given).await? {
@@ -220,7 +225,8 @@ async fn carry_out<P: Ports>(
             break;
         };
         let is_user = subject.user_id.is_some();
-        match provisioning::perform(call.ports, call.request, BY, action, target.clone(), subject).await {
+        let way = (BY, Some(after));
+        match provisioning::perform(call.ports, call.request, way, action, target.clone(), subject).await {
             Ok((effect, message, account)) => {
                 given.extend(account.filter(|_| action == Action::Grant).map(|account| account.email));
                 effective += usize::from(!matches!(effect, Effect::AlreadyGranted | Effect::AlreadyRevoked));
@@ -230,8 +236,10 @@ async fn carry_out<P: Ports>(
                 let is_refusal = !matches!(problem.status, 429 | 503);
                 // An invitation that was made again has another id, so that one whom nobody knows may be of anybody.
                 let is_no_user = is_user && problem.code == Refusal::UnknownMember.as_str();
-                let goes_on = is_refusal && (action == Action::Revoke || is_no_user);
-                names_nobody |= action == Action::Grant;
+                // The contrary was asked for since of somebody who is known: that goes for nobody else.
+                let is_void = problem.code == Refusal::Superseded.as_str();
+                let goes_on = is_refusal && (action == Action::Revoke || is_no_user || is_void);
+                names_nobody |= action == Action::Grant && !is_void;
                 stays |= action == Action::Revoke;
                 if let Some(first) = refused.take() {
                     let detail = format!("{} {}", first.detail, problem.detail);
@@ -240,7 +248,8 @@ async fn carry_out<P: Ports>(
                 }
                 refused = Some(problem);
                 if !goes_on {
-                    untried.extend_from_slice(left);
+                    untried.extend(left.iter().map(shown));
+                    untried.extend(coming.map(|subject| taken_out(&subject)));
                     break;
                 }
             }
@@ -249,24 +258,42 @@ async fn carry_out<P: Ports>(
     refused.map_or(Ok(effective), |problem| Err(stopped(problem, &done, &untried)))
 }
 
-/// Whether an invitation is of somebody who was given the same a moment ago under the id that they have since they accepted, which the last sync does
-/// not know yet: to take it from the invitation would take it from them.
+/// Whether an invitation is of somebody who was given the same a moment ago under the id that they have since they accepted, whether the last sync knows
+/// that yet or not: to take it from the invitation would take it from them.
 async fn has_accepted<P: Ports>(
     call: &Call<'_, P>,
     snapshot: &Snapshot,
     member: Principal,
     given: &[String],
 ) -> Result<bool, Problem> {
-    if given.is_empty() || !matches!(member, Principal::Invitation(_)) {
+    let Principal::Invitation(membership) = member else { return Ok(false) };
+    if given.is_empty() {
         return Ok(false);
     }
-    let row = snapshot.get(call.ports, &member.to_string()).await.map_err(paging::unreadable)?;
+    let mut row = snapshot.get(call.ports, &member.to_string()).await.map_err(paging::unreadable)?;
+    if row.is_none() {
+        let accepted = principal::accepted(call.ports, snapshot, &[membership].into()).await?;
+        if let Some(user) = accepted.get(&membership) {
+            row = snapshot.get(call.ports, &user.to_string()).await.map_err(paging::unreadable)?;
+        }
+    }
     let invited = row.as_ref().and_then(Row::as_member);
     Ok(invited.is_some_and(|invited| given.iter().any(|email| address::same(email, &invited.email))))
 }
 
+/// A step that was not tried, in words.
+fn shown(step: &Step) -> String {
+    let sign = if step.action == Action::Grant { "add" } else { "remove" };
+    format!("{sign} {}", id::of_principal(step.member))
+}
+
+/// The same of somebody who was to be taken out, and is on no list.
+fn taken_out(subject: &Subject) -> String {
+    format!("remove {}", subject.shown())
+}
+
 /// The problem of one step, or of several, with what was done all the same and what was not tried after it.
-fn stopped(mut problem: Problem, done: &[String], left: &[Step]) -> Problem {
+fn stopped(mut problem: Problem, done: &[String], untried: &[String]) -> Problem {
     if problem.code == Refusal::UnknownMember.as_str() {
         // The Group is there; it is the value that is wrong.
         (problem.status, problem.code) = (400, "invalidValue");
@@ -274,15 +301,8 @@ fn stopped(mut problem: Problem, done: &[String], left: &[Step]) -> Problem {
     if !done.is_empty() {
         problem.detail = format!("{} Done besides that: {}", problem.detail, done.join(" "));
     }
-    if !left.is_empty() {
-        let left: Vec<String> = left
-            .iter()
-            .map(|step| {
-                let sign = if step.action == Action::Grant { "add" } else { "remove" };
-                format!("{sign} {}", id::of_principal(step.member))
-            })
-            .collect();
-        problem.detail = format!("{} Not tried after that: {}.", problem.detail, left.join(", "));
+    if !untried.is_empty() {
+        problem.detail = format!("{} Not tried after that: {}.", problem.detail, untried.join(", "));
     }
     problem
 }
@@ -295,6 +315,8 @@ fn missing(id: &str) -> Problem {
 /// What an id of a Group means.
 struct Found {
     entitlement: Entitlement,
+    /// An id by which it is found in what an invitation holds: the permission group's or the user group's; nothing where that is not known.
+    held_as: String,
     /// The Group as the lists have it, where they do.
     group: Option<Value>,
     /// What they have it from.
@@ -310,8 +332,9 @@ async fn find<P: Ports>(call: &Call<'_, P>, id: &str, with_members: bool) -> Res
         _ => paging::open_newest(call.ports).await?,
     };
     let row = snapshot.get(call.ports, &entitlement.resource()).await.map_err(paging::unreadable)?;
+    let held_as = Row::held_as(entitlement, row.as_ref());
     let Some((entitlement, name)) = row.as_ref().and_then(Row::offered) else {
-        return Ok(Found { entitlement, group: None, snapshot });
+        return Ok(Found { entitlement, held_as, group: None, snapshot });
     };
     let mut members = None;
     if with_members {
@@ -319,17 +342,18 @@ async fn find<P: Ports>(call: &Call<'_, P>, id: &str, with_members: bool) -> Res
         members = Some(held.remove(&entitlement).unwrap_or_default());
     }
     let group = Some(resource::group(&call.base, entitlement, &name, members));
-    Ok(Found { entitlement, group, snapshot })
+    Ok(Found { entitlement, held_as, group, snapshot })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Problem, Step, stopped};
+    use super::{Action, Problem, Step, shown, stopped};
     use crate::model::grant::Principal;
 
     #[test]
     fn a_failure_in_the_middle_says_what_was_done_and_what_was_not() {
-        let left = [Step { action: Action::Revoke, member: Principal::User("a".repeat(32).parse().unwrap()) }];
+        let left = Step { action: Action::Revoke, member: Principal::User("a".repeat(32).parse().unwrap()) };
+        let left = [shown(&left)];
         let told = stopped(Problem::new(404, "unknown_member", "Nobody."), &["Granted A.".to_owned()], &left);
         assert_eq!((told.status, told.code), (400, "invalidValue"));
         let expected =

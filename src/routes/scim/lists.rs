@@ -25,14 +25,14 @@ pub(super) async fn list<P: Ports>(call: &Call<'_, P>, of: Of, params: &Params) 
         Of::User => (&resource::USER_FILTERS, USER),
         Of::Group => (&resource::GROUP_FILTERS, GROUP),
     };
-    let query = query::read(|name| params.get(name), known, schema)?;
+    let query = query::read(&|name| params.get(name), known, schema)?;
     let snapshot = paging::open(call.ports, None).await?;
     let (total, resources) = match of {
         Of::User => users(call, &snapshot, &query).await?,
         Of::Group => groups(call, &snapshot, &query).await?,
     };
     let resources: Vec<Value> = resources.into_iter().map(|one| query.projection.apply(one)).collect();
-    Ok(json_answer(200, &resource::list(total, query.start, &resources)))
+    Ok(json_answer(200, &resource::list(total, query.start, resources)))
 }
 
 async fn users<P: Ports>(
@@ -142,7 +142,7 @@ pub(super) fn user(
     let held = snapshot.manifest().grants_of(row).into_iter();
     let groups: Vec<Value> =
         held.map(|(held, _)| resource::reference(base, held, offered.get(&held).map(String::as_str))).collect();
-    Some(resource::user(base, member, &groups))
+    Some(resource::user(base, member, groups))
 }
 
 /// Everything that can be granted, with its name, in the order of its id.

@@ -6,7 +6,7 @@ use super::call::Call;
 use super::lists;
 use crate::model::address;
 use crate::model::ask::{Action, Subject};
-use crate::model::grant::Principal;
+use crate::model::grant::{Holding, Principal};
 use crate::model::operation::{Effect, Target};
 use crate::model::resource::Row;
 use crate::routes::asking::Ports;
@@ -38,7 +38,7 @@ pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Probl
     paging::open(call.ports, None).await?;
     let subject = Subject::of_email(email.as_str());
     let (effect, message, _) =
-        provisioning::perform(call.ports, call.request, BY, Action::Grant, Target::Account, subject).await?;
+        provisioning::perform(call.ports, call.request, (BY, None), Action::Grant, Target::Account, subject).await?;
     if effect == Effect::AlreadyGranted {
         return Err(Problem::new(409, "uniqueness", message));
     }
@@ -60,34 +60,39 @@ pub(super) async fn create<P: Ports>(call: &Call<'_, P>) -> Result<Answer, Probl
 pub(super) async fn replace<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
     let active = active(patch::attribute(&body, "active", USER))?;
-    let (principal, user) = match find(call, id).await? {
-        (principal, Some(user)) => (principal, user),
-        (principal, None) => return settle_unlisted(call, id, principal, active).await,
-    };
-    call.unchanged(&user)?;
-    let known = user.get("userName").and_then(Value::as_str).unwrap_or_default();
-    // Whoever is to be removed need not have the right name for it.
-    if active != Some(false) && !address::same(known, &named_address(&body)?) {
-        return Err(ScimError::mutability(
-            "userName cannot be changed: in Cloudflare another address is another member; remove this one and create the other",
-        )
-        .into());
-    }
-    settle(call, principal, user, active).await
+    change(call, id, &|user| {
+        let known = user.get("userName").and_then(Value::as_str).unwrap_or_default();
+        // Whoever is to be removed need not have the right name for it.
+        if !user.is_null() && active != Some(false) && !address::same(known, &named_address(&body)?) {
+            return Err(ScimError::mutability(
+                "userName cannot be changed: in Cloudflare another address is another member; remove this one and create the other",
+            )
+            .into());
+        }
+        Ok(active)
+    })
+    .await
 }
 
 /// Changes a User; only `active` can change.
 pub(super) async fn patch<P: Ports>(call: &Call<'_, P>, id: &str) -> Result<Answer, Problem> {
     let body = call.body()?;
-    let (principal, user) = match find(call, id).await? {
-        (principal, Some(user)) => (principal, user),
-        (principal, None) => {
-            let active = patch::user(&body, &Value::Null)?;
-            return settle_unlisted(call, id, principal, active).await;
-        }
+    change(call, id, &|user| Ok(patch::user(&body, user)?)).await
+}
+
+/// Changes a User: `active` works out from the User, `null` where no list has them, whether they are to be active.
+async fn change<P: Ports>(
+    call: &Call<'_, P>,
+    id: &str,
+    active: &dyn Fn(&Value) -> Result<Option<bool>, Problem>,
+) -> Result<Answer, Problem> {
+    let (principal, user) = find(call, id).await?;
+    let Some(user) = user else {
+        let active = active(&Value::Null)?;
+        return settle_unlisted(call, id, principal, active).await;
     };
     call.unchanged(&user)?;
-    let active = patch::user(&body, &user)?;
+    let active = active(&user)?;
     settle(call, principal, user, active).await
 }
 
@@ -123,6 +128,9 @@ async fn settle<P: Ports>(
     user: Value,
     active: Option<bool>,
 ) -> Result<Answer, Problem> {
+    if active == Some(true) {
+        stays(call, principal, &user).await?;
+    }
     // That a client sends who is active on every occasion asks for nothing: an operation would make void what was asked for before.
     if active != Some(false) {
         return call.shown(200, user);
@@ -132,10 +140,20 @@ async fn settle<P: Ports>(
     call.shown(200, resource::deactivated(user))
 }
 
+/// Whoever is being removed, or waits for that, is not told to be active: a client that has them back takes no further look.
+async fn stays<P: Ports>(call: &Call<'_, P>, principal: Principal, user: &Value) -> Result<(), Problem> {
+    let name = user.get("userName").and_then(Value::as_str).unwrap_or_default();
+    if !call.awaited(Holding::ACCOUNT, &format!("{principal} {name}")).await?.is_empty() {
+        let why = "a removal of this account is under way, or waits for its turn, so nothing was changed and it is not told to be active; send this again in a moment, and create the User again where it is gone by then";
+        return Err(Problem::not_now(why.to_owned(), None, call.ports.now()));
+    }
+    Ok(())
+}
+
 async fn remove<P: Ports>(call: &Call<'_, P>, principal: Principal) -> Result<Effect, Problem> {
     let subject = provisioning::subject(principal)?;
     let (effect, ..) =
-        provisioning::perform(call.ports, call.request, BY, Action::Revoke, Target::Account, subject).await?;
+        provisioning::perform(call.ports, call.request, (BY, None), Action::Revoke, Target::Account, subject).await?;
     Ok(effect)
 }
 

@@ -4,6 +4,7 @@ use c1_cloudflare::account::inherited;
 use c1_cloudflare::model::ask::Action;
 use c1_cloudflare::model::operation::{Effect, Outcome, Refusal};
 use c1_cloudflare::provision::{LastRole, Provisioning, heard};
+use c1_cloudflare::sync;
 use futures::future::join_all;
 use sim::cloudflare::{Cloudflare, Fault, Latency, Oddity, On, Route};
 use std::time::Duration;
@@ -442,6 +443,165 @@ async fn what_a_group_gives_that_only_the_list_tells_without_policies_is_held_th
         assert_eq!(account.requests(Route::GetUserGroup), account.requests(Route::ListUserGroups));
         assert_eq!(bench.atoms(&jane), before);
     }
+}
+
+/// A generation names few of those that could not be read in full, and tells of none of the others then that it was.
+#[tokio::test]
+async fn groups_that_are_known_to_give_nothing_are_not_asked_however_many_others_cannot_be_read() {
+    let mut asked = Vec::new();
+    for (number, is_known) in [(0, true), (3, true), (3, false)] {
+        let prepare = |account: &Cloudflare| {
+            without_groups(account);
+            account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+            for n in 0..6 {
+                let odd = account.add_group(&format!("Odd {n}"), vec![holds(account, &roles(account)[5])]);
+                account.make_odd(On::Reads, &odd, Oddity::NullInPolicies("permission_groups"));
+            }
+        };
+        let bench = Bench::with(prepare, |_| {}).await;
+        let account = bench.account();
+        for n in 0..number {
+            let empty = account.add_group(&format!("Empty {n}"), vec![]);
+            account.make_odd(Route::ListUserGroups, &empty, Oddity::Without("policies"));
+        }
+        if is_known {
+            bench.world.sync().await;
+        }
+        grants(&bench, 1).await;
+        asked.push(account.requests(Route::GetUserGroup));
+    }
+    let [none, known, new] = asked[..] else { panic!("{asked:?}") };
+    // The control: of those that no sync was told of nobody knows it.
+    assert!(known == none && new >= none + 3, "{asked:?}");
+}
+
+/// So it is where somebody accepted that its own record cannot be read, which the syncs remember.
+#[tokio::test]
+async fn a_group_that_gives_nothing_by_the_last_sync_keeps_nobody_waiting_where_its_own_record_cannot_be_read() {
+    for fault in [Fault::status(500, 1), Fault::status(404, 404)] {
+        let what = fault.name();
+        let (bench, _, jane) = in_a_group().await;
+        let account = bench.account();
+        let add = |name: &str| {
+            let group = account.add_group(name, vec![]);
+            account.join_group(&group, &jane);
+            account.make_odd(Route::ListUserGroups, &group, Oddity::Without("policies"));
+        };
+        add("Empty");
+        account.fail_randomly(Route::GetUserGroup, 1.0, fault);
+        for accept_removals in [false, true] {
+            bench.world.sync_as(sync::Trigger { by: "test".to_owned(), accept_removals }).await;
+        }
+        account.reset_log();
+        let known = roles(account);
+        let revoke = || bench.arrive(Action::Revoke, target(&known[6]), member(&jane));
+        assert_done(&bench.settle(revoke()).await, Effect::AlreadyRevoked);
+        assert!(account.requests(Route::GetUserGroup) > 0, "{what}: it is asked for all the same");
+        // The control: one that no sync has seen.
+        add("New");
+        let outcome = bench.attempt(revoke()).await;
+        assert!(!matches!(outcome, Outcome::Done { .. }), "{what}: {outcome:?}");
+    }
+}
+
+/// By the last sync it gave nothing, and nobody knows of more until its own record tells it.
+#[tokio::test]
+async fn a_revoke_waits_for_the_own_record_of_a_group_that_gave_nothing_and_that_changed() {
+    let (bench, group, jane) = in_a_group().await;
+    let account = bench.account();
+    account.set_group_policies(&group, vec![]);
+    account.make_odd(Route::ListUserGroups, &group, Oddity::Without("policies"));
+    bench.world.sync().await;
+    let revoke = || bench.arrive(Action::Revoke, target(&roles(account)[5]), member(&jane));
+    account.fail_randomly(Route::GetUserGroup, 1.0, Fault::status(503, 1));
+    // The control: it gives nothing still.
+    assert_done(&bench.settle(revoke()).await, Effect::AlreadyRevoked);
+    account.set_group_policies(&group, vec![holds(account, &roles(account)[5])]);
+    let id = revoke();
+    let outcome = bench.attempt(id).await;
+    assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
+    account.clear_faults();
+    assert_refused(&bench.settle(id).await, Refusal::HeldThroughGroup, "Operators");
+}
+
+/// KV takes a minute to show everywhere what was written to it.
+#[tokio::test]
+async fn what_a_group_gives_that_gave_nothing_by_the_generation_that_kv_shows_is_held_through_it() {
+    let (bench, group, jane) = in_a_group().await;
+    let (account, desk) = (bench.account(), &bench.world.desk);
+    let is_silent = || account.make_odd(Route::ListUserGroups, &group, Oddity::Without("policies"));
+    account.set_group_policies(&group, vec![]);
+    is_silent();
+    bench.world.sync().await;
+    let older = desk.values.borrow()[&desk.key("current")].clone();
+    account.make_even();
+    account.set_group_policies(&group, vec![holds(account, &roles(account)[5])]);
+    bench.world.sync().await;
+    is_silent();
+    let last = sync::generations(&bench.world).unwrap().remove(0).generation;
+    let name = desk.key(&format!("manifest/{last}"));
+    let manifest = desk.values.borrow_mut().remove(&name).unwrap();
+    desk.values.borrow_mut().insert(desk.key("current"), older);
+    let revoke = async || bench.operate(Action::Revoke, target(&roles(account)[5]), member(&jane)).await;
+    assert_refused(&revoke().await, Refusal::HeldThroughGroup, "Operators");
+    // The control: by the last one itself.
+    desk.values.borrow_mut().insert(name, manifest);
+    assert_refused(&revoke().await, Refusal::HeldThroughGroup, "Operators");
+}
+
+/// Jane in the one group that there is, whose policies the list told at no sync, nor its own record where that failed.
+async fn in_a_silent_group(shows: bool, own_fails: bool) -> (Bench, String) {
+    let prepare = |account: &Cloudflare| {
+        without_groups(account);
+        if shows {
+            showing(account);
+            account.configure(|behaviour| behaviour.lists_inherited_policies_everywhere = true);
+        }
+        let group = giving(account);
+        let jane = account.add_member(JANE, vec![holds(account, &roles(account)[0])]);
+        account.join_group(&group, &jane);
+        account.make_odd(Route::ListUserGroups, &group, Oddity::Without("policies"));
+        if own_fails {
+            account.fail_randomly(Route::GetUserGroup, 1.0, Fault::status(500, 1));
+        }
+    };
+    let bench = Bench::with(prepare, |_| {}).await;
+    bench.account().clear_faults();
+    let jane = bench.account().membership_of(JANE).unwrap().id;
+    (bench, jane)
+}
+
+#[tokio::test]
+async fn what_a_group_gives_that_its_list_told_at_no_sync_is_held_through_it() {
+    for own_fails in [false, true] {
+        let (bench, jane) = in_a_silent_group(false, own_fails).await;
+        let known = roles(bench.account());
+        let revoke = async |place: usize| bench.operate(Action::Revoke, target(&known[place]), member(&jane)).await;
+        assert_refused(&revoke(5).await, Refusal::HeldThroughGroup, "Operators");
+        // The control: what the group does not give.
+        assert_done(&revoke(6).await, Effect::AlreadyRevoked);
+    }
+}
+
+/// The list had the group just now.
+#[tokio::test]
+async fn a_group_that_its_list_tells_without_policies_does_not_give_nothing_because_its_own_record_is_not_found_for_a_moment()
+ {
+    let (bench, jane) = in_a_silent_group(false, false).await;
+    let account = bench.account();
+    account.fail_next(Route::GetUserGroup, 1, Fault::status(404, 404));
+    let revoke = async || bench.operate(Action::Revoke, target(&roles(account)[5]), member(&jane)).await;
+    assert_refused(&revoke().await, Refusal::UnreadableMember, "Operators");
+    // The control: it is found the next time.
+    assert_refused(&revoke().await, Refusal::HeldThroughGroup, "Operators");
+}
+
+#[tokio::test]
+async fn what_a_group_gives_stays_the_groups_where_no_sync_was_told_what_that_is() {
+    let (bench, jane) = in_a_silent_group(true, true).await;
+    let (account, own) = (bench.account(), bench.atoms(&jane));
+    grants(&bench, 1).await;
+    assert_eq!(bench.atoms(&jane).difference(&own).collect::<Vec<_>>(), [&atom(account, &roles(account)[1])]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
 use c1_cloudflare::model::ask::Subject;
 use c1_cloudflare::provision::{LastRole, callback};
-use sim::cloudflare::{Fault, Latency, Route};
+use sim::cloudflare::{Cloudflare, Fault, Latency, Route};
 
 use super::{
     Action, Arrival, Bench, Effect, EntryId, JANE, Origin, Outcome, Refusal, Request, Target, account_of, assert_done,
@@ -56,6 +56,29 @@ async fn an_end_by_a_membership_id_that_is_somebody_elses_touches_nobody_else() 
     let end = end_for(&bench, granted, target(&known[1]), subject);
     assert_done(&bench.settle(end).await, Effect::Revoked);
     assert_eq!([&jane, &joe].map(|whom| bench.atoms(whom).len()), [1, 2]);
+}
+
+/// Once the address may be another's, an end has the membership's id in its place.
+#[tokio::test]
+async fn an_end_of_an_account_that_was_carried_out_and_cut_off_is_done_by_whatever_the_person_is_known() {
+    for by_id in [true, false] {
+        let add = |account: &Cloudflare| drop(account.add_member(JANE, vec![holds(account, &roles(account)[0])]));
+        let bench = Bench::with(add, |_| {}).await;
+        let account = bench.account();
+        let jane = account.membership_of(JANE).unwrap().id;
+        let granted = bench.arrive(Action::Grant, Target::Account, account_of(JANE));
+        assert_done(&bench.settle(granted).await, Effect::AlreadyGranted);
+        let address = if by_id { jane.clone() } else { JANE.to_owned() };
+        let end = end_for(&bench, granted, Target::Account, Subject { emails: vec![address], ..member(&jane) });
+        account.after_next(Route::DeleteMember, |account, _| {
+            account.fail_next(Route::GetMember, 1, Fault::status(503, 1));
+        });
+        assert!(matches!(bench.attempt(end).await, Outcome::NotNow { .. }));
+        assert!(account.membership_of(JANE).is_none());
+        let ended = tokio::time::timeout(Duration::from_secs(30), bench.settle(end)).await;
+        assert_done(&ended.expect("it waits for nobody"), Effect::Removed);
+        assert_eq!(bench.laid_over(&jane).await, Some(None), "readers see that she is gone");
+    }
 }
 
 /// Webhooks come again by themselves.

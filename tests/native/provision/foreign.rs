@@ -574,15 +574,18 @@ async fn what_an_operation_sent_that_was_refused_afterwards_does_not_come_late_u
     }
     // A removal that was refused, and came all the same.
     let (mut bench, _, jane) = Bench::with_jane().await;
+    bench.world.sync().await;
     let account = bench.account().clone();
     account.fail_next(Route::DeleteMember, 1, Fault::Held);
     let removal = bench.arrive(Action::Revoke, Target::Account, member(&jane));
     assert!(matches!(bench.attempt(removal).await, Outcome::NotNow { .. }));
     bench.world.config.provision.guards.protected = vec![JANE.to_owned()];
     assert_refused(&bench.settle(removal).await, Refusal::ProtectedMember, "PROTECTED_MEMBERS");
+    assert_eq!(bench.laid_over(&jane).await, None);
     assert!(account.release_held() > 0);
     bench.later_times(8, 61).await;
     bench.assert_told("The removal of");
+    assert_eq!(bench.laid_over(&jane).await, Some(None), "and readers see her no more");
 }
 
 #[tokio::test]

@@ -5,10 +5,14 @@ use std::cell::Cell;
 use c1_cloudflare::account::default_role::MINIMAL_ACCESS;
 use c1_cloudflare::account::overlay::oldest_open;
 use c1_cloudflare::base::ports::{Clock as _, Sql as _};
+use c1_cloudflare::base::settings::Plan;
+use c1_cloudflare::base::tree::BTreeMap;
 use c1_cloudflare::model::ask::EntitlementRef;
 use c1_cloudflare::model::operation::EntryId;
+use c1_cloudflare::sync::{self, refresh};
 use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Oddity, On, Route};
 
+use super::guards::unsynced;
 use super::{
     Action, Arrival, Bench, Effect, JANE, NEW, Origin, Outcome, Refusal, Request, Subject, Target, account_of,
     assert_done, assert_not_now, assert_refused, atom, holds, journal, member, person, roles, target,
@@ -233,6 +237,63 @@ async fn a_list_that_changes_while_it_is_read_proves_nothing() {
     let outcome = bench.attempt(id).await;
     assert_not_now(&outcome, "changed while");
     assert_done(&bench.attempt(id).await, Effect::AlreadyRevoked);
+}
+
+/// One of two who may be meant was given something a moment ago: by two addresses of one account, and by an id whose membership has another address.
+#[tokio::test]
+async fn a_list_that_changes_while_it_is_read_leaves_it_unclear_who_is_meant_whomever_our_own_operations_know() {
+    const ROOT: &str = "jane.root@example.com";
+    for by_id in [false, true] {
+        for (action, is_account) in [(Action::Grant, false), (Action::Revoke, true)] {
+            let bench = Bench::start().await;
+            let account = bench.account();
+            let known = roles(account);
+            for n in 0..120 {
+                account.add_member(&format!("!c{n:03}@example.com"), vec![]);
+            }
+            let root = account.add_member(ROOT, vec![holds(account, &known[0])]);
+            assert_done(&bench.operate(Action::Grant, target(&known[1]), person(JANE)).await, Effect::Granted);
+            let jane = account.membership_of(JANE).unwrap().id;
+            let subject = if by_id {
+                Subject { member_id: Some(root.parse().unwrap()), ..account_of(JANE) }
+            } else {
+                Subject { emails: vec![JANE.to_owned(), ROOT.to_owned()], ..account_of(JANE) }
+            };
+            let changes = |leaver: &str| {
+                let leaver = account.membership_of(leaver).unwrap().id;
+                account.after_page(Route::ListMembers, 1, move |account, _| account.remove_member(&leaver));
+            };
+            changes("!c000@example.com");
+            let what = if is_account { Target::Account } else { target(&known[2]) };
+            let id = bench.arrive(action, what, subject);
+            assert_not_now(&bench.attempt(id).await, "changed while");
+            assert_eq!(bench.atoms(&jane), [atom(account, &known[1])].into());
+            assert_eq!(bench.atoms(&root), [atom(account, &known[0])].into());
+            assert_refused(&bench.attempt(id).await, Refusal::AmbiguousMember, "nothing was changed");
+            // The control: an address alone is one membership's at most, whoever else there is.
+            changes("!c001@example.com");
+            let id = bench.arrive(Action::Grant, target(&known[2]), person(JANE));
+            assert_done(&bench.attempt(id).await, Effect::Granted);
+        }
+    }
+}
+
+/// Who has the address by now was given something a moment ago, and is somebody else by the user id.
+#[tokio::test]
+async fn a_list_that_changes_while_it_is_read_does_not_make_unclear_whom_the_user_id_names() {
+    let (bench, jane) = somebody_new_among_many().await;
+    let account = bench.account();
+    let known_roles = roles(account);
+    assert_done(&bench.operate(Action::Grant, target(&known_roles[2]), person(NEW)).await, Effect::Granted);
+    account.accept_invitation(&account.membership_of(NEW).unwrap().id);
+    let subject = Subject { member_id: None, emails: vec![NEW.to_owned()], ..known(&bench, &jane) };
+    // The first one of the second page, who comes to stand on the first when that was read.
+    let leaver = account.membership_of("!a010@example.com").unwrap().id;
+    account.after_page(Route::ListMembers, 1, move |account, _| account.remove_member(&leaver));
+    let id = bench.arrive(Action::Revoke, target(&known_roles[1]), subject);
+    assert_not_now(&bench.attempt(id).await, "changed while");
+    assert_done(&bench.attempt(id).await, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane).len(), 1);
 }
 
 #[tokio::test]
@@ -1116,6 +1177,8 @@ async fn what_a_grant_puts_back_is_noted_though_the_last_sync_had_it() {
     let grant = || bench.operate(Action::Grant, target(&known[1]), member(&jane));
     assert_done(&grant().await, Effect::Granted);
     bench.world.sync().await;
+    // Every place shows it by then.
+    bench.world.advance(120);
     let noted = || oldest_open(&bench.world).unwrap().is_some();
     assert_done(&grant().await, Effect::AlreadyGranted);
     assert!(!noted(), "nothing was written, and readers see it");
@@ -1238,4 +1301,68 @@ async fn who_was_removed_by_an_attempt_that_was_cut_off_is_shown_as_gone() {
     assert_done(&bench.settle(id).await, Effect::Removed);
     let shown = bench.world.query("SELECT 1 FROM overlay", &[]).unwrap();
     assert_eq!(shown.len(), 1);
+}
+
+/// Readers tell whom they leave out by the membership alone. KV takes a minute to show everywhere what was written to it.
+#[tokio::test]
+async fn who_is_gone_is_shown_as_gone_also_where_the_last_generation_has_not_come_here_yet() {
+    for is_ours in [true, false] {
+        let jane = |account: &Cloudflare| drop(account.add_member(JANE, vec![holds(account, &roles(account)[0])]));
+        let bench = Bench::with(jane, |_| {}).await;
+        let (account, desk) = (bench.account(), &bench.world.desk);
+        let jane = account.membership_of(JANE).unwrap().id;
+        let who = if is_ours { account_of(JANE) } else { known(&bench, &jane) };
+        let pointer = desk.key("current");
+        let older = desk.values.borrow()[&pointer].clone();
+        account.add_member(NEW, vec![]);
+        bench.world.sync().await;
+        let id = bench.arrive(Action::Revoke, Target::Account, who);
+        if is_ours {
+            account.after_next(Route::DeleteMember, |account, _| {
+                account.fail_next(Route::GetMember, 1, Fault::status(503, 1));
+            });
+            assert!(matches!(bench.attempt(id).await, Outcome::NotNow { .. }));
+        } else {
+            account.remove_member(&jane);
+        }
+        assert_eq!(bench.laid_over(&jane).await, None, "ours: {is_ours}");
+        let name = desk.key(&format!("manifest/{}", sync::generations(&bench.world).unwrap().remove(0).generation));
+        let manifest = desk.values.borrow_mut().remove(&name).unwrap();
+        let newest = desk.values.borrow_mut().insert(pointer.clone(), older).unwrap();
+        assert_done(&bench.settle(id).await, if is_ours { Effect::Removed } else { Effect::AlreadyRevoked });
+        assert_eq!(bench.laid_over(&jane).await, Some(None), "ours: {is_ours}");
+        // Whose row it was a sweep tells: until then nothing is published that has her, and counts for what is without her.
+        desk.values.borrow_mut().insert(name, manifest);
+        desk.values.borrow_mut().insert(pointer, newest);
+        bench.world.advance(60);
+        let came = refresh::publish(&bench.world, Plan::Paid, BTreeMap::new()).await.unwrap();
+        assert_eq!(came, refresh::Outcome::Sweep, "ours: {is_ours}");
+        assert_eq!(bench.laid_over(&jane).await, Some(None), "ours: {is_ours}");
+    }
+}
+
+/// Somebody may give another resource group the name that the whole account's has, and the list may have that one first.
+#[tokio::test]
+async fn what_is_revoked_before_the_first_sync_is_on_the_whole_account_whatever_else_has_its_name() {
+    let bench = Bench::start().await;
+    let account = bench.account();
+    let is_ordinary = |group: &KnownPermissionGroup| group.account_wide && group.label != "super_admin";
+    let mut groups = account.permission_groups().into_iter();
+    let role = groups.find(|group| is_ordinary(group) && group.role_id.is_none()).unwrap();
+    let other = roles(account)[0].clone();
+    let jane = account.add_member(JANE, vec![holds(account, &role), holds(account, &other)]);
+    let zone = account.add_domain("example.com");
+    let narrower = account.add_scope(&format!("com.cloudflare.api.account.{}", account.account_id()), &[&zone]);
+    let unsynced = unsynced(&bench);
+    *unsynced.world.bends.borrow_mut() = Some(Box::new(move |asked, told| {
+        if asked.contains("/iam/resource_groups") {
+            told["result"].as_array_mut().unwrap().sort_by_key(|group| group["id"] != narrower.as_str());
+        }
+    }));
+    let outcome = unsynced.operate(Action::Revoke, target(&role), member(&jane)).await;
+    assert_done(&outcome, Effect::Revoked);
+    assert_eq!(bench.atoms(&jane), [atom(account, &other)].into());
+    // What is granted then is on the whole account, too.
+    assert_done(&unsynced.operate(Action::Grant, target(&role), member(&jane)).await, Effect::Granted);
+    assert!(bench.atoms(&jane).contains(&atom(account, &role)));
 }

@@ -123,6 +123,9 @@ async fn whatever_fails_on_the_way_the_invitation_comes_back() {
             assert_done(&bench.operate(Action::Grant, Target::Renewal, member(&old)).await, Effect::Renewed);
             let new = bench.account().membership_of(NEW).unwrap();
             assert_eq!((bench.atoms(&new.id), new.groups.contains(&group)), (held, true), "{route:?} {fault:?}");
+            let sent = bench.account().exchanges();
+            let struck = sent.iter().any(|it| it.route == Some(route) && it.fault.is_some());
+            assert!(struck, "nothing failed: {route:?} {fault:?}");
         }
     }
 }

@@ -1,10 +1,13 @@
 //! What was granted, revoked, invited and removed shows under `/v1` at once, not only after the next sync.
 
+use std::time::Duration;
+
+use c1_cloudflare::base::ports::Sql as _;
 use serde_json::{Value, json};
 
 use crate::deployment::Deployment;
 use crate::jane::{EMAIL, Jane};
-use crate::looks::assert_is_account;
+use crate::looks::{assert_is_account, holds, roles};
 
 #[tokio::test(start_paused = true)]
 async fn lists_are_the_account_as_operations_left_it_before_and_after_the_next_sync() {
@@ -76,4 +79,32 @@ async fn a_grant_and_a_revoke_show_at_once_and_in_every_list() {
     assert_eq!(jane.call("DELETE", &jane.lacks).await.json()["status"], "revoked");
     assert!(!entitlements(deployment, &jane.user).await.contains(&held));
     assert!(!deployment.list("/v1/grants", 3).await.iter().any(|item| item["id"] == json!(grant)));
+}
+
+/// What another hand gave or took, and a sync has published since. KV takes a minute to show that everywhere.
+#[tokio::test(start_paused = true)]
+async fn what_an_operation_found_to_be_so_already_shows_where_kv_shows_the_generation_before() {
+    for (method, status) in [("PUT", "already_granted"), ("DELETE", "already_revoked")] {
+        let jane = Jane::holding(2).await;
+        let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+        let older = deployment.world().desk.values.borrow()[&deployment.world().desk.key("current")].clone();
+        let known = roles(cloudflare);
+        let (role, is_grant) = if method == "PUT" { (&jane.lacks, true) } else { (&jane.has, false) };
+        let mut held = vec![holds(cloudflare, &known[1])];
+        held.extend(is_grant.then(|| holds(cloudflare, role)));
+        cloudflare.set_policies(&jane.member, held);
+        deployment.sync().await;
+        assert_eq!(jane.call(method, role).await.json()["status"], status);
+        let newest = deployment.lose("current");
+        deployment.keep("current", older);
+        let shown = entitlements(deployment, &jane.user).await;
+        assert_eq!(shown.contains(&format!("role:{}:member", role.governed_as())), is_grant, "{status}: {shown:?}");
+        // The control: what every place shows by then is not noted.
+        let noted = || deployment.world().query("SELECT 1 FROM overlay", &[]).unwrap().len();
+        deployment.keep("current", newest);
+        deployment.wait(Duration::from_mins(3)).await;
+        let before = noted();
+        assert_eq!(jane.call(method, role).await.json()["status"], status);
+        assert_eq!(noted(), before, "{status}");
+    }
 }

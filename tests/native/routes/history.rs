@@ -839,6 +839,47 @@ async fn what_changed_since_a_generation_is_not_told_from_an_older_one() {
     }
 }
 
+/// What KV shows may be a minute old, and `/v1/history` tells by then what came since.
+#[tokio::test(start_paused = true)]
+async fn who_holds_what_by_now_is_not_told_from_an_older_generation_than_the_last() {
+    let deployment = Deployment::with(small(), |options| options.var("AUDIT_FEED", "off")).await.synced().await;
+    let role = roles(&deployment.cloudflare)[0].clone();
+    let older = deployment.world().desk.values.borrow()[&deployment.world().desk.key("current")].clone();
+    deployment.wait(Duration::from_mins(1)).await;
+    let before = deployment.world().now().to_string();
+    deployment.cloudflare.add_member("new@example.com", vec![holds(&deployment.cloudflare, &role)]);
+    deployment.wait(Duration::from_mins(20)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(1)).await;
+    deployment.keep("current", older);
+    deployment.restart();
+    let now = deployment.world().now().to_string();
+    assert_eq!(items(&deployment, "/v1/history?person=new@example.com").await.len(), 1);
+    for (at, count) in [(&now, 1), (&before, 0)] {
+        let held = items(&deployment, &format!("/v1/as-of?at={at}&person=new@example.com")).await;
+        assert_eq!(held.len(), count, "{at}: {held:#?}");
+    }
+    // Each page is of the generation that the first one was of.
+    let (mut told, mut cursor) = (0, String::new());
+    loop {
+        let page = deployment.json(&format!("/v1/as-of?at={now}&limit=3{cursor}")).await;
+        told += page["items"].as_array().unwrap().iter().filter(|it| it["person"] == "new@example.com").count();
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!(told, 1);
+    // Where it is not at this place yet, it is to come, and where it is lost for good, a sync publishes it again.
+    let status = deployment.json("/v1/status").await;
+    deployment.lose(&format!("manifest/{}", status["generations"][0]["generation"].as_str().unwrap()));
+    let path = format!("/v1/as-of?at={now}&person=new@example.com");
+    for minutes in [0, 10] {
+        deployment.wait(Duration::from_mins(minutes)).await;
+        deployment.restart();
+        let answer = deployment.get(&path).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, &path)), (503, "not_replicated".to_owned()), "{minutes}");
+    }
+}
+
 /// Whoever polls may go on from the generation that any page names, be it the last one.
 #[tokio::test(start_paused = true)]
 async fn no_page_of_changes_names_a_newer_generation_than_the_first_page_did() {

@@ -125,6 +125,36 @@ async fn a_bare_id_may_be_a_memberships_also_where_there_is_no_snapshot() {
     }
 }
 
+/// The group was made since the last sync, or there was none yet.
+#[tokio::test(start_paused = true)]
+async fn a_bare_id_may_be_a_user_groups_which_keeps_what_it_gives() {
+    for is_synced in [false, true] {
+        let deployment = crate::deployment::Deployment::start().await;
+        if is_synced {
+            deployment.sync().await;
+        }
+        let cloudflare = &deployment.cloudflare;
+        let role = roles(cloudflare)[0].clone();
+        let group = cloudflare.add_group("Responders", vec![holds(cloudflare, &role)]);
+        let of_role = format!("/v1/roles/{}/members/", role.id);
+        for path in ["/v1/accounts/", &of_role] {
+            let answer = call(&deployment, "DELETE", &format!("{path}{group}"), None).await;
+            assert_refused(&answer, 404, "unknown_member");
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains("is the user group Responders"), "{detail}");
+        }
+        // The controls: what an id is of is said with it, which costs nothing, and a group that is gone is nobody.
+        let asked = cloudflare.requests(Route::GetUserGroup);
+        let typed = call(&deployment, "DELETE", &format!("/v1/accounts/user:{group}"), None).await;
+        assert_effect(&typed, "already_revoked");
+        assert_eq!(cloudflare.requests(Route::GetUserGroup), asked);
+        cloudflare.remove_group(&group);
+        for path in ["/v1/accounts/", &of_role] {
+            assert_effect(&call(&deployment, "DELETE", &format!("{path}{group}"), None).await, "already_revoked");
+        }
+    }
+}
+
 /// Somebody cancelled the invitation by hand, and invited the person anew: what they hold by that is not what was asked about, and not nothing.
 #[tokio::test(start_paused = true)]
 async fn a_revoke_by_an_id_that_is_nobodys_any_more_is_not_done_while_the_person_is_there_under_another() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::snapshot::{self, Catalogue};
 use serde_json::{Value, json};
 
@@ -297,4 +298,30 @@ async fn a_cursor_whose_generation_is_not_at_this_place_yet_is_to_come_again() {
     deployment.wait(std::time::Duration::from_mins(6)).await;
     let answer = deployment.get(&next).await;
     assert_eq!((answer.status, assert_is_problem(&answer, "gone")), (410, "generation_gone".to_owned()));
+}
+
+/// `current` names a generation a moment before it is remembered.
+#[tokio::test(start_paused = true)]
+async fn a_cursor_whose_generation_is_not_remembered_yet_is_to_come_again_too_and_what_never_was_is_gone() {
+    let deployment = Deployment::start().await.synced().await;
+    deployment.cloudflare.add_member("new.hire@example.com", Vec::new());
+    deployment.sync().await;
+    let first = deployment.json("/v1/users?limit=1").await;
+    let next = format!("/v1/users?limit=1&cursor={}", first["next_cursor"].as_str().unwrap());
+    let generation = first["generation"].as_str().unwrap();
+    let forgets = "UPDATE sync_state SET value = json_remove(value, '$[0]') WHERE name = 'generations'";
+    deployment.world().query(forgets, &[]).unwrap();
+    let name = format!("manifest/{generation}");
+    let manifest = deployment.lose(&name);
+    deployment.restart();
+    let answer = deployment.get(&next).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, "late")), (503, "not_replicated".to_owned()));
+    deployment.keep(&name, manifest);
+    assert_eq!(deployment.get(&next).await.status, 200);
+    // The controls: of long ago, of no time yet, before those that are remembered, and of no time at all.
+    let today = format!("{}T000000Z-00000000", &generation[..8]);
+    for gone in ["20200101T000000Z-00000000", "20990101T000000Z-00000000", &*today, "nothing"] {
+        let answer = deployment.get(&format!("/v1/export/users.csv?generation={gone}")).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, gone)), (410, "generation_gone".to_owned()));
+    }
 }

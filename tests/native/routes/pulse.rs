@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use c1_cloudflare::account::inherited;
 use c1_cloudflare::audit::feed;
 use c1_cloudflare::base::ports::{Clock as _, Sql as _, SqlValue};
 use c1_cloudflare::model::ask::{Action, Subject};
@@ -16,6 +17,7 @@ use sim::harness::Options;
 use crate::deployment::Deployment;
 use crate::lives::world::CALLBACKS;
 use crate::looks::{assert_is_account, holds, roles};
+use crate::support::APP;
 
 async fn deployment(members: usize, plan: &str) -> Deployment {
     let spec = Spec { members, roles: 12, groups: 2, zones: 2, tokens: 2, ..Spec::default() };
@@ -281,6 +283,107 @@ async fn a_user_group_whose_own_record_tells_no_policies_gives_what_the_list_say
     until(&deployment, "a user group that gives nothing", async || !gives().await).await;
     assert_eq!(cloudflare.requests(Route::ListMembers), 0, "it takes no sweep");
     assert_is_account(&deployment).await;
+}
+
+/// The sweep's list tells of it what it told before.
+#[tokio::test(start_paused = true)]
+async fn a_user_group_that_gave_nothing_and_changed_with_many_members_at_once_is_asked_for_by_their_sweep() {
+    let deployment = deployment(60, "paid").await;
+    let cloudflare = &deployment.cloudflare;
+    let known = roles(cloudflare);
+    let group = cloudflare.add_group("Ops", Vec::new());
+    for field in ["policies", "modified_on"] {
+        cloudflare.make_odd(Route::ListUserGroups, &group, Oddity::Without(field));
+    }
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(5)).await;
+    assert_is_account(&deployment).await;
+    cloudflare.reset_log();
+    cloudflare.set_group_policies(&group, vec![holds(cloudflare, &known[1])]);
+    let accepted = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted");
+    for one in accepted.take(25) {
+        cloudflare.set_policies(&one.id, vec![holds(cloudflare, &known[3])]);
+    }
+    deployment.wait(Duration::from_mins(5)).await;
+    assert!(cloudflare.requests(Route::ListMembers) > 0, "a sweep has looked");
+    assert_is_account(&deployment).await;
+}
+
+/// It takes no sweep, and an operation goes by what the syncs know of it as well.
+#[tokio::test(start_paused = true)]
+async fn a_user_group_that_gave_nothing_and_changed_alone_is_not_known_to_give_nothing_any_more() {
+    let deployment = deployment(60, "paid").await;
+    let (cloudflare, world) = (&deployment.cloudflare, deployment.world());
+    let known = roles(cloudflare);
+    let [group, idle] = ["Ops", "Idle"].map(|name| cloudflare.add_group(name, Vec::new()));
+    for (id, field) in [&group, &idle].into_iter().flat_map(|id| [(id, "policies"), (id, "modified_on")]) {
+        cloudflare.make_odd(Route::ListUserGroups, id, Oddity::Without(field));
+    }
+    let is_known = |id: &str| inherited::known_to_give_nothing(world).unwrap().iter().any(|key| key.starts_with(id));
+    deployment.sync().await;
+    // The log tells that they were made.
+    deployment.wait(Duration::from_mins(5)).await;
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    assert!(is_known(&group) && is_known(&idle));
+    cloudflare.reset_log();
+    cloudflare.set_group_policies(&group, vec![holds(cloudflare, &known[1])]);
+    deployment.wait(Duration::from_mins(3)).await;
+    assert_eq!(cloudflare.requests(Route::ListMembers), 0, "it takes no sweep");
+    // The control: the one that did not change.
+    assert!(!is_known(&group) && is_known(&idle));
+    assert_is_account(&deployment).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_group_that_changes_while_a_sync_asks_for_others_is_asked_for_by_the_next() {
+    let spec = Spec { members: 20, roles: 12, groups: 0, ..Spec::default() };
+    let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "off").var("PLAN", "paid")).await;
+    let (cloudflare, world) = (&deployment.cloudflare, deployment.world());
+    let add = |name: &str| {
+        let group = cloudflare.add_group(name, Vec::new());
+        cloudflare.make_odd(Route::ListUserGroups, &group, Oddity::Without("policies"));
+        group
+    };
+    let known = || inherited::known_to_give_nothing(world).unwrap();
+    let idle = add("Idle");
+    deployment.run(&Value::Null).await;
+    assert!(known().iter().any(|key| key.starts_with(&idle)));
+    for n in 0..3 {
+        add(&format!("New {n}"));
+    }
+    cloudflare.reset_log();
+    cloudflare.fail_randomly(Route::GetUserGroup, 1.0, Fault::Delay(Duration::from_secs(5)));
+    deployment.request("POST", "/v1/sync", &[], Some(&Value::Null)).await;
+    until(&deployment, "a group that is asked for", async || cloudflare.requests(Route::GetUserGroup) > 0).await;
+    // As it is where the log names the one that is known.
+    world.query("DELETE FROM sync_state WHERE name = 'silent_groups'", &[]).unwrap();
+    deployment.wait_for_sync().await;
+    // The control: the others have told.
+    assert_eq!(known().len(), 3);
+    assert!(!known().iter().any(|key| key.starts_with(&idle)), "what doubts it stays");
+}
+
+/// Each takes as long as an answer is waited for, and there may be hundreds.
+#[tokio::test(start_paused = true)]
+async fn user_groups_whose_own_records_hang_keep_no_sync_from_its_end_and_have_their_turn_with_the_next() {
+    let spec = Spec { members: 20, roles: 12, groups: 0, ..Spec::default() };
+    let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "off").var("PLAN", "paid")).await;
+    let cloudflare = &deployment.cloudflare;
+    for n in 0..30 {
+        let group = cloudflare.add_group(&format!("Idle {n:02}"), Vec::new());
+        cloudflare.make_odd(Route::ListUserGroups, &group, Oddity::Without("policies"));
+    }
+    let unreadable =
+        async || deployment.json("/v1/status").await["capabilities"]["user_groups"]["unreadable"]["count"].as_u64();
+    cloudflare.fail_randomly(Route::GetUserGroup, 1.0, Fault::Hang(Duration::from_mins(1)));
+    let run = deployment.run(&Value::Null).await;
+    let asked = cloudflare.requests(Route::GetUserGroup);
+    assert!((1..=12).contains(&asked), "{asked}: {run}");
+    assert_eq!((run["outcome"].as_str(), unreadable().await), (Some("published"), Some(30)), "{run}");
+    cloudflare.clear_faults();
+    deployment.run(&Value::Null).await;
+    assert_eq!(unreadable().await, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -696,21 +799,23 @@ async fn on_the_free_plan_no_invocation_sends_more_requests_than_it_may() {
     assert_is_account(&deployment).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn on_the_free_plan_operations_callbacks_and_who_is_named_that_are_due_at_once_fit_an_invocation() {
+/// An account on the free plan for which more than a ring takes on is due in a second: ten operations, ten callbacks, looks for six writes, three pages of
+/// the log, which name six people, and the logins, of which there are three pages. Whose token it is is asked as well.
+async fn all_due_in_a_second() -> Deployment {
     let spec = Spec { members: 40, roles: 12, ..Spec::default() };
-    let options = |options: Options| options.var("AUDIT_FEED", "on").var("PLAN", "free").var("PROVISIONING", "on");
+    let options = |options: Options| {
+        let options = options.var("AUDIT_FEED", "on").var("LAST_LOGINS", "on").var("ALLOWED_APPS", APP);
+        options.var("PLAN", "free").var("PROVISIONING", "on")
+    };
     let deployment = Deployment::with(spec, options).await;
     let (cloudflare, world) = (&deployment.cloudflare, deployment.world());
     let known = roles(cloudflare);
     let accepted = cloudflare.memberships().into_iter().filter(|one| one.status == "accepted");
-    let people: Vec<_> = accepted.take(16).collect();
-    let group = cloudflare.add_group("Six", vec![]);
-    for (n, one) in people.iter().enumerate() {
+    let people: Vec<_> = accepted.take(22).collect();
+    let [ten, six] = ["Ten", "Six"].map(|name| cloudflare.add_group(name, vec![]));
+    for (n, one) in people.iter().take(16).enumerate() {
         cloudflare.set_policies(&one.id, vec![holds(cloudflare, &known[0]), holds(cloudflare, &known[1])]);
-        if n >= 10 {
-            cloudflare.join_group(&group, &one.id);
-        }
+        cloudflare.join_group(if n < 10 { &ten } else { &six }, &one.id);
     }
     cloudflare.forget_log_entries(1_000);
     deployment.sync().await;
@@ -719,31 +824,95 @@ async fn on_the_free_plan_operations_callbacks_and_who_is_named_that_are_due_at_
     while feed::next_due(world).unwrap().since(world.now()) < 20_000 {
         deployment.wait(Duration::from_secs(1)).await;
     }
-    let due = feed::next_due(world).unwrap();
+    let (now, due) = (world.now(), feed::next_due(world).unwrap());
     for (n, one) in people.iter().enumerate() {
-        if n >= 10 {
-            cloudflare.leave_group(&group, &one.id);
+        if (10..16).contains(&n) {
+            cloudflare.leave_group(&six, &one.id);
             continue;
         }
         let subject =
             Subject { member_id: one.id.parse().ok(), has_account: true, ..Subject::of_email(one.email.clone()) };
-        let role = format!("role:{}:member", known[1].governed_as()).parse().unwrap();
-        let origin = Origin { by: "webhook".to_owned(), ..Origin::default() };
-        let (key, target) = (Some(format!("due{n}~step")), Target::Entitlement(role));
-        let request = Request { key, action: Action::Revoke, target, subject, origin };
-        journal::arrive(world, &request, world.now(), due).unwrap();
+        let target = Target::Entitlement(format!("group:{ten}:member").parse().unwrap());
+        let origin = Origin { by: "webhook".to_owned(), app_id: Some(APP.to_owned()), ..Origin::default() };
+        let request = Request { key: Some(format!("due{n}~step")), action: Action::Revoke, target, subject, origin };
+        if n < 10 {
+            journal::arrive(world, &request, now, due).unwrap();
+        }
         let told = Request { key: Some(format!("told{n}~step")), ..request };
-        let Arrival::New(id) = journal::arrive(world, &told, world.now(), due).unwrap() else { panic!() };
-        journal::settle(world, id, &Outcome::refused(Refusal::GaveUp, "No."), world.now()).unwrap();
-        callback::want(world, id, &format!("{CALLBACKS}told{n}"), due).unwrap();
+        let Arrival::New(id) = journal::arrive(world, &told, now, due).unwrap() else { panic!() };
+        journal::settle(world, id, &Outcome::refused(Refusal::GaveUp, "No."), now).unwrap();
+        if n < 10 {
+            callback::want(world, id, &format!("{CALLBACKS}told{n}"), due).unwrap();
+            continue;
+        }
+        // A write of it that nobody answered.
+        let sent = "INSERT INTO sent (operation, member, email, planned, read_at, sent_at, check_at, kind) \
+            VALUES (?1, ?2, ?3, '[]', ?4, ?4, ?5, 'removal')";
+        let row: [SqlValue; 5] =
+            [id.0.into(), one.id.as_str().into(), one.email.as_str().into(), now.into(), due.into()];
+        world.query(sent, &row).unwrap();
     }
+    // A page of the log has 500 entries, and one of the logins 1,000; before those comes the page of the people whom Access knows.
+    for _ in 0..1_100 {
+        cloudflare.log_entry(None, 0, serde_json::json!({}));
+    }
+    let user = people[0].user_id.clone().unwrap();
+    for _ in 0..1_001 {
+        cloudflare.log_login(&user, &people[0].email, "2027-01-10T00:00:00Z", "login");
+    }
+    deployment.wait(Duration::from_millis(u64::try_from(due.since(world.now())).unwrap() - 1_000)).await;
+    for table in ["identity", "login_lists"] {
+        world.query(&format!("DELETE FROM {table}"), &[]).unwrap();
+    }
+    world.refused.set(0);
     deployment.most_sent();
+    deployment
+}
+
+/// Checks that all of that is done.
+fn assert_all_is_done(deployment: &Deployment) {
+    let world = deployment.world();
+    let count = |which: &str| {
+        let counted = world.one(&format!("SELECT COUNT(*) FROM operation WHERE {which}"), &[]).unwrap();
+        counted.as_ref().and_then(SqlValue::integer)
+    };
+    let done = "json_extract(outcome, '$.effect') = 'revoked'";
+    assert_eq!([count("outcome IS NULL"), count(done)], [Some(0), Some(10)]);
+    assert_eq!(world.callbacks.borrow().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_the_free_plan_operations_callbacks_and_who_is_named_that_are_due_at_once_fit_an_invocation() {
+    let deployment = Box::pin(all_due_in_a_second()).await;
+    deployment.cloudflare.reset_log();
     deployment.wait(Duration::from_mins(2)).await;
-    let most = deployment.most_sent();
-    assert!((20..=50).contains(&most), "{most}");
-    // All of it is done in the end.
-    let open = world.one("SELECT COUNT(*) FROM operation WHERE outcome IS NULL", &[]).unwrap();
-    assert_eq!((open.as_ref().and_then(SqlValue::integer), world.callbacks.borrow().len()), (Some(0), 10));
+    let (most, asked) = (deployment.most_sent(), deployment.cloudflare.counts());
+    // An operation reads the member, whether they are in the group, and the group, takes them out, and reads whether that shows.
+    let (operations, callbacks, looks) = (3 * 5, 3, 3);
+    // Of who is named: their record, whether they are in the group, and whether it is known who is.
+    let (token, log, in_group, named, logins) = (1, 3, 1, 6 * 3, 3);
+    let all = operations + callbacks + looks + token + log + in_group + named + logins;
+    // Each of these is more than one request, but for the token and the group.
+    assert!((all - 1..=50).contains(&most), "{most} instead of {all}: {asked:?}");
+    assert_eq!(deployment.world().refused.get(), 0, "nothing was more than may be sent: {asked:?}");
+    assert_all_is_done(&deployment);
+}
+
+/// The control: what is more than that is refused.
+#[tokio::test(start_paused = true)]
+async fn what_an_invocation_may_not_send_any_more_is_refused_and_done_by_later_ones() {
+    let deployment = Box::pin(all_due_in_a_second()).await;
+    let (cloudflare, world) = (&deployment.cloudflare, deployment.world());
+    world.most.set(Some(20));
+    // An hour, and a while after the log was read for the last time.
+    deployment.wait(Duration::from_secs(3_610)).await;
+    assert!(world.refused.get() > 0 && deployment.most_sent() == 20, "{}", world.refused.get());
+    assert_all_is_done(&deployment);
+    // What is asked for beside the alarm is another invocation's.
+    let (refused, asked) = (world.refused.get(), cloudflare.total_requests());
+    world.most.set(Some(0));
+    assert_eq!(deployment.get("/v1/doctor").await.status, 200);
+    assert!(cloudflare.total_requests() > asked && world.refused.get() == refused, "{}", world.refused.get());
 }
 
 #[tokio::test(start_paused = true)]
@@ -808,6 +977,31 @@ async fn what_was_published_and_cannot_be_read_any_more_is_published_again_howev
     assert!(deployment.cron().await);
 }
 
+/// All of it is there, and readers are led to an older generation, or to none.
+#[tokio::test(start_paused = true)]
+async fn what_was_published_and_is_not_named_any_more_is_named_again_however_rare_sweeps_are() {
+    for names_older in [false, true] {
+        let deployment = resting(Spec { members: 3, ..Spec::default() }, "1440").await;
+        let older = deployment.lose("current");
+        deployment.keep("current", older.clone());
+        deployment.cloudflare.add_member("new.hire@example.com", Vec::new());
+        deployment.run(&Value::Null).await;
+        deployment.wait(Duration::from_mins(3)).await;
+        deployment.lose("current");
+        if names_older {
+            deployment.keep("current", older);
+        }
+        assert!(!deployment.cron().await, "it may be on its way");
+        deployment.wait(Duration::from_mins(15)).await;
+        assert!(deployment.cron().await, "an older one: {names_older}");
+        deployment.wait_for_sync().await;
+        let shown = deployment.json("/v1/users?limit=1").await["generation"].clone();
+        assert_eq!(shown, generation(&deployment).await, "an older one: {names_older}");
+        deployment.wait(Duration::from_mins(15)).await;
+        assert!(!deployment.cron().await, "the control: all is well again");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_log_that_falls_silent_makes_sweeps_as_frequent_as_ever_and_its_return_rare_again() {
     let deployment = resting(Spec { members: 3, ..Spec::default() }, "60").await;
@@ -837,6 +1031,21 @@ async fn a_sweep_that_was_held_back_or_failed_is_no_reason_to_rest_and_one_that_
     deployment.run(&serde_json::json!({ "accept_removals": true })).await;
     deployment.wait(Duration::from_mins(15)).await;
     assert!(!deployment.cron().await, "nothing is left to look for");
+}
+
+/// Another sync would come to the same, and each writes.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_named_any_more_takes_no_wait_from_the_next_sync_after_one_that_failed() {
+    let deployment = resting(Spec { members: 3, ..Spec::default() }, "1440").await;
+    deployment.lose("current");
+    deployment.cloudflare.fail_randomly(Route::ListMembers, 1.0, Fault::Html { status: 502 });
+    assert!(deployment.cron().await, "the control: the last one ended well");
+    let run = deployment.wait_for_sync().await["runs"][0].clone();
+    assert_eq!(run["outcome"], "failed", "{run}");
+    assert!(!deployment.cron().await, "it failed a moment ago");
+    deployment.cloudflare.clear_faults();
+    deployment.wait(Duration::from_hours(2)).await;
+    assert!(deployment.cron().await, "the control: the wait is over");
 }
 
 /// An account of which C1's automation hears who was given something past C1: with Jane, by her membership, and what Joe holds and she does not.

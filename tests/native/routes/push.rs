@@ -5,11 +5,11 @@ use std::time::Duration;
 use c1_cloudflare::base::ports::Sql as _;
 use c1_cloudflare::coordinator::{Ask, Command, Reply, Unreachable, succession};
 use serde_json::json;
-use sim::conductorone::ConductorOne;
+use sim::conductorone::{ApiFault, ConductorOne, SyncEnd};
 use sim::harness::Options;
 use sim::http;
 use sim::stores::s3::{self, S3};
-use sim::stores::{Front, StoreFault};
+use sim::stores::{Front, StoreFault, azurite};
 
 use crate::deployment::Deployment;
 use crate::jane::EMAIL;
@@ -213,6 +213,126 @@ async fn a_push_that_was_given_up_is_tried_again_an_hour_later_though_nothing_ch
     }
     assert_eq!((&job["state"], tried()), (&json!("done"), 2), "{job}");
     assert!(store.object(BUCKET, "sync.c1z").is_some());
+}
+
+/// Whatever answers at the address that is set may say that all is well.
+#[tokio::test(start_paused = true)]
+async fn a_file_was_taken_by_what_gives_it_a_tag_alone() {
+    let sas = format!("https://{}/{BUCKET}?sp=cw&se=2099-01-01T00:00:00Z&sig=c2VjcmV0", azurite::HOST);
+    for is_azure in [false, true] {
+        let front = Front::new(S3::with_buckets(&[BUCKET]).unwrap());
+        let host = if is_azure { azurite::HOST.to_owned() } else { format!("{BUCKET}.{}", s3::HOST) };
+        let variable = if is_azure { "AZURE_SAS_URL" } else { "S3_ENDPOINT" };
+        let change =
+            |options: Options| if is_azure { options.var("AZURE_SAS_URL", &sas) } else { into_bucket(options) };
+        let deployment = Deployment::beside_host(small(), change, Some((host, front.handler()))).await;
+        let push = async || {
+            let jobs = deployment.json("/v1/status").await["jobs"].clone();
+            jobs.as_array().unwrap().iter().find(|job| job["kind"] == "push").unwrap().clone()
+        };
+        let well = http::Reply::text(201, "text/html", "It works.");
+        front.fail("PUT", StoreFault::Reply(well.clone()), 2);
+        deployment.sync().await;
+        deployment.wait(Duration::from_secs(10)).await;
+        let job = push().await;
+        let message = job["message"].as_str().unwrap();
+        assert!(job["state"] == "due" && message.contains("without an ETag"), "{job}");
+        assert!(message.contains(variable), "{job}");
+        // The control: what gives one has it.
+        front.heal();
+        front.fail("PUT", StoreFault::Reply(well.with_header("etag", "\"0x8D\"")), 1);
+        deployment.wait(Duration::from_mins(1)).await;
+        let job = push().await;
+        assert!(job["state"] == "done" && job["message"].as_str().unwrap().starts_with("Uploaded "), "{job}");
+    }
+}
+
+/// C1 was out of reach from the moment in which it was told, or was to be, and did meanwhile what it was told.
+#[tokio::test(start_paused = true)]
+async fn a_push_after_which_c1_was_out_of_reach_for_hours_is_looked_at_before_it_is_given_up() {
+    let key = ConductorOne::new().credential("connector");
+    // So long that the next try comes after two hours.
+    let out_of_reach = Duration::from_mins(70);
+    for (is_limited, is_told) in [(false, true), (false, false), (true, true)] {
+        // Whoever looks hears nothing of what C1 goes on with.
+        let fault = if is_limited { ApiFault::RateLimited(60) } else { ApiFault::DoneButFailed(503) };
+        let store = S3::with_buckets(&[BUCKET]).unwrap();
+        let host = (format!("{BUCKET}.{}", s3::HOST), Front::new(store).handler());
+        let change = |options: Options| {
+            let options = into_bucket(options).var("C1_APP_ID", APP).var("C1_CONNECTOR_ID", CONNECTOR);
+            options.var("C1_CLIENT_ID", &key.client_id).var("C1_CLIENT_SECRET", &key.client_secret)
+        };
+        let deployment = Deployment::beside_host(small(), change, Some(host)).await;
+        deployment.c1.credential("connector");
+        deployment.c1.add_connector(APP, CONNECTOR);
+        let push = async || {
+            let jobs = deployment.json("/v1/status").await["jobs"].clone();
+            jobs.as_array().unwrap().iter().find(|job| job["kind"] == "push").unwrap().clone()
+        };
+        if is_told {
+            deployment.c1.end_syncs(CONNECTOR, &SyncEnd::Never);
+            deployment.sync().await;
+            let began = deployment.now();
+            while deployment.c1.forced_syncs(CONNECTOR) == 0 {
+                deployment.wait(Duration::from_millis(500)).await;
+                assert!(deployment.now() - began < 300, "{}", push().await);
+            }
+            deployment.c1.fail_api("GET /api/v1/apps", fault, None);
+            deployment.c1.end_syncs(CONNECTOR, &SyncEnd::Done);
+        } else {
+            deployment.c1.fail_api("GET /api/v1/apps", fault, None);
+            deployment.sync().await;
+        }
+        if is_limited {
+            // It is not waited for without end, nor said to be anything else.
+            deployment.wait(Duration::from_hours(3)).await;
+            assert_eq!(push().await["state"], "due", "it may pass");
+            deployment.wait(Duration::from_mins(570)).await;
+            let job = push().await;
+            let message = job["message"].as_str().unwrap();
+            assert!(job["state"] == "failed" && message.contains("limits the rate"), "{job}");
+            continue;
+        }
+        deployment.wait(out_of_reach).await;
+        assert_eq!(push().await["state"], "due");
+        deployment.c1.heal_api();
+        deployment.wait(out_of_reach).await;
+        let job = push().await;
+        let message = job["message"].as_str().unwrap();
+        assert!(job["state"] == "done" && message.ends_with("ConductorOne has synced."), "{is_told}: {job}");
+        assert_eq!(deployment.c1.forced_syncs(CONNECTOR), 1, "{is_told}");
+    }
+}
+
+/// Nobody can put right what is not wanted any more.
+#[tokio::test(start_paused = true)]
+async fn a_push_that_does_not_work_out_is_in_the_metrics_until_nothing_is_to_be_pushed_any_more() {
+    let denied = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+    // One is given up at once, the other waits to be tried again.
+    for (reply, state) in [
+        (http::Reply::text(403, "application/xml", denied), "failed"),
+        (http::Reply::text(503, "text/plain", ""), "failing"),
+    ] {
+        let front = Front::new(S3::with_buckets(&[BUCKET]).unwrap());
+        let host = (format!("{BUCKET}.{}", s3::HOST), front.handler());
+        let deployment = Deployment::beside_host(small(), into_bucket, Some(host)).await;
+        front.fail("PUT", StoreFault::Reply(reply), 100);
+        let told = async |minutes: u64| {
+            deployment.sync().await;
+            deployment.wait(Duration::from_mins(minutes)).await;
+            let metrics = deployment.get("/metrics").await.text();
+            let of_push = metrics.lines().filter(|line| line.starts_with("connector_jobs{kind=\"push\""));
+            of_push.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let expected = [format!("connector_jobs{{kind=\"push\",state=\"{state}\"}} 1")];
+        assert_eq!(told(10).await, expected);
+        deployment.restart();
+        assert_eq!(told(10).await, expected, "the control: it is to be pushed");
+        for name in ["S3_REGION", "S3_BUCKET", "S3_ACCESS_KEY_ID", "S3_SECRET_ACCESS_KEY"] {
+            deployment.unset_var(name);
+        }
+        assert_eq!(told(60).await, [""; 0], "{state}");
+    }
 }
 
 /// What C1 reads of this Worker comes out of KV, which may show the generation before for a minute: C1 would sync that, and it would be said to have

@@ -1,6 +1,7 @@
 //! `/scim/v2/Groups`: what is refused.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sim::cloudflare::{Cloudflare, Fault, KnownPermissionGroup, Membership, Route, Spec};
@@ -193,41 +194,165 @@ async fn a_list_of_which_nobody_is_known_takes_nobody_out_of_a_group() {
     assert_eq!(has(), [false; 4], "{}", answer.text());
 }
 
+/// Nor does it end a grant that waits.
+#[tokio::test(start_paused = true)]
+async fn a_list_of_which_nobody_is_known_ends_no_grant_that_is_under_way() {
+    for has_somebody in [false, true] {
+        let jane = Jane::start().await;
+        let account = &jane.deployment.cloudflare;
+        let other = account.add_member("joe@example.com", vec![crate::looks::holds(account, &jane.has)]);
+        let other = account.membership(&other).unwrap().user_id.unwrap();
+        account.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+        let grant = jane.deployment.c1.task(&jane.grant(&jane.lacks));
+        assert_eq!(jane.deployment.deliver(&grant).await.verdict, Verdict::Accepted);
+        let path = format!("/scim/v2/Groups/role-{}", jane.lacks.governed_as());
+        let mut list = vec![json!({ "value": "f".repeat(32) })];
+        list.extend(has_somebody.then(|| json!({ "value": other })));
+        let answer = jane.deployment.request("PUT", &path, &[], Some(&json!({ "members": list }))).await;
+        assert_error(&answer, 400, Some("invalidValue"));
+        let told = answer.json()["detail"].as_str().unwrap().to_owned();
+        let untried = format!(" Not tried after that: remove {}.", crate::jane::EMAIL);
+        assert_eq!(told.ends_with(&untried), !has_somebody, "{told}");
+        jane.deployment.callback(&grant).await;
+        // Beside somebody who is known it is about this account.
+        assert_eq!(account.member_atoms(&jane.member).contains(&jane.atom(&jane.lacks)), !has_somebody, "{told}");
+    }
+}
+
 /// Whoever sends both wants the one in the other's place, and not both in it.
 #[tokio::test(start_paused = true)]
 async fn nobody_is_put_into_a_group_behind_one_who_could_not_be_taken_out_of_it() {
-    let deployment = crate::deployment::Deployment::start().await;
-    let (role, people) = holding(&deployment);
-    let account = &deployment.cloudflare;
-    let invited = invited_in_place_of(account, &role, &people[1]);
-    deployment.set_var("PROTECTED_MEMBERS", &people[0].email);
-    let deployment = deployment.synced().await;
-    let account = &deployment.cloudflare;
-    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
-    account.accept_invitation(&invited);
-    let [stays, new, gone, _] = people.each_ref().map(|one| one.user_id.clone().unwrap());
-    // One person, by the id that they have now, and by the one that the last sync has.
-    let (accepted, old) = (account.membership(&invited).unwrap().user_id.unwrap(), format!("invitation-{invited}"));
-    let edit = |op: &str, id: &str| json!({ "op": op, "path": "members", "value": [{ "value": id }] });
-    let all = json!([
-        edit("remove", &stays),
-        edit("add", &new),
-        edit("add", &accepted),
-        edit("remove", &gone),
-        edit("remove", &old),
-    ]);
-    let atom = crate::looks::atom(account, &role);
-    let holds = || (having(account, &role, &people), account.member_atoms(&invited).contains(&atom));
-    let answer = patch(&deployment, &path, all.clone()).await;
-    assert_error(&answer, 409, None);
-    assert_eq!(holds(), ([true, false, false, true], true), "{}", answer.text());
-    let told = answer.json()["detail"].as_str().unwrap().to_owned();
-    let untried = format!(" Not tried after that: add {new}, add {accepted}, remove {old}.");
-    assert!(told.ends_with(&untried), "{told}");
-    // The control.
-    deployment.unset_var("PROTECTED_MEMBERS");
-    let answer = patch(&deployment, &path, all).await;
-    assert_eq!((answer.status, holds()), (200, ([false, true, false, true], true)), "{}", answer.text());
+    for is_known in [false, true] {
+        let deployment = crate::deployment::Deployment::start().await;
+        let (role, people) = holding(&deployment);
+        let account = &deployment.cloudflare;
+        let invited = invited_in_place_of(account, &role, &people[1]);
+        deployment.set_var("PROTECTED_MEMBERS", &people[0].email);
+        let deployment = deployment.synced().await;
+        let account = &deployment.cloudflare;
+        let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+        account.accept_invitation(&invited);
+        let [stays, new, gone, _] = people.each_ref().map(|one| one.user_id.clone().unwrap());
+        // One person, by the id that they have now, and by the one that the last sync has.
+        let (accepted, old) = (account.membership(&invited).unwrap().user_id.unwrap(), format!("invitation-{invited}"));
+        let edit = |op: &str, id: &str| json!({ "op": op, "path": "members", "value": [{ "value": id }] });
+        let all = json!([
+            edit("remove", &stays),
+            edit("add", &new),
+            edit("add", &accepted),
+            edit("remove", &gone),
+            edit("remove", &old),
+        ]);
+        let atom = crate::looks::atom(account, &role);
+        let holds = || (having(account, &role, &people), account.member_atoms(&invited).contains(&atom));
+        let answer = patch(&deployment, &path, all.clone()).await;
+        assert_error(&answer, 409, None);
+        assert_eq!(holds(), ([true, false, false, true], true), "{}", answer.text());
+        let told = answer.json()["detail"].as_str().unwrap().to_owned();
+        let untried = format!(" Not tried after that: add {new}, add {accepted}, remove {old}.");
+        assert!(told.ends_with(&untried), "{told}");
+        // The control, also where the last sync has them by the id that they have now.
+        deployment.unset_var("PROTECTED_MEMBERS");
+        if is_known {
+            deployment.sync().await;
+        }
+        let answer = patch(&deployment, &path, all).await;
+        assert_eq!((answer.status, holds()), (200, ([false, true, false, true], true)), "{}", answer.text());
+    }
+}
+
+/// Whatever comes while the members are changed one after the other was asked for later than the change of any of them.
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_while_a_group_is_changed_is_not_undone_by_a_later_step_of_that_change() {
+    for (puts_in, is_meanwhile) in [(true, true), (true, false), (false, true), (false, false)] {
+        let deployment = crate::deployment::Deployment::start().await;
+        let (held, people) = holding(&deployment);
+        let deployment = deployment.synced().await;
+        let account = &deployment.cloudflare;
+        let role = if puts_in { held_by_nobody(account) } else { held };
+        let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+        let person = Person::member(&people[1].email, people[1].user_id.as_deref().unwrap(), &people[1].id);
+        // She does not have it, or has it already.
+        let contrary = if puts_in { Task::revoke(named(&role), person) } else { Task::grant(named(&role), person) };
+        let contrary = deployment.c1.task(&contrary);
+        account.fail_next(Route::UpdateMember, 1, Fault::Delay(Duration::from_secs(3)));
+        let asked = async {
+            if puts_in {
+                let add = json!([{ "op": "add", "path": "members", "value": listed(&people[..3]) }]);
+                patch(&deployment, &path, add).await
+            } else {
+                let left = json!({ "members": listed(&people[3..]) });
+                deployment.request("PUT", &path, &[], Some(&left)).await
+            }
+        };
+        let (answer, told) = if is_meanwhile {
+            let meanwhile = async {
+                deployment.wait(Duration::from_secs(1)).await;
+                deployment.deliver(&contrary).await
+            };
+            tokio::join!(Box::pin(asked), Box::pin(meanwhile))
+        } else {
+            let told = deployment.deliver(&contrary).await;
+            (asked.await, told)
+        };
+        assert!(told.completed().is_some(), "{told:?}");
+        let expected = match (puts_in, is_meanwhile) {
+            (true, true) => [true, false, true, false],
+            (true, false) => [true, true, true, false],
+            (false, true) => [false, true, false, true],
+            (false, false) => [false, false, false, true],
+        };
+        assert_eq!(having(account, &role, &people), expected, "{}", answer.text());
+        assert_eq!(answer.status, if is_meanwhile { 409 } else { 200 }, "{}", answer.text());
+        assert_eq!(answer.text().contains("asked for the contrary later"), is_meanwhile, "{}", answer.text());
+    }
+}
+
+/// Whoever sends both wants the one in the other's place, whatever keeps that one in.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_put_into_a_group_behind_one_who_stays_in_it_by_what_was_asked_for_later() {
+    for is_meanwhile in [true, false] {
+        let deployment = crate::deployment::Deployment::start().await;
+        let (role, people) = holding(&deployment);
+        let other = crate::looks::roles(&deployment.cloudflare).into_iter().find(|other| other.id != role.id).unwrap();
+        let held = vec![crate::looks::holds(&deployment.cloudflare, &other)];
+        let eve = deployment.cloudflare.add_member("eve@example.com", held);
+        let deployment = deployment.synced().await;
+        let account = &deployment.cloudflare;
+        let eve = account.membership(&eve).unwrap();
+        let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+        let person = Person::member(&people[1].email, people[1].user_id.as_deref().unwrap(), &people[1].id);
+        let contrary = deployment.c1.task(&Task::grant(named(&role), person));
+        account.fail_next(Route::UpdateMember, 1, Fault::Delay(Duration::from_secs(3)));
+        let edit = |op: &str, people: &[Membership]| json!({ "op": op, "path": "members", "value": listed(people) });
+        let both = json!([edit("remove", &people[..2]), edit("add", std::slice::from_ref(&eve))]);
+        let meanwhile = async {
+            deployment.wait(Duration::from_secs(1)).await;
+            if is_meanwhile {
+                assert!(deployment.deliver(&contrary).await.completed().is_some());
+            }
+        };
+        let (answer, ()) = tokio::join!(Box::pin(patch(&deployment, &path, both)), Box::pin(meanwhile));
+        assert_eq!(answer.status, if is_meanwhile { 409 } else { 200 }, "{}", answer.text());
+        assert_eq!(having(account, &role, &people), [false, is_meanwhile, true, true], "{}", answer.text());
+        assert_eq!(having(account, &role, std::array::from_ref(&eve)), [!is_meanwhile], "{}", answer.text());
+        let untried = format!(" Not tried after that: add {}.", eve.user_id.unwrap());
+        assert_eq!(answer.text().contains(&untried), is_meanwhile, "{}", answer.text());
+    }
+}
+
+/// The steps of one request are not contrary to each other.
+#[tokio::test(start_paused = true)]
+async fn who_is_taken_out_of_a_group_and_put_in_again_by_one_request_is_in_it() {
+    let jane = Jane::holding(2).await;
+    let path = format!("/scim/v2/Groups/role-{}", jane.has.governed_as());
+    let edit = |op: &str| json!({ "op": op, "path": "members", "value": [{ "value": jane.user }] });
+    let answer = patch(&jane.deployment, &path, json!([edit("remove"), edit("add")])).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    jane.changed(&[], &[]);
+    let answer = patch(&jane.deployment, &path, json!([edit("add"), edit("remove")])).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    jane.changed(&[], &[jane.atom(&jane.has)]);
 }
 
 /// `null` may be meant for everybody, and for nothing.
@@ -243,7 +368,10 @@ async fn a_put_of_a_group_is_refused_where_its_members_are_null_and_changes_nobo
         assert!(answer.json()["detail"].as_str().unwrap().contains("send []"), "{}", answer.text());
         jane.changed(&[], &[]);
     }
+    jane.deployment.asked();
     assert_eq!(put(json!({ "displayName": jane.has.name })).await.status, 200);
+    let asked = jane.deployment.asked();
+    assert!(!asked.iter().any(|command| command.starts_with("Operations")), "there is nothing to do: {asked:?}");
     jane.changed(&[], &[]);
     // A list is one wherever it stands.
     let left = members(&jane.deployment, &group).await.into_iter().filter(|id| *id != jane.user);
@@ -457,19 +585,29 @@ async fn who_is_put_in_by_id_is_in_also_where_somebody_has_taken_them_out_since_
 /// A Group that nobody was in at the last sync is on no list, and "there is no such Group" says that nobody is in it.
 #[tokio::test(start_paused = true)]
 async fn who_is_taken_out_of_a_group_that_no_sync_has_seen_is_out() {
-    let jane = Jane::start().await;
-    let account = &jane.deployment.cloudflare;
-    let (zone, _) = account.domain_resource_groups().remove(0);
-    account.add_policy(&jane.member, sim::cloudflare::PolicySpec::allow(jane.lacks.id.clone(), zone.clone()));
-    let path = format!("/scim/v2/Groups/scoped_role-{}-{zone}", jane.lacks.id);
-    let remove = json!([{ "op": "remove", "path": format!("members[value eq \"{}\"]", jane.user) }]);
-    assert_error(&jane.deployment.get(&path).await, 404, None);
-    let add = json!([{ "op": "add", "path": "members", "value": [{ "value": jane.user }] }]);
-    assert_error(&patch(&jane.deployment, &path, add).await, 404, None);
-    let answer = patch(&jane.deployment, &path, remove.clone()).await;
-    assert_eq!(answer.status, 204, "{}", answer.text());
-    jane.changed(&[], &[]);
-    assert_error(&patch(&jane.deployment, &path, remove).await, 404, None);
+    for also_adds in [false, true] {
+        let jane = Jane::start().await;
+        let account = &jane.deployment.cloudflare;
+        let other = account.memberships().into_iter().find(|one| one.id != jane.member && one.user_id.is_some());
+        let other = other.unwrap().user_id.unwrap();
+        let (zone, _) = account.domain_resource_groups().remove(0);
+        account.add_policy(&jane.member, sim::cloudflare::PolicySpec::allow(jane.lacks.id.clone(), zone.clone()));
+        let path = format!("/scim/v2/Groups/scoped_role-{}-{zone}", jane.lacks.id);
+        let remove = json!({ "op": "remove", "path": format!("members[value eq \"{}\"]", jane.user) });
+        assert_error(&jane.deployment.get(&path).await, 404, None);
+        let add = |id: &str| json!({ "op": "add", "path": "members", "value": [{ "value": id }] });
+        assert_error(&patch(&jane.deployment, &path, json!([add(&jane.user)])).await, 404, None);
+        if also_adds {
+            // Nobody is put in, and who is taken out does not stay for that.
+            let both = json!([add(&other), remove]);
+            assert_error(&patch(&jane.deployment, &path, both).await, 404, None);
+        } else {
+            let answer = patch(&jane.deployment, &path, json!([remove])).await;
+            assert_eq!(answer.status, 204, "{}", answer.text());
+        }
+        jane.changed(&[], &[]);
+        assert_error(&patch(&jane.deployment, &path, json!([remove])).await, 404, None);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -597,6 +735,39 @@ async fn who_is_not_among_the_members_of_a_put_is_not_put_in_by_a_grant_that_wai
     }
 }
 
+/// It goes on by itself, and would be told as done before its turn comes behind all others.
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_waits_is_ended_before_anybody_is_taken_out_of_a_group_that_is_emptied() {
+    let new = "new.hire@example.com";
+    for (put, keeps) in [(true, 0), (false, 0), (true, 1)] {
+        let deployment = crate::deployment::Deployment::start().await;
+        let (role, people) = holding(&deployment);
+        let deployment = deployment.synced().await;
+        deployment.set_var("SCIM_REPLACE_MAX_REMOVALS", "5");
+        let account = &deployment.cloudflare;
+        account.fail_next(Route::ListMembers, 1, Fault::status(503, 10_000));
+        let grant = deployment.c1.task(&Task::grant(named(&role), Person::newcomer(new)));
+        assert_eq!(deployment.deliver(&grant).await.verdict, Verdict::Accepted);
+        let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+        let answer = if put {
+            let left = json!({ "members": listed(&people[..keeps]) });
+            deployment.request("PUT", &path, &[], Some(&left)).await
+        } else {
+            patch(&deployment, &path, json!([{ "op": "remove", "path": "members" }])).await
+        };
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(having(account, &role, &people), [keeps > 0, false, false, false]);
+        let journal = deployment.json("/v1/operations").await;
+        let steps = journal["items"].as_array().unwrap().iter().rev();
+        let whom: Vec<_> = steps
+            .filter(|one| one["request"]["origin"]["by"] == "scim")
+            .map(|one| one["request"]["subject"]["emails"][0] == new)
+            .collect();
+        assert_eq!(whom.len(), 5 - keeps, "{journal}");
+        assert!(whom[0], "{put} {keeps}: {journal}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_is_among_the_members_of_a_put_comes_to_be_in_it_by_the_grant_that_waits() {
     let jane = Jane::start().await;
@@ -613,27 +784,47 @@ async fn who_is_among_the_members_of_a_put_comes_to_be_in_it_by_the_grant_that_w
 
 #[tokio::test(start_paused = true)]
 async fn what_a_renewal_brings_back_is_in_no_group_that_was_emptied_meanwhile() {
-    let (deployment, old) = crate::calls::invited().await;
-    let account = &deployment.cloudflare;
-    let role = crate::looks::roles(account)[0].clone();
-    // An invitation keeps one role at least.
-    let other = &crate::looks::roles(account)[1];
-    let granted =
-        deployment.request("PUT", &format!("/v1/roles/{}/members/{old}", other.governed_as()), &[], None).await;
-    assert_eq!(granted.status, 200, "{}", granted.text());
-    account.fail_next(Route::CreateMember, 1, Fault::status(500, 10_000));
-    let renewed = deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await;
-    assert_eq!(renewed.status, 503, "{}", renewed.text());
-    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
-    let empty = async || deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await;
-    let answer = empty().await;
-    assert_error(&answer, 503, None);
-    assert!(answer.json()["detail"].as_str().unwrap().contains("is under way"), "{}", answer.text());
-    deployment.until("/v1/operations", |list| list["items"][0]["outcome"]["effect"] == "renewed").await;
-    let answer = empty().await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let new = account.membership_of(crate::calls::NEWCOMER).unwrap();
-    assert_eq!(account.member_atoms(&new.id), [crate::looks::atom(account, other)].into());
+    for by_account in [false, true] {
+        let deployment = crate::calls::deployed(|options| options.var("RENEW_INVITATIONS_AFTER_DAYS", "1")).await;
+        let account = &deployment.cloudflare;
+        let roles = crate::looks::roles(account);
+        // An invitation keeps one role at least.
+        let (role, other) = (&roles[0], &roles[1]);
+        let first = format!("role:{}:member", role.governed_as());
+        let with_role = json!({ "email": crate::calls::NEWCOMER, "entitlement": first });
+        let invited = deployment.request("POST", "/v1/accounts", &[], Some(&with_role)).await;
+        assert_eq!(invited.status, 200, "{}", invited.text());
+        let old = account.membership_of(crate::calls::NEWCOMER).unwrap().id;
+        let granted =
+            deployment.request("PUT", &format!("/v1/roles/{}/members/{old}", other.governed_as()), &[], None).await;
+        assert_eq!(granted.status, 200, "{}", granted.text());
+        let unheld = held_by_nobody(account);
+        deployment.wait(Duration::from_hours(36)).await;
+        deployment.sync().await;
+        account.fail_next(Route::CreateMember, 1, Fault::status(500, 10_000));
+        let renewed = if by_account {
+            let named = json!({ "email": crate::calls::NEWCOMER });
+            deployment.request("POST", "/v1/accounts", &[], Some(&named)).await
+        } else {
+            deployment.request("POST", &format!("/v1/invitations/{old}/renew"), &[], None).await
+        };
+        assert_eq!(renewed.status, 503, "{}", renewed.text());
+        let empty = async |role: &KnownPermissionGroup| {
+            let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+            deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await
+        };
+        let answer = empty(role).await;
+        assert_error(&answer, 503, None);
+        assert!(answer.json()["detail"].as_str().unwrap().contains("is under way"), "{}", answer.text());
+        // It keeps nobody from what it does not bring back.
+        let answer = empty(&unheld).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        deployment.until("/v1/operations", |list| list["items"][0]["outcome"]["effect"] == "renewed").await;
+        let answer = empty(role).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let new = account.membership_of(crate::calls::NEWCOMER).unwrap();
+        assert_eq!(account.member_atoms(&new.id), [crate::looks::atom(account, other)].into());
+    }
 }
 
 /// Whoever is on the way in would be taken out by it, so that it may put in nobody.
@@ -675,4 +866,31 @@ async fn who_would_come_to_be_in_a_group_counts_among_the_removals_of_a_put() {
     let answer = deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await;
     assert_error(&answer, 409, None);
     assert!(answer.json()["detail"].as_str().unwrap().contains("take 2 members out"), "{}", answer.text());
+}
+
+/// Whoever asks is told who was left as they are.
+#[tokio::test(start_paused = true)]
+async fn whom_it_was_not_tried_to_keep_out_of_a_group_is_named() {
+    let deployment = crate::calls::deployed(|options| options.var("SCIM_REPLACE_MAX_REMOVALS", "2")).await;
+    let account = &deployment.cloudflare;
+    let role = &held_by_nobody(account);
+    let [one, two] = ["new.one@example.com", "new.two@example.com"];
+    account.fail_next(Route::ListMembers, 2, Fault::status(503, 10_000));
+    for email in [one, two] {
+        let grant = deployment.c1.task(&Task::grant(named(role), Person::newcomer(email)));
+        assert_eq!(deployment.deliver(&grant).await.verdict, Verdict::Accepted);
+    }
+    let path = format!("/scim/v2/Groups/role-{}", role.governed_as());
+    let empty = async || deployment.request("PUT", &path, &[], Some(&json!({ "members": [] }))).await;
+    account.fail_next(Route::ListMembers, 20, Fault::status(503, 10_000));
+    let answer = empty().await;
+    account.clear_faults();
+    assert_error(&answer, 503, None);
+    let told = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(told.ends_with(&format!(" Not tried after that: remove {one}.")), "{told}");
+    // The control.
+    let answer = empty().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    deployment.wait(Duration::from_mins(10)).await;
+    assert!(account.membership_of(one).is_none() && account.membership_of(two).is_none());
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sim::cloudflare::{Fault, Route};
 use sim::conductorone::{Entitlement, Person, Task};
 
 use super::scim::assert_error;
@@ -204,6 +205,92 @@ async fn that_somebody_is_active_is_no_operation() {
     let active = json!({ "userName": "jane@example.com", "active": true });
     assert_eq!(deployment.request("PUT", &format!("/scim/v2/Users/{user}"), &[], Some(&active)).await.status, 200);
     assert!(deployment.json("/v1/operations").await["items"].as_array().unwrap().is_empty());
+}
+
+/// A client that has somebody back takes no further look, and they would be gone a little later.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_to_be_active_whose_removal_is_under_way() {
+    let deployment = Deployment::start().await;
+    let role = crate::looks::roles(&deployment.cloudflare)[0].clone();
+    let members = ["one@example.com", "two@example.com", "three@example.com", "four@example.com"].map(|email| {
+        let policy = crate::looks::holds(&deployment.cloudflare, &role);
+        let id = deployment.cloudflare.add_member(email, vec![policy]);
+        deployment.cloudflare.membership(&id).unwrap()
+    });
+    deployment.set_var("MAX_REMOVALS_PER_HOUR", "1");
+    let deployment = deployment.synced().await;
+    let remove = async |place: usize| {
+        let member = &members[place];
+        let person = Person::member(&member.email, member.user_id.as_deref().unwrap(), &member.id);
+        let removal = deployment.c1.task(&Task::revoke(Entitlement::access(), person));
+        deployment.send_as(&removal, &member.id).await.status
+    };
+    assert_eq!([remove(0).await, remove(1).await], [200, 202], "there is room for one");
+    // Of this one it is not known yet who they are.
+    deployment.cloudflare.fail_next(Route::GetMember, 1, Fault::status(503, 10_000));
+    assert_eq!(remove(2).await, 202);
+    let activate = async |place: usize, puts: bool| {
+        let path = format!("/scim/v2/Users/{}", members[place].user_id.as_deref().unwrap());
+        let answer = if puts {
+            let active = json!({ "userName": members[place].email, "active": true });
+            deployment.request("PUT", &path, &[], Some(&active)).await
+        } else {
+            let active = json!([{ "op": "replace", "path": "active", "value": true }]);
+            super::scim::patch(&deployment, &path, active).await
+        };
+        if answer.status == 200 {
+            assert_eq!(answer.json()["active"], true, "{}", answer.text());
+        } else {
+            assert_error(&answer, 503, None);
+            assert!(answer.header("retry-after").is_some());
+        }
+        answer.status
+    };
+    for puts in [true, false] {
+        let told = [activate(1, puts).await, activate(2, puts).await, activate(3, puts).await];
+        assert_eq!(told, [503, 503, 200], "{puts}");
+    }
+    // The account was granted since, so that the removal is void.
+    let again = deployment.request("POST", "/v1/accounts", &[], Some(&json!({ "email": members[1].email }))).await;
+    assert_eq!(again.status, 200, "{}", again.text());
+    assert_eq!(activate(1, true).await, 200);
+}
+
+/// A removal that had nothing to do is told as one all the same.
+#[tokio::test(start_paused = true)]
+async fn who_was_removed_by_another_hand_is_shown_no_more_once_their_removal_is_answered() {
+    let deployment = Deployment::start().await;
+    let role = crate::looks::roles(&deployment.cloudflare)[0].clone();
+    let members = ["one@example.com", "two@example.com", "three@example.com"].map(|email| {
+        let policy = crate::looks::holds(&deployment.cloudflare, &role);
+        let id = deployment.cloudflare.add_member(email, vec![policy]);
+        deployment.cloudflare.membership(&id).unwrap()
+    });
+    deployment.set_var("AUDIT_FEED", "off");
+    let deployment = deployment.synced().await;
+    let paths = members.each_ref().map(|one| format!("/scim/v2/Users/{}", one.user_id.as_deref().unwrap()));
+    for member in &members[..2] {
+        deployment.cloudflare.remove_member(&member.id);
+    }
+    let shown = async || {
+        let mut shown = Vec::new();
+        for path in &paths {
+            shown.push(deployment.get(path).await.status);
+        }
+        shown
+    };
+    assert_eq!(shown().await, [200, 200, 200]);
+    let answer = deployment.request("DELETE", &paths[0], &[], None).await;
+    assert_eq!((answer.status, shown().await), (204, vec![404, 200, 200]), "{}", answer.text());
+    let inactive = json!([{ "op": "replace", "path": "active", "value": false }]);
+    let answer = super::scim::patch(&deployment, &paths[1], inactive).await;
+    assert_eq!((answer.status, shown().await), (200, vec![404, 404, 200]), "{}", answer.text());
+    // The control: somebody who is gone may be known by a membership that is another one's.
+    let gone = Person::member("gone@example.com", &"f".repeat(32), &members[2].id);
+    let removal = deployment.c1.task(&Task::revoke(Entitlement::access(), gone));
+    let told = deployment.deliver(&removal).await;
+    assert!(told.completed().is_some(), "{told:?}");
+    assert_eq!(shown().await, [404, 404, 200]);
 }
 
 /// It is told that nothing was changed, so that what was asked for before goes on.

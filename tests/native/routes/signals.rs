@@ -56,6 +56,35 @@ async fn a_sync_that_fails_or_is_held_is_told_and_only_what_was_asked_for() {
     assert_eq!(desk.deployment.c1.events()[1]["outcome"], "held");
 }
 
+/// Not a day after the first failure, of which nobody was told.
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_to_be_told_of_syncs_that_fail_already_is_told_of_the_next_one_and_once() {
+    // No signals at all, others, and none since nobody could read which.
+    for before in [None, Some("access_changed"), Some("sync-failed")] {
+        let desk = SignalCase::with(|options| match before {
+            Some(kinds) => signalling(options, kinds),
+            None => options,
+        })
+        .await;
+        let deployment = &desk.deployment;
+        deployment.cloudflare.set_token_status("disabled");
+        let told_of_a_failure = async || {
+            assert_eq!(deployment.run(&Value::Null).await["outcome"], "failed", "{before:?}");
+            deployment.wait(Duration::from_mins(1)).await;
+            desk.events()
+        };
+        assert_eq!(told_of_a_failure().await, [""; 0], "{before:?}");
+        let listener = url("");
+        for (name, value) in
+            [("SIGNAL_URL", listener.as_str()), ("SIGNAL_HMAC_SECRET", SECRET), ("SIGNALS", "sync_failed")]
+        {
+            deployment.set_var(name, value);
+        }
+        assert_eq!(told_of_a_failure().await, ["sync_failed"], "{before:?}");
+        assert_eq!(told_of_a_failure().await, ["sync_failed"], "{before:?}: it is told already");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_capability_url_is_all_there_is_and_is_never_shown() {
     let desk = SignalCase::with(|options| options.var("SIGNAL_URL", &url("/t/capability-of-the-tests"))).await;
@@ -118,6 +147,54 @@ async fn what_c1_could_not_take_for_a_while_comes_later_in_order_and_once() {
     assert_eq!(taken.collect::<Vec<_>>(), [200; 6], "each once");
     for (event, role) in desk.deployment.c1.events().iter().step_by(2).zip(&desk.roles[1..4]) {
         assert_eq!(event["grants"][0]["name"], json!(role.name), "each of what its own sync found");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_of_an_event_that_is_taken_out_of_signals_is_not_sent_any_more() {
+    // The control: nothing is taken out.
+    for kinds in ["foreign_change", "foreign_change, access_changed"] {
+        let desk = SignalCase::start().await;
+        desk.deployment.c1.fail_inbound(InboundFault::Reset, u32::MAX);
+        desk.given(&desk.roles[1]);
+        desk.synced().await;
+        desk.job(|job| job["attempts"].as_i64() >= Some(1)).await;
+        desk.deployment.c1.heal_inbound();
+        let expected: Vec<&str> = kinds.split(", ").collect();
+        for named in [kinds, "foreign_change, access_changed"] {
+            desk.deployment.set_var("SIGNALS", named);
+            desk.synced().await;
+            desk.deployment.wait(Duration::from_mins(1)).await;
+            assert_eq!(desk.events(), expected, "{named}");
+        }
+    }
+}
+
+/// What waits is kept: who turns signals on again within a week has it.
+#[tokio::test(start_paused = true)]
+async fn signals_that_c1_does_not_take_are_in_the_metrics_until_none_are_to_be_sent_any_more() {
+    for (fault, state) in [(InboundFault::Refused(401), "failed"), (InboundFault::Reset, "due")] {
+        let desk = SignalCase::start().await;
+        let deployment = &desk.deployment;
+        let is_told = async || deployment.get("/metrics").await.text().contains("connector_jobs{kind=\"signal\"");
+        deployment.c1.fail_inbound(fault, u32::MAX);
+        desk.given(&desk.roles[1]);
+        desk.synced().await;
+        desk.job(|job| job["state"] == state && job["attempts"].as_i64() >= Some(1)).await;
+        deployment.restart();
+        deployment.wait(Duration::from_mins(1)).await;
+        assert!(is_told().await, "{state}, the control: they are to be sent");
+        deployment.unset_var("SIGNAL_URL");
+        deployment.unset_var("SIGNAL_HMAC_SECRET");
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(20)).await;
+        assert!(!is_told().await, "{state}");
+        deployment.set_var("SIGNAL_URL", &url(""));
+        deployment.set_var("SIGNAL_HMAC_SECRET", SECRET);
+        deployment.c1.heal_inbound();
+        desk.synced().await;
+        deployment.wait(Duration::from_mins(1)).await;
+        assert_eq!(desk.events(), ["foreign_change", "access_changed"], "{state}");
     }
 }
 

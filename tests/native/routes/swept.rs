@@ -9,7 +9,7 @@ use sim::conductorone::{Entitlement, Person, Proof, Task};
 
 use crate::approvals::{BOSS, EMAIL, comment};
 use crate::deployment::Deployment;
-use crate::looks::{holds, roles, small};
+use crate::looks::{assert_is_problem, holds, roles, small};
 use crate::signal_case::{SECRET, url};
 
 /// A connector that approves one role from what was found within two hours, to an account that was just looked through.
@@ -136,4 +136,31 @@ async fn where_no_good_sweep_is_remembered_nothing_is_approved_until_the_next_on
     case.deployment.wait(Duration::from_mins(15)).await;
     case.deployment.sync().await;
     comment(&case.decided(1).await, "approve");
+}
+
+/// KV takes a minute to show everywhere what was written to it, and nobody is told not to be there by what was before.
+#[tokio::test(start_paused = true)]
+async fn an_automation_is_answered_from_the_last_generation_whichever_kv_shows() {
+    let case = Swept::start().await;
+    let (deployment, cloudflare) = (&case.deployment, &case.deployment.cloudflare);
+    let older = deployment.lose("current");
+    deployment.keep("current", older.clone());
+    cloudflare.add_member("new.hire@example.com", vec![holds(cloudflare, &roles(cloudflare)[2])]);
+    let last = deployment.sync().await["generations"][0]["generation"].clone();
+    let name = format!("manifest/{}", last.as_str().unwrap());
+    let step = || deployment.c1.workflow_step(json!({ "verb": "lookup_member", "email": "new.hire@example.com" }));
+    for shown in [Some(older), None] {
+        deployment.lose("current");
+        if let Some(older) = &shown {
+            deployment.keep("current", older.clone());
+        }
+        let outcome = deployment.deliver(&step()).await;
+        let told = outcome.document().unwrap_or_else(|| panic!("{outcome:?}"))["context"].clone();
+        assert_eq!((&told["found"], &told["generation"]), (&json!(true), &last), "{shown:?}: {told}");
+        // Where that one has not come to this place yet, it is asked for again.
+        let manifest = deployment.lose(&name);
+        let answer = deployment.send(&step()).await;
+        assert_eq!((answer.status, assert_is_problem(&answer, "late")), (503, "not_now".to_owned()), "{shown:?}");
+        deployment.keep(&name, manifest);
+    }
 }

@@ -538,3 +538,24 @@ async fn the_removal_of_the_tokens_owner_is_foreseen_with_the_words_of_its_guard
         assert!(cloudflare.membership(&member.id).is_some());
     }
 }
+
+/// KV takes a minute to show everywhere what was written to it.
+#[tokio::test(start_paused = true)]
+async fn who_came_since_the_generation_that_kv_shows_is_not_said_to_be_nobody() {
+    let jane = Jane::start().await;
+    let (deployment, cloudflare) = (&jane.deployment, &jane.deployment.cloudflare);
+    let older = deployment.world().desk.values.borrow()[&deployment.world().desk.key("current")].clone();
+    let joe = cloudflare.add_member("joe@example.com", vec![holds(cloudflare, &jane.has)]);
+    let path =
+        format!("/v1/what-if?principal=user:{}&revoke=account", cloudflare.membership(&joe).unwrap().user_id.unwrap());
+    let status = deployment.sync().await;
+    let name = format!("manifest/{}", status["generations"][0]["generation"].as_str().unwrap());
+    deployment.keep("current", older);
+    let manifest = deployment.lose(&name);
+    let answer = deployment.get(&path).await;
+    assert_eq!((answer.status, assert_is_problem(&answer, &path)), (503, "not_now".to_owned()));
+    // The control: the last one is opened by its own name where that is there.
+    deployment.keep(&name, manifest);
+    deployment.wait(Duration::from_secs(5)).await;
+    assert_eq!(deployment.get(&path).await.status, 200);
+}

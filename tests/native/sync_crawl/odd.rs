@@ -765,6 +765,155 @@ async fn a_user_group_that_the_list_alone_tells_without_policies_gives_what_its_
     }
 }
 
+/// Whether somebody is published as a member of a user group.
+fn is_in(truth: &Truth, group: &str, member: &Membership) -> bool {
+    truth.grants.contains(&format!("group:{group}:member:user:{}", member.user_id.clone().unwrap()))
+}
+
+/// An account that was never synced, with a user group that gives something and one that gives nothing. The list tells neither's policies, and somebody is
+/// in both.
+fn silent_from_the_first(oddity: &Oddity) -> (World, [String; 2], Membership) {
+    let world = World::new(Spec { groups: 0, ..account(60) });
+    let role = world.cloudflare.ordinary_roles().remove(0);
+    let gives = PolicySpec::allow(role.id, world.cloudflare.account_resource_group());
+    let groups =
+        [("Giving", vec![gives]), ("Idle", vec![])].map(|(name, gives)| world.cloudflare.add_group(name, gives));
+    let member = somebody(&world);
+    for group in &groups {
+        world.cloudflare.join_group(group, &member.id);
+        world.cloudflare.make_odd(Route::ListUserGroups, group, oddity.clone());
+    }
+    (world, groups, member)
+}
+
+#[tokio::test]
+async fn a_user_group_that_its_list_tells_without_policies_gives_what_its_own_record_says_at_the_first_sync_too() {
+    for oddity in [Oddity::Without("policies"), Oddity::Null("policies")] {
+        let what = format!("{oddity:?}");
+        let (world, ..) = silent_from_the_first(&oddity);
+        world.sync().await;
+        assert_same(&published(&world).await, &world.cloudflare.truth(), &what);
+        assert_eq!(unreadable(&world, "user_groups").await, None, "{what}");
+        for _ in 0..3 {
+            world.cloudflare.reset_log();
+            let run = world.sync().await;
+            assert_eq!((run.outcome, run.warnings), (RunOutcome::Unchanged, Vec::new()), "{what}: {}", run.message);
+            assert_eq!(world.cloudflare.requests(Route::GetUserGroup), 1, "{what}: the one that gives something");
+        }
+    }
+}
+
+/// Nor is it known the second time, with nothing that changed: it is asked for until it tells.
+#[tokio::test]
+async fn a_user_group_of_which_nothing_was_ever_told_is_named_until_its_own_record_tells_what_it_gives() {
+    let (world, groups, member) = silent_from_the_first(&Oddity::Without("policies"));
+    world.cloudflare.fail_randomly(Route::GetUserGroup, 1.0, Fault::status(500, 1));
+    for _ in 0..3 {
+        world.sync().await;
+        let told = unreadable(&world, "user_groups").await.unwrap();
+        assert!(told.0 == 2 && groups.iter().all(|group| told.1.contains(group)), "{told:?}");
+        let now = published(&world).await;
+        assert!(groups.iter().all(|group| is_in(&now, group, &member)), "who is in them is known");
+    }
+    world.cloudflare.clear_faults();
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "told");
+    assert_eq!(unreadable(&world, "user_groups").await, None);
+}
+
+/// The list tells of it what it told before, but for when it changed.
+#[tokio::test]
+async fn a_user_group_that_gave_nothing_and_that_its_list_tells_without_policies_is_asked_for_again_once_it_changed() {
+    let (world, [_, idle], _) = silent_from_the_first(&Oddity::Without("policies"));
+    for _ in 0..2 {
+        world.sync().await;
+    }
+    let role = world.cloudflare.ordinary_roles().remove(0);
+    let gives = PolicySpec::allow(role.id, world.cloudflare.account_resource_group());
+    world.cloudflare.set_group_policies(&idle, vec![gives]);
+    let run = world.sync().await;
+    assert_eq!(run.outcome, RunOutcome::Published, "{}", run.message);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "told");
+}
+
+/// Nobody was told that it gives nothing, and it may give something once its own record can be read again.
+#[tokio::test]
+async fn a_user_group_that_is_accepted_as_its_list_has_it_stays_so_until_its_own_record_tells_what_it_gives() {
+    let (world, ..) = silent_from_the_first(&Oddity::Without("policies"));
+    world.cloudflare.fail_randomly(Route::GetUserGroup, 1.0, Fault::status(500, 1));
+    world.sync().await;
+    assert_eq!(unreadable(&world, "user_groups").await.map(|told| told.0), Some(2));
+    world.sync_as(Trigger { by: "test".to_owned(), accept_removals: true }).await;
+    for _ in 0..2 {
+        assert_eq!(unreadable(&world, "user_groups").await, None, "it is accepted once");
+        world.sync().await;
+    }
+    world.cloudflare.clear_faults();
+    world.sync().await;
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "told");
+}
+
+/// They are asked for with each sync, which asks for no more than so many.
+#[tokio::test]
+async fn user_groups_that_were_accepted_as_their_list_has_them_keep_no_other_from_being_asked_for() {
+    let mut world = World::new(Spec { groups: 0, ..account(60) });
+    let add = |world: &World, name: &str| {
+        let group = world.cloudflare.add_group(name, vec![]);
+        world.cloudflare.make_odd(Route::ListUserGroups, &group, Oddity::Without("policies"));
+    };
+    for n in 0..25 {
+        add(&world, &format!("Group {n:02}"));
+    }
+    world.cloudflare.fail_randomly(Route::GetUserGroup, 1.0, Fault::status(500, 1));
+    world.sync().await;
+    // Five of them at a time.
+    for left in [20, 15, 10, 5, 0] {
+        world.sync_as(Trigger { by: "test".to_owned(), accept_removals: true }).await;
+        assert_eq!(unreadable(&world, "user_groups").await.map_or(0, |told| told.0), left);
+    }
+    world.cloudflare.clear_faults();
+    for n in 0..3 {
+        add(&world, &format!("New {n}"));
+    }
+    // A quarter of it is for these.
+    world.limits.requests = 48;
+    world.sync().await;
+    assert_eq!(unreadable(&world, "user_groups").await, None);
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "the new ones have told");
+}
+
+#[tokio::test]
+async fn many_user_groups_that_their_list_tells_without_policies_are_asked_for_by_turns_and_those_that_give_nothing_once()
+ {
+    let mut world = World::new(Spec { groups: 0, ..account(60) });
+    // A quarter of it is for these.
+    world.limits.requests = 48;
+    let role = world.cloudflare.ordinary_roles().remove(0);
+    let gives = PolicySpec::allow(role.id, world.cloudflare.account_resource_group());
+    let mut last = String::new();
+    for n in 0..30 {
+        // Eight of them give something.
+        let policies = if n % 4 == 0 { vec![gives.clone()] } else { vec![] };
+        last = world.cloudflare.add_group(&format!("Group {n:02}"), policies);
+        world.cloudflare.make_odd(Route::ListUserGroups, &last, Oddity::Without("policies"));
+    }
+    let member = somebody(&world);
+    world.cloudflare.join_group(&last, &member.id);
+    // The first puts together twice what it read, since it learns of scoped roles whose objects' names are asked for then: twelve groups each time, and
+    // of the first twelve the three that give something once more.
+    for left in [9, 0] {
+        world.sync().await;
+        let told = unreadable(&world, "user_groups").await;
+        assert_eq!(told.map_or(0, |(count, _)| count), left);
+        assert!(is_in(&published(&world).await, &last, &member), "{left}: also of one that nobody was asked about");
+    }
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "all have told");
+    world.cloudflare.reset_log();
+    world.sync().await;
+    assert_eq!(world.cloudflare.requests(Route::GetUserGroup), 8, "those that give something");
+    assert_same(&published(&world).await, &world.cloudflare.truth(), "and stays so");
+}
+
 #[tokio::test]
 async fn a_user_group_that_is_empty_all_of_a_sudden_is_believed_by_the_second_sync_and_a_small_one_by_the_first() {
     for (size, is_doubted) in [(4, true), (2, false)] {

@@ -181,6 +181,31 @@ async fn values_that_the_store_lost_are_written_again() {
     assert_same(&published(&world).await, &world.cloudflare.truth(), "damaged");
 }
 
+/// Readers are not to wait until somebody accepts what it is held for.
+#[tokio::test]
+async fn a_run_that_is_held_points_at_the_newest_generation_again_where_the_store_lost_that() {
+    for names_older in [false, true] {
+        let world = World::new(spec());
+        world.sync().await;
+        let pointer = world.desk.key("current");
+        let older = world.desk.values.borrow()[&pointer].clone();
+        change(&world.cloudflare);
+        world.sync().await;
+        let newest = manifest(&world).await.generation;
+        if names_older {
+            world.desk.values.borrow_mut().insert(pointer, older);
+        } else {
+            world.desk.values.borrow_mut().remove(&pointer);
+        }
+        for member in world.cloudflare.memberships().iter().skip(50).take(80) {
+            world.cloudflare.remove_member(&member.id);
+        }
+        let run = world.sync().await;
+        assert_eq!(run.outcome, RunOutcome::Held, "an older one: {names_older}: {}", run.message);
+        assert_eq!(manifest(&world).await.generation, newest, "an older one: {names_older}");
+    }
+}
+
 /// A generation before the current one, and a list that cannot be read any more: what is known of that is in KV alone.
 async fn with_a_list_that_is_off() -> (World, Truth) {
     let world = World::new(spec());

@@ -1,8 +1,10 @@
 //! Tokens with who made them and what they reach, OAuth clients, and how the account itself is set.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use c1_cloudflare::base::ports::Secret;
+use c1_cloudflare::base::time::Timestamp;
 use c1_cloudflare::model::kind::Kind;
 use c1_cloudflare::model::resource::{Row, Token, TokenPolicy};
 use c1_cloudflare::snapshot;
@@ -11,6 +13,7 @@ use serde_json::{Value, json};
 use sim::cloudflare::{Fault, Oddity, Permission, Route, Spec};
 
 use super::account;
+use crate::deployment::Deployment;
 use crate::support::World;
 
 fn world() -> World {
@@ -395,5 +398,140 @@ async fn lists_that_fail_for_a_while_stop_no_sync() {
         world.cloudflare.clear_faults();
         world.sync().await;
         assert!(tokens(&world).await.values().any(|token| token.is_own), "{route:?}");
+    }
+}
+
+/// A connector that listens to the log of an account with four tokens, of which the last has expired, synced once; and that one's id.
+async fn with_an_expired_one(hides: bool) -> (Deployment, String) {
+    let spec = Spec { members: 8, roles: 12, groups: 0, zones: 0, tokens: 4, ..Spec::default() };
+    let deployment = Deployment::with(spec, |options| options.var("AUDIT_FEED", "on").var("PLAN", "paid")).await;
+    deployment.cloudflare.configure(|behaviour| behaviour.hides_expired_tokens = hides);
+    let deployment = deployment.synced().await;
+    deployment.wait(Duration::from_mins(3)).await;
+    let mut expired = None;
+    for id in deployment.cloudflare.truth().tokens.into_keys() {
+        if status(&deployment, &id).await.is_none_or(|status| status == "expired") {
+            assert!(expired.replace(id).is_none(), "one of them");
+        }
+    }
+    (deployment, expired.unwrap())
+}
+
+/// What `/v1` says of a token; nothing where it has none.
+async fn status(deployment: &Deployment, id: &str) -> Option<String> {
+    let answer = deployment.get(&format!("/v1/tokens/{id}")).await;
+    (answer.status == 200).then(|| answer.json()["status"].as_str().unwrap().to_owned())
+}
+
+async fn generation(deployment: &Deployment) -> Value {
+    deployment.json("/v1/status").await["generations"][0]["generation"].clone()
+}
+
+/// Its own record tells of it whether the list does or not.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_has_expired_is_shown_between_sweeps_where_the_list_shows_it_alone() {
+    for hides in [true, false] {
+        let (deployment, expired) = with_an_expired_one(hides).await;
+        let cloudflare = &deployment.cloudflare;
+        let shown = (!hides).then(|| "expired".to_owned());
+        let before = generation(&deployment).await;
+        cloudflare.reset_log();
+        cloudflare.change_token(&expired, &json!({ "name": "Changed" }));
+        for _ in 0..30 {
+            deployment.wait(Duration::from_secs(10)).await;
+            assert_eq!(status(&deployment, &expired).await, shown, "hidden: {hides}");
+        }
+        let asked = [Route::GetToken, Route::ListMembers].map(|route| cloudflare.requests(route));
+        assert_eq!(asked, [1, 0], "hidden: {hides}: it was heard of, and takes no sweep");
+        let published = generation(&deployment).await;
+        assert_eq!(published == before, hides, "where it is shown, it is shown as it is");
+        deployment.sync().await;
+        assert_eq!(generation(&deployment).await, published, "hidden: {hides}: the sweep finds it so");
+    }
+}
+
+/// Of one that no list had as expired it is the next list that tells.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_expires_is_gone_only_where_the_list_leaves_it_out() {
+    let (deployment, _) = with_an_expired_one(false).await;
+    let cloudflare = &deployment.cloudflare;
+    let token = cloudflare.make_token("Short", None, &Value::Null);
+    deployment.wait(Duration::from_mins(3)).await;
+    assert_eq!(status(&deployment, &token).await.as_deref(), Some("active"));
+    cloudflare.reset_log();
+    cloudflare.change_token(&token, &json!({ "status": "expired" }));
+    for _ in 0..60 {
+        deployment.wait(Duration::from_secs(10)).await;
+        assert!(status(&deployment, &token).await.is_some(), "the list has it all the time");
+    }
+    assert_eq!(status(&deployment, &token).await.as_deref(), Some("expired"));
+    assert!(cloudflare.requests(Route::ListMembers) > 0, "a sweep has looked");
+}
+
+/// Who made it a moment before did not remove it.
+#[tokio::test(start_paused = true)]
+async fn nobody_has_removed_a_token_that_is_gone_with_its_end() {
+    let (deployment, short) = with_an_expired_one(false).await;
+    let cloudflare = &deployment.cloudflare;
+    let ends_in = |secs: i64| {
+        let end = Timestamp::from_secs(deployment.now() + secs);
+        json!({ "status": "active", "expires_on": end.to_string() })
+    };
+    cloudflare.change_token(&short, &ends_in(300));
+    let removed = cloudflare.make_token("Removed", None, &ends_in(86_400));
+    deployment.wait(Duration::from_mins(3)).await;
+    for token in [&short, &removed] {
+        assert_eq!(status(&deployment, token).await.as_deref(), Some("active"));
+    }
+    cloudflare.remove_token(&removed);
+    deployment.wait(Duration::from_mins(3)).await;
+    // The list has it no more, which nobody has done.
+    cloudflare.configure(|behaviour| behaviour.hides_expired_tokens = true);
+    deployment.sync().await;
+    assert_eq!(status(&deployment, &short).await, None);
+    deployment.wait(Duration::from_mins(2)).await;
+    let changes = deployment.json("/v1/changes?limit=1000").await["items"].as_array().unwrap().clone();
+    let by = |token: &str| {
+        let key = format!("api_token:{token}");
+        let mut found = changes.iter().filter(|change| change["key"] == key.as_str() && change["kind"] == "removed");
+        found.next().unwrap_or_else(|| panic!("{token} is not told: {changes:#?}"))["by"].clone()
+    };
+    assert_eq!(by(&short), Value::Null, "its end came by itself");
+    // The control: it had a day left.
+    assert_eq!(by(&removed)[0]["by"]["who"], "somebody.else@example.com");
+}
+
+/// The log has them, and the end came later.
+#[tokio::test(start_paused = true)]
+async fn who_removed_a_token_before_its_end_is_named_though_that_has_come_since() {
+    let (deployment, _) = with_an_expired_one(false).await;
+    let cloudflare = &deployment.cloudflare;
+    let end = Timestamp::from_secs(deployment.now() + 600);
+    let ends = json!({ "status": "active", "expires_on": end.to_string() });
+    let [token, shared] = ["Removed", "Shared"].map(|name| cloudflare.make_token(name, None, &ends));
+    deployment.wait(Duration::from_mins(3)).await;
+    let from = generation(&deployment).await;
+    deployment.wait(Duration::from_mins(6)).await;
+    assert_eq!(status(&deployment, &token).await.as_deref(), Some("active"));
+    // Somebody else did something to one of them before.
+    let other = json!({ "actor": { "email": "ann@example.com" }, "resource": { "id": shared, "product": "account_api_tokens" } });
+    cloudflare.log_entry(None, 0, other);
+    for token in [&token, &shared] {
+        cloudflare.remove_token(token);
+    }
+    deployment.wait(Duration::from_mins(3)).await;
+    cloudflare.add_member("new.hire@example.com", Vec::new());
+    deployment.sync().await;
+    deployment.wait(Duration::from_mins(2)).await;
+    let changes = deployment.json(&format!("/v1/changes?from={}&limit=1000", from.as_str().unwrap())).await;
+    for (token, others) in [(&token, false), (&shared, true)] {
+        let key = format!("api_token:{token}");
+        let mut items = changes["items"].as_array().unwrap().iter();
+        let removed = items.find(|change| change["key"] == key.as_str()).unwrap_or_else(|| panic!("{changes:#}"));
+        let published_at = Timestamp::parse(removed["published_at"].as_str().unwrap()).unwrap();
+        assert!(removed["kind"] == "removed" && published_at > end, "{removed:#}");
+        let who = removed["by"][0]["by"]["who"].as_str().unwrap_or_default();
+        assert!(who.contains("somebody.else@example.com"), "{removed:#}");
+        assert_eq!(who.contains("ann@example.com"), others, "{removed:#}");
     }
 }

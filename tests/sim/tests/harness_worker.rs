@@ -28,7 +28,7 @@ export class Coordinator extends DurableObject {
     await this.ctx.storage.setAlarm(Date.now() + milliseconds);
   }
   async alarm() {
-    await this.note("alarm");
+    await this.note("alarm after " + this.env.AFTER);
   }
 }
 
@@ -243,7 +243,7 @@ async fn waiting_for_something_that_never_comes_ends() {
 async fn storage_and_alarms_outlive_a_kill() {
     let harness = Harness::start().await;
     harness.ask("/do/note?what=before").await;
-    harness.ask("/do/wake?in=500").await;
+    harness.ask("/do/wake?in=10000").await;
     let url = harness.world.worker.url();
     harness.world.worker.kill().await;
     assert!(harness.world.get("/do/lines").await.is_err());
@@ -253,8 +253,9 @@ async fn storage_and_alarms_outlive_a_kill() {
     harness.world.worker.restart().await.unwrap();
     assert_eq!(harness.world.worker.url(), url);
     assert_eq!(harness.ask("/var?name=AFTER").await, "the restart");
-    let rang = |lines: &Value| lines["answer"] == json!(["before", "alarm"]);
-    harness.world.wait_for("/do/lines", Duration::from_secs(10), rang).await.unwrap();
+    // In the run before it would have told of nothing.
+    let rang = |lines: &Value| lines["answer"] == json!(["before", "alarm after the restart"]);
+    harness.world.wait_for("/do/lines", Duration::from_mins(1), rang).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `AUTO_WIRE`: what C1 learns of later is pointed here too.
 
+use std::time::Duration;
+
 use c1_cloudflare::base::ports::Sql as _;
 use serde_json::{Value, json};
 use sim::conductorone::{ApiFault, App, Entitlement};
@@ -11,17 +13,22 @@ fn wire(status: &Value) -> Option<&Value> {
     status["jobs"].as_array()?.iter().find(|job| job["kind"] == "wire")
 }
 
-/// Connected, and everything that is governed is in C1, so that there is something to be found complete.
-async fn complete() -> Connected {
-    let connected = prepared(|options| options.var("AUTO_WIRE", "on")).await;
-    assert_eq!(connected.cron_and_wait().await["state"], "connected");
-    let (known, all) = (connected.roles.len(), connected.list("/v1/entitlements", 1000).await);
-    for item in all {
+/// Everything that is governed is in C1, so that there is something to be found complete.
+async fn learn(connected: &Connected) {
+    for item in connected.list("/v1/entitlements", 1000).await {
         let id = item["id"].as_str().unwrap();
         if !connected.roles.iter().any(|role| role.external_id == id) {
             connected.c1.add_entitlement(&connected.app, &Entitlement::new(id, id));
         }
     }
+}
+
+/// Connected, with everything in C1.
+async fn complete() -> Connected {
+    let connected = prepared(|options| options.var("AUTO_WIRE", "on")).await;
+    assert_eq!(connected.cron_and_wait().await["state"], "connected");
+    let known = connected.roles.len();
+    learn(&connected).await;
     let report = connected.run(json!({})).await;
     assert!(report["entitlements"]["changed"].as_u64().unwrap() > known as u64, "{report}");
     connected
@@ -61,7 +68,54 @@ async fn nothing_is_wired_before_somebody_connected_or_where_it_is_off() {
         }
         assert_eq!(connected.c1.api_requests(), []);
         connected.assert_untouched();
+        if state.is_none() {
+            continue;
+        }
+        connected.wait(Duration::from_mins(5)).await;
+        let job = wired(&connected, "failed").await;
+        connected.wait(Duration::from_mins(5)).await;
+        assert_eq!(wired(&connected, "failed").await, job, "as long as nobody connects it is left alone");
+        learn(&connected).await;
+        assert_eq!(connected.run(json!({})).await["state"], "done");
+        let done = wired(&connected, "done").await;
+        assert_eq!(done["subject"], job["subject"], "nothing was published since");
+        connected.wait(Duration::from_mins(5)).await;
+        assert_eq!(wired(&connected, "done").await, done, "once");
     }
+}
+
+/// What it began by itself nobody could stop otherwise.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_began_by_itself_ends_where_auto_wire_is_turned_off_and_one_that_somebody_asked_for_goes_on() {
+    let connected = complete().await;
+    let [first, second] = ["Operators", "Watchers"].map(|name| later_group(&connected, name));
+    let route = format!("POST /api/v1/apps/{}/entitlements/{}", connected.app.id, second.id);
+    let busy = || connected.c1.fail_api(&route, ApiFault::RateLimited(1), None);
+    let waits = |report: &Value| report["state"] == "running" && report["message"].is_string();
+    busy();
+    connected.cron_and_wait().await;
+    let report = connected.until("/v1/connect", waits).await;
+    assert_eq!(report["by"], "auto_wire", "{report}");
+    assert_leads_here(&connected, &first, "it comes before the other");
+    connected.unset_var("AUTO_WIRE");
+    connected.c1.heal_api();
+    let report = connected.ended().await;
+    assert_eq!(report["state"], "failed", "{report}");
+    assert!(report["message"].as_str().unwrap().starts_with("AUTO_WIRE is off by now"), "{report}");
+    connected.wait(Duration::from_mins(1)).await;
+    assert_eq!(connected.c1.policies(&second.id).0, json!({ "connector": {} }));
+    assert_leads_here(&connected, &first, "what was changed stays");
+    assert_eq!(wire(&connected.json("/v1/status").await), None, "nobody is told to do anything");
+    // The control: the alarm carries this one on, too.
+    busy();
+    connected.post(&json!({})).await;
+    let report = connected.until("/v1/connect", waits).await;
+    assert_eq!(report["by"], "api", "{report}");
+    connected.restart();
+    connected.c1.heal_api();
+    let report = connected.ended().await;
+    assert_eq!(report["state"], "done", "{report}");
+    assert_leads_here(&connected, &second, "somebody asked");
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,6 +175,10 @@ async fn what_a_run_saw_and_did_not_wire_is_wired_later() {
     connected.c1.fail_api(&route, ApiFault::Status(400), Some(1));
     let job = wired(&connected, "failed").await;
     assert!(job["message"].as_str().unwrap().contains("1 failed"), "{job}");
+    let asked = connected.c1.api_requests().len();
+    connected.wait(Duration::from_mins(5)).await;
+    assert_eq!(wired(&connected, "failed").await, job, "nobody connected since");
+    assert_eq!(connected.c1.api_requests().len(), asked);
     assert_eq!(connected.c1.policies(&refused.id).0, json!({ "connector": {} }));
     let other = later_group(&connected, "Another");
     wired(&connected, "done").await;
@@ -244,6 +302,7 @@ async fn what_was_to_be_put_back_is_not_wired_again_before_somebody_connects() {
 
     assert_eq!(connected.run(json!({})).await["state"], "done");
     connected.assert_wired(&webhook);
+    wired(&connected, "done").await;
     let group = later_group(&connected, "Newcomers");
     wired(&connected, "done").await;
     assert_leads_here(&connected, &group, "it goes on with what was connected again");

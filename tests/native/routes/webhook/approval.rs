@@ -1,11 +1,12 @@
 //! Approval steps, decided by the connector's rules.
 
+use c1_cloudflare::base::ports::Sql as _;
 use serde_json::json;
 use sim::conductorone::{Entitlement, Person, Task, parse_response};
 
-use crate::approvals::{ApprovalCase, comment, rules};
+use crate::approvals::{ApprovalCase, BOSS, comment, rules};
 use crate::deployment::Deployment;
-use crate::looks::roles;
+use crate::looks::{assert_is_problem, roles};
 
 #[tokio::test(start_paused = true)]
 async fn a_question_that_comes_again_gets_the_answer_that_it_got() {
@@ -85,6 +86,47 @@ async fn a_store_that_cannot_be_read_denies_rather_than_approves() {
     comment(&desk.decided(&desk.asks(&desk.low)).await, "approve");
 }
 
+/// In a review a denial takes the access away, and an approval keeps it, whatever it is said to have ended in.
+#[tokio::test(start_paused = true)]
+async fn a_review_is_never_denied_or_approved_and_ends_where_nobody_can_be_asked() {
+    for (what, text, is_reassigned) in [
+        ("somebody can be asked", None, true),
+        ("nobody is set", Some("{}"), false),
+        ("it is their own", None, false),
+        ("the rules cannot be read", Some("{"), false),
+    ] {
+        let desk = ApprovalCase::start(|low| text.map_or_else(|| rules(low).to_string(), str::to_owned)).await;
+        let requester = if what == "it is their own" { BOSS } else { "2requester" };
+        let asks = |role| desk.asks(role).set("/taskView/task/createdByUserId", requester);
+        // Where something else is set beside it, it is a review all the same.
+        let kinds = [(None, false), (Some("CERTIFY_OUTCOME_DECERTIFIED"), false), (None, true)];
+        for (before, (outcome, revokes_too)) in kinds.into_iter().enumerate() {
+            let mut review = desk.deployment.c1.task(&asks(&desk.low));
+            let kinds = &mut review.payload["taskView"]["task"]["type"];
+            let mut kept = kinds["grant"].take();
+            kept["outcome"] = json!(outcome);
+            *kinds = if revokes_too { json!({ "certify": kept, "revoke": kept }) } else { json!({ "certify": kept }) };
+            if is_reassigned {
+                comment(&desk.answered(&review).await, "reassign");
+                // An earlier version denied it, and a decision stays what it is; of what is two kinds at once no app is told, and it is asked anew.
+                let denied = "UPDATE decision SET record = json_set(record, '$.verdict', 'deny')";
+                desk.deployment.world().query(denied, &[]).unwrap();
+                let expected = if revokes_too { 200 } else { 410 };
+                assert_eq!(desk.deployment.send(&review).await.status, expected, "{what}");
+                continue;
+            }
+            let ended = desk.deployment.deliver(&review).await;
+            assert_eq!((ended.status(), ended.attempts.len()), (Some(410), 1), "{what}: {ended:?}");
+            let answer = desk.deployment.send(&review).await;
+            assert_eq!(assert_is_problem(&answer, what), "not_decided", "{what}: {}", answer.text());
+            assert!(answer.text().contains("APPROVAL_RULES cannot be read, or"), "{what}: {}", answer.text());
+            assert_eq!(desk.decisions("").await.len(), before, "{what}: nothing was decided");
+            // The control: whoever asks for something is told that they do not get it.
+            comment(&desk.decided(&asks(&desk.other)).await, "deny");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn whatever_an_approval_looks_like_the_answer_is_a_document_that_c1_takes() {
     let desk = ApprovalCase::start(|low| rules(low).to_string()).await;
@@ -92,7 +134,11 @@ async fn whatever_an_approval_looks_like_the_answer_is_a_document_that_c1_takes(
     for (what, task) in [
         ("closed", ask().set("/taskView/task/state", "TASK_STATE_CLOSED")),
         ("at another step", ask().without("/taskView/task/policy/current/approval")),
-        ("a review", ask().without("/taskView/task/type/grant").set("/taskView/task/type/certify", json!({}))),
+        ("of no kind", ask().without("/taskView/task/type/grant").set("/taskView/task/type/certify", json!({}))),
+        ("a review", {
+            let review = json!({ "accessReviewId": "2review" });
+            ask().without("/taskView/task/type/grant").set("/taskView/task/type/certify", review)
+        }),
         ("an action", ask().without("/taskView/task/type/grant").set("/taskView/task/type/action", json!({}))),
         ("no ids", ask().without("/taskView/task/policy/current/id")),
         ("no expansion", ask().set("/expanded", json!([]))),
@@ -106,6 +152,7 @@ async fn whatever_an_approval_looks_like_the_answer_is_a_document_that_c1_takes(
         if what != "no ids" && what != "no subject" {
             assert!(document.get("approve").is_none(), "{what}: {document}");
         }
+        assert!(what != "a review" || document.get("reassign").is_some(), "{what}: {document}");
         assert_eq!(desk.deployment.send(&delivery).await.json(), document, "{what}, again");
     }
 }

@@ -155,6 +155,7 @@ impl Cloudflare {
     pub fn rename_group(&self, group: &str, name: &str) {
         self.change("PUT", &format!("iam/user_groups/{group}"), group, |account| {
             if let Some(group) = account.user_groups.get_mut(group) {
+                group.modified_on += chrono::TimeDelta::seconds(1);
                 name.clone_into(&mut group.name);
             }
         });
@@ -165,6 +166,7 @@ impl Cloudflare {
         self.change("PUT", &format!("iam/user_groups/{group}"), group, |account| {
             let policies = account.issue(policies);
             if let Some(group) = account.user_groups.get_mut(group) {
+                group.modified_on += chrono::TimeDelta::seconds(1);
                 group.policies = policies;
             }
         });

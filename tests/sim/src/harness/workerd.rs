@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::config::{self, Config};
 use super::door::Door;
@@ -254,6 +255,18 @@ impl Worker {
     /// What the Worker and workerd wrote so far, line by line, all runs together.
     pub fn logs(&self) -> Vec<String> {
         lock(&self.logs.0).clone()
+    }
+
+    /// Waits until a line of the logs has this text in it: what a Worker wrote may be read a moment after its answer. Says whether one had within this time.
+    pub async fn until_logged(&self, text: &str, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while !self.logs().iter().any(|line| line.contains(text)) {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
     }
 
     /// The processor time that the running process has used. `None` where the system has no `/proc/<pid>/schedstat`.
