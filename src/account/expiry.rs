@@ -21,8 +21,11 @@ pub fn granted_by(key: &str) -> String {
 
 /// The operation that is as old as another one, in SQL: itself, and of a step of a SCIM request, which is as old as the request, the one that came last
 /// before that.
-const AS_OLD_AS: &str =
-    "CASE WHEN key LIKE 'scim/%' THEN COALESCE(json_extract(request, '$.origin.after'), id) ELSE id END";
+pub fn as_old_as(of: &str) -> String {
+    format!(
+        "CASE WHEN {of}.key LIKE 'scim/%' THEN COALESCE(json_extract({of}.request, '$.origin.after'), {of}.id) ELSE {of}.id END"
+    )
+}
 
 /// A grant that was to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,11 +115,12 @@ pub fn found_no_account(of: &str, is_another: bool) -> String {
 /// a step of a SCIM request is as old as the request, whenever it comes to be carried out, and settles nothing of what was asked for since.
 pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> {
     let [counts, stays] = [true, false].map(|is_another| found_no_account("", is_another));
+    let as_old_as = as_old_as("operation");
     let rows = sql.query(
         &format!(
             "SELECT json_extract(request, '$.action'), email, COALESCE(member, ''), entitlement, json_extract(request, '$.origin.duration_secs'), \
             json_extract(outcome, '$.effect'), json_extract(outcome, '$.code') IS NOT 'gave_up', \
-            CASE WHEN key LIKE '%/%/%' AND entitlement = 'account' THEN 2 ELSE json_extract(request, '$.origin.extends') END, {AS_OLD_AS} \
+            CASE WHEN key LIKE '%/%/%' AND entitlement = 'account' THEN 2 ELSE json_extract(request, '$.origin.extends') END, {as_old_as} \
          FROM operation WHERE id = ? AND email IS NOT NULL AND (json_extract(outcome, '$.outcome') = 'done' \
                 OR (json_extract(outcome, '$.code') = 'held_through_group' AND carried_out = 1) \
                 OR (json_extract(outcome, '$.code') = 'gave_up' AND wrote = 1 \
@@ -125,7 +129,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         ),
         &[id.0.into()],
     )?;
-    let Some([action, email, member, entitlement, secs, effect, is_done, extends, as_old_as]) =
+    let Some([action, email, member, entitlement, secs, effect, is_done, extends, oldest]) =
         rows.first().map(Vec::as_slice)
     else {
         return Ok(());
@@ -139,7 +143,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
     let is_older = sql.has(
         &format!(
             "SELECT id FROM operation WHERE id > ?1 AND entitlement = ?2 AND ((member = ?4 AND member <> '') OR (email = ?3 AND '' IN (?4, COALESCE(member, '')))) \
-            AND {AS_OLD_AS} >= ?1 \
+            AND {as_old_as} >= ?1 \
             AND json_extract(outcome, '$.outcome') = 'done' AND json_extract(request, '$.target') IS NOT 'renewal' \
             AND {stays} \
             AND COALESCE(key, '') NOT LIKE '{EXPIRY_KEY}%' LIMIT 1"
@@ -162,7 +166,7 @@ pub fn note(sql: &dyn Sql, id: EntryId, now: Timestamp) -> Result<(), SqlError> 
         effect.clone(),
         id.0.into(),
         secs.clone(),
-        as_old_as.clone(),
+        oldest.clone(),
     ];
     let mut from = now;
     // Of what ConductorOne was told that it is not given, nothing that was given before ends later.

@@ -5,13 +5,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::credentials::{Credentials, Proof};
 use super::settings::Settings;
 use crate::base::hash;
 use crate::base::json;
 use crate::base::json::Deserialize;
+use crate::base::object::object_of;
 use crate::base::ports::{Clock, Http, HttpError, HttpRequest, HttpResponse, Method, Secret};
 use crate::base::ports::{Sign, SignError};
 use crate::base::remedy::SET_SECRET;
@@ -295,8 +296,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
             Proof::Key(key) => {
                 let now = self.ports.now();
                 let id = self.token_id(now, key).await?;
-                let mut claims = Map::new();
-                for (name, claim) in [
+                let claims = object_of(vec![
                     ("iss", self.credentials.client_id.as_str().into()),
                     ("sub", self.credentials.client_id.as_str().into()),
                     ("aud", self.credentials.host().unwrap_or(&self.settings.tenant).into()),
@@ -304,10 +304,7 @@ impl<'a, P: Http + Clock + Sign> Client<'a, P> {
                     ("nbf", (now.secs() - ASSERTION_SKEW_SECS).into()),
                     ("exp", (now.secs() + ASSERTION_SECS).into()),
                     ("jti", id.into()),
-                ] {
-                    claims.insert(name.to_owned(), claim);
-                }
-                let claims = Value::Object(claims);
+                ]);
                 form.append_pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
                     .append_pair("client_assertion", &jwt(self.ports, key, None, &claims).await?)
             }

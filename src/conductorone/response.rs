@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::base::object::object_of;
 use crate::model::operation::Outcome;
 
 /// Comments are cut to this many characters: C1 documents the limit for policy steps, and it does no harm elsewhere.
@@ -45,14 +46,12 @@ impl Document {
 
     /// The JSON text.
     pub fn to_json(&self) -> String {
-        let mut document = Map::new();
-        document.insert("version".to_owned(), "v1".into());
-        let mut step = Map::new();
+        let version = ("version", Value::from("v1"));
+        let mut step = Vec::new();
         let (name, comment) = match self {
-            Self::Noted => return Value::Object(document).to_string(),
+            Self::Noted => return object_of(vec![version]).to_string(),
             Self::Context(context) => {
-                document.insert("context".to_owned(), Value::Object(context.clone()));
-                return Value::Object(document).to_string();
+                return object_of(vec![version, ("context", Value::Object(context.clone()))]).to_string();
             }
             Self::Complete(comment) => ("complete", comment),
             Self::Errored(comment) => ("errored", comment),
@@ -63,13 +62,12 @@ impl Document {
                 for user in users.iter().take(MAX_REASSIGNED) {
                     asked.push(Value::from(user.as_str()));
                 }
-                step.insert("newStepUserIds".to_owned(), Value::Array(asked));
+                step.push(("newStepUserIds", Value::Array(asked)));
                 ("reassign", comment)
             }
         };
-        step.insert("comment".to_owned(), cut(comment, MAX_COMMENT).into());
-        document.insert(name.to_owned(), Value::Object(step));
-        Value::Object(document).to_string()
+        step.push(("comment", cut(comment, MAX_COMMENT).into()));
+        object_of(vec![version, (name, object_of(step))]).to_string()
     }
 }
 

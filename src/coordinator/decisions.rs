@@ -15,7 +15,7 @@ use crate::model::address;
 use crate::model::ask::Action;
 use crate::model::grant::{Entitlement, Holding, Principal};
 use crate::model::operation::EntryId;
-use crate::provision::journal;
+use crate::provision::journal::{self, OF_ACCOUNT};
 
 /// The facts, which were gathered since `began`, with what is found to be wrong, and for how long the person gave no sign of life, where a rule asks for
 /// it; and with what is on its way to whoever has one of these addresses. And whether that one is to be removed from the account, whatever else is known.
@@ -97,8 +97,7 @@ fn statement() -> String {
             WHEN json_extract(outcome, '$.effect') IS NOT 'renewed' AND id NOT IN (SELECT operation FROM renewal) THEN entitlement END \
          FROM (SELECT * FROM operation WHERE due_at IS NOT NULL AND outcome IS NULL \
             UNION ALL SELECT * FROM operation WHERE settled_at >= ?3) \
-         WHERE (json_extract(request, '$.action') = 'grant' OR outcome IS NULL AND COALESCE(entitlement = 'account', \
-                json_extract(request, '$.target') = 'account' OR json_extract(request, '$.target.named.builtin'))) \
+         WHERE (json_extract(request, '$.action') = 'grant' OR outcome IS NULL AND {OF_ACCOUNT}) \
             AND (email = ?1 OR email IS NULL AND {} \
                 OR ?4 IN (json_extract(request, '$.subject.user_id'), json_extract(request, '$.subject.member_id'))) \
          UNION SELECT json_extract(record, '$.entitlement') FROM decision \

@@ -237,9 +237,6 @@ fn rests<P: Ports>(ports: &P, settings: &Settings, trigger: &sync::Trigger) -> b
     trigger.by == "cron" && (is_idle() || sync::room::owes_too_much(ports, settings.plan).unwrap_or(false))
 }
 
-/// For so long KV may not show everywhere what `current` names since a publication. A sync names it again no sooner.
-const POINTED_AT_MILLIS: i64 = 10 * 60 * 1_000;
-
 /// Whether readers have what was published last. What cannot be read any more a sync publishes again, and what `current` does not name, since that is lost
 /// or came to name an older one, it names again, unless the last one failed or was held back: another would come to the same. What KV does not tell just now
 /// is as it was.
@@ -250,7 +247,7 @@ async fn is_in_place<P: Ports>(ports: &P) -> bool {
     };
     let was_good =
         sync::runs(ports).is_ok_and(|runs| sync::last_sweep(&runs).is_some_and(sync::RunRecord::is_good_sweep));
-    if !was_good || ports.now().since(last.finished_at) < POINTED_AT_MILLIS {
+    if !was_good || ports.now().since(last.finished_at) < sync::LOST_AFTER_SECS * 1_000 {
         return true;
     }
     match snapshot::latest(ports).await {

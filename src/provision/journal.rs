@@ -200,13 +200,10 @@ pub fn ends_under_way(sql: &dyn Sql) -> Result<i64, SqlError> {
 }
 
 /// How old an operation is, as a number of SQL's: its own, and where it ends a grant for a time that of the operation which granted it. A SCIM request
-/// of many members is one operation after the other, and each is as old as the request: right behind the one that came last before it.
+/// of many members is one operation after the other, and each is as old as the request, and so as the one that came last before it.
 fn age(of: &str) -> String {
     let granted_by = expiry::granted_by(&format!("{of}.key"));
-    format!(
-        "CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN {granted_by} \
-            WHEN {of}.key LIKE 'scim/%' THEN COALESCE(json_extract({of}.request, '$.origin.after') + 0.5, {of}.id) ELSE {of}.id END"
-    )
+    format!("CASE WHEN {of}.key LIKE '{EXPIRY_KEY}%' THEN {granted_by} ELSE {} END", expiry::as_old_as(of))
 }
 
 /// The newer operation that asked for the contrary of this one and was carried out, where there is one: then this one, which
@@ -613,7 +610,11 @@ pub fn list(sql: &dyn Sql, filter: &Filter, limit: i64) -> Result<Vec<Entry>, Sq
     narrowed.and("received_at < ?", filter.until.map(Into::into));
     let leaving = filter.awaited.as_ref().filter(|(what, _)| what == Holding::ACCOUNT).map(|(_, whose)| whose.as_str());
     match &filter.awaited {
-        Some((account, _)) if leaving.is_some() => narrowed.and(LEAVING, Some(account.as_str().into())),
+        // Revokes of it that are under way.
+        Some(_) if leaving.is_some() => {
+            let which = "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'revoke'";
+            narrowed.and_all(&format!("{which} AND {OF_ACCOUNT}"), &[]);
+        }
         Some((what, held)) => narrowed.and_all(COMING, &[what.as_str().into(), held.as_str().into()]),
         None => {}
     }
@@ -641,9 +642,9 @@ fn is_whose(entry: &Entry, whose: &str) -> bool {
     subject.principals().any(|it| it.to_string() == id) || known.any(|it| address::same(it, email))
 }
 
-/// That an operation under way revokes the account; of one that was put off before it was looked up what it is about, what was asked tells.
-const LEAVING: &str = "due_at IS NOT NULL AND outcome IS NULL AND json_extract(request, '$.action') = 'revoke' \
-    AND COALESCE(entitlement = ?, json_extract(request, '$.target') = 'account' OR json_extract(request, '$.target.named.builtin'))";
+/// That an operation is about the account; of one that was put off before it was looked up what it is about, what was asked tells.
+pub const OF_ACCOUNT: &str = "COALESCE(entitlement = 'account', \
+    json_extract(request, '$.target') = 'account' OR json_extract(request, '$.target.named.builtin'))";
 
 /// That an operation under way grants an entitlement, or may turn out to. Whichever of them is in the middle of a renewal, be it that an account was asked
 /// for, brings back what the invitation held, and nothing else; before that it may be anything that a renewal which was asked for is to bring back.

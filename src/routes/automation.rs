@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::paging;
 use crate::account::find;
 use crate::account::person::Meant;
 use crate::base::ports::{Clock, KeyValue};
@@ -76,10 +77,7 @@ async fn newest<P: KeyValue>(
     let seen = snapshot::latest(ports).await?;
     let is_older = |last: &&GenerationId| seen.as_ref().is_none_or(|seen| seen.manifest().generation < **last);
     let Some(last) = published.first().map(|last| &last.generation).filter(is_older) else { return Ok(seen) };
-    match Snapshot::open(ports, last).await {
-        Err(SnapshotError::Gone(gone)) => Err(SnapshotError::NotReplicated(gone)),
-        opened => opened.map(Some),
-    }
+    paging::last(ports, last).await.map(Some)
 }
 
 /// Whether a question begins something, so that it makes a difference how often it is asked.

@@ -9,7 +9,7 @@ use crate::base::base64;
 use crate::base::json;
 use crate::base::json::Deserialize;
 use crate::coordinator::{Command, Reply};
-use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError};
+use crate::snapshot::{self, GenerationId, Snapshot, SnapshotError, Values};
 use crate::sync::GenerationSummary;
 
 /// How many items a page has when nobody says, and at most.
@@ -100,11 +100,15 @@ pub(super) async fn open_newest<P: Ports>(ports: &P) -> Result<Snapshot, Problem
 /// to come, or a sync publishes it again.
 pub(super) async fn newest<P: Ports>(ports: &P, seen: Snapshot) -> Result<Snapshot, Problem> {
     let Some(newest) = newer(ports, &seen).await? else { return Ok(seen) };
-    let opened = match Snapshot::open(ports, &newest).await {
+    last(ports, &newest).await.map_err(unreadable)
+}
+
+/// Opens the generation that was published last: where it is not there it is to come.
+pub(super) async fn last(values: &dyn Values, generation: &GenerationId) -> Result<Snapshot, SnapshotError> {
+    match Snapshot::open(values, generation).await {
         Err(SnapshotError::Gone(gone)) => Err(SnapshotError::NotReplicated(gone)),
         opened => opened,
-    };
-    opened.map_err(unreadable)
+    }
 }
 
 async fn with_changes<P: Ports>(ports: &P, snapshot: Snapshot, until: Option<i64>) -> Result<Snapshot, Problem> {

@@ -91,7 +91,7 @@ const HELD_SYNCS: u32 = 3;
 const MAX_COUNTED: u64 = 5_000;
 
 /// A value that is not there this long after it was written will not come any more: KV takes a minute.
-const LOST_AFTER_SECS: i64 = 600;
+pub const LOST_AFTER_SECS: i64 = 600;
 
 /// The same, of the generation before, however new that is: what was not there for so many tries, over four minutes, is on its way no more. The next
 /// try is the run's last.

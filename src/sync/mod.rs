@@ -33,6 +33,7 @@ mod unchanged;
 pub use crate::snapshot::{RunId, RunOutcome, RunRecord};
 pub use crawl::{Phase, Progress};
 pub use days::Day;
+pub use finish::LOST_AFTER_SECS;
 pub use history::{
     GenerationSummary, Running, SyncState, SyncStatus, current, found_so, found_so_since, last_good_sweep, last_sweep,
     runs, status,
